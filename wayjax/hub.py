@@ -1,0 +1,69 @@
+"""Snapshots of Hugging Face Hub repositories: from the cache first, then from the network."""
+
+import contextlib
+from pathlib import Path
+
+import huggingface_hub
+from huggingface_hub.errors import (
+  GatedRepoError,
+  HFValidationError,
+  LocalEntryNotFoundError,
+  RepositoryNotFoundError,
+  RevisionNotFoundError,
+)
+
+from wayjax.errors import WayjaxError
+
+_ANSWER_SECONDS = 4.0
+
+
+def snapshot(repo_id: str, kind: str, revision: str | None, patterns: list[str]) -> Path:
+  """The folder that holds a repository's files, downloaded where they are not cached yet.
+
+  Args:
+    repo_id: repository on the Hub, such as `openai-community/gpt2`.
+    kind: `model` or `dataset`.
+    revision: branch, tag or commit; None means `main`.
+    patterns: glob patterns of the files that are wanted; never pickle, never code.
+
+  Returns:
+    The snapshot's folder, whose name is the commit.
+
+  Raises:
+    WayjaxError: no such repository or revision, no access, no network, or nothing safe to load.
+  """
+  where = f"{kind} '{repo_id}'" + (f" at revision '{revision}'" if revision else "")
+  wanted = {"repo_id": repo_id, "repo_type": kind, "revision": revision, "allow_patterns": patterns}
+  with contextlib.suppress(LocalEntryNotFoundError, HFValidationError):
+    folder = Path(huggingface_hub.snapshot_download(**wanted, local_files_only=True))
+    if kind == "dataset" or any(folder.glob("*.safetensors")):
+      return folder
+  try:
+    # One short question first: a download would retry for half a minute before it gives up.
+    huggingface_hub.HfApi().repo_info(
+      repo_id, repo_type=kind, revision=revision, timeout=_ANSWER_SECONDS
+    )
+    return Path(huggingface_hub.snapshot_download(**wanted))
+  except HFValidationError as error:
+    raise WayjaxError(f"{where} is neither a local folder nor a name on the Hub") from error
+  except GatedRepoError as error:
+    raise WayjaxError(
+      f"{where} is gated: accept its terms on the Hub and log in with `hf auth login`"
+    ) from error
+  except RevisionNotFoundError as error:
+    raise WayjaxError(f"{where}: the Hub has the {kind} but not this revision") from error
+  except RepositoryNotFoundError as error:
+    raise WayjaxError(
+      f"{where} was not found on the Hub and is no local folder: check the spelling, or log in "
+      "with `hf auth login` if it is private"
+    ) from error
+  # httpx is the Hub client's own dependency, and under another name in its newer versions.
+  except Exception as error:
+    if isinstance(error, MemoryError):
+      raise
+    way_on = "--model with a local folder" if kind == "model" else "--data-dir with a local folder"
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    raise WayjaxError(
+      f"{where} is not in the local cache and the Hub cannot be reached ({reason}): connect to "
+      f"the network, or use {way_on}"
+    ) from error
