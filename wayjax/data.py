@@ -1,0 +1,242 @@
+"""Labelled texts of a task, from the Hugging Face Hub or from a folder of files."""
+
+import dataclasses
+import hashlib
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from wayjax import hub
+from wayjax.errors import WayjaxError
+from wayjax.tasks import Task
+
+DEV_SHARE = 0.1
+DATA_SEED = 100  # of the released code; it decides which training rows are dev
+_READERS = {
+  ".csv": ("csv", {"sep": ","}),
+  ".tsv": ("csv", {"sep": "\t"}),
+  ".jsonl": ("json", {}),
+  ".parquet": ("parquet", {}),
+}
+_HUB_FILES = ["*.parquet", "*.jsonl", "*.json", "*.csv", "*.tsv", "README.md"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+  """Texts and their class numbers, in file order."""
+
+  texts: tuple[str, ...]
+  labels: tuple[int, ...]
+
+  def __len__(self) -> int:
+    return len(self.texts)
+
+  def take(self, rows: Sequence[int]) -> "Examples":
+    """The rows of those numbers, in that order."""
+    return Examples(tuple(self.texts[i] for i in rows), tuple(self.labels[i] for i in rows))
+
+  def first(self, count: int | None) -> "Examples":
+    """The first `count` rows; all of them where it is None."""
+    return self if count is None else self.take(range(min(count, len(self))))
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskData:
+  """A task's rows.
+
+  Attributes:
+    train: rows that prompts are tuned on.
+    dev: rows for choices made while tuning.
+    evaluation: rows that results are reported on: the test set, or dev.
+    revision: the Hub commit of the data set; None for files.
+    sha256: hash of all these rows, texts and labels, in order.
+  """
+
+  train: Examples
+  dev: Examples
+  evaluation: Examples
+  revision: str | None
+  sha256: str
+
+
+def load_data(
+  task: Task,
+  data_dir: str | Path | None = None,
+  *,
+  split: str = "test",
+  train_rows: int | None = None,
+  eval_rows: int | None = None,
+) -> TaskData:
+  """Loads a task's rows.
+
+  Args:
+    task: the task.
+    data_dir: a folder with `<task>/{train,test,dev}.{csv,tsv,jsonl,parquet}`, columns `text` and
+      `label`; None means the Hub. Without a dev file a tenth of train becomes dev.
+    split: what to report on, `test` or `dev`.
+    train_rows: use only the first training rows that remain; None means all.
+    eval_rows: likewise for test and dev.
+
+  Returns:
+    The rows, in file order.
+
+  Raises:
+    WayjaxError: rows are missing or wrong; it names file, row and cause.
+  """
+  if data_dir is not None:
+    read, revision = _folder_reader(task, Path(data_dir)), None
+  elif task.hub is not None:
+    read, revision = _hub_reader(task)
+  else:
+    raise WayjaxError(f"task '{task.name}' is your own: say with --data-dir where its rows are")
+  train, dev = read("train"), read("dev")
+  if train is None:
+    raise WayjaxError(f"no training rows: {_expected(task, data_dir, 'train')}")
+  if dev is None:
+    in_dev = dev_rows(train.labels if task.dev_within_class else [0] * len(train))
+    everything = train
+    train = everything.take([i for i in range(len(everything)) if i not in in_dev])
+    dev = everything.take(sorted(in_dev))
+  evaluation = dev if split == "dev" else read("test")
+  if evaluation is None:
+    raise WayjaxError(
+      f"no test rows: {_expected(task, data_dir, 'test')}, or report on --split dev"
+    )
+  train, dev = train.first(train_rows), dev.first(eval_rows)
+  evaluation = evaluation.first(eval_rows)
+  for name, part in (("training", train), (split, evaluation)):
+    if not len(part):
+      raise WayjaxError(f"task '{task.name}' has no {name} rows left: give it more data")
+  return TaskData(train, dev, evaluation, revision, _hash(train, dev, evaluation))
+
+
+def dev_rows(strata) -> set[int]:
+  """The numbers of the training rows that become dev: the last tenth of a seeded shuffle.
+
+  Args:
+    strata: one value a row; each value's rows are shuffled and cut on their own. The released code
+      shuffles AGNews within its classes and every other task as a whole.
+
+  Returns:
+    Row numbers.
+  """
+  rng = np.random.RandomState(DATA_SEED)
+  chosen = set()
+  for value in dict.fromkeys(strata):
+    rows = [i for i, other in enumerate(strata) if other == value]
+    rng.shuffle(rows)
+    chosen.update(rows[int((1 - DEV_SHARE) * len(rows)) :])
+  return chosen
+
+
+def _hash(*parts: Examples) -> str:
+  digest = hashlib.sha256()
+  for part in parts:
+    digest.update(json.dumps([part.texts, part.labels]).encode())
+  return digest.hexdigest()
+
+
+def _expected(task: Task, data_dir, split: str) -> str:
+  if data_dir is None:
+    return f"the Hub's '{task.hub.repo_id}' has no such split"
+  return f"expected {Path(data_dir) / task.name / split} as .csv, .tsv, .jsonl or .parquet"
+
+
+def _folder_reader(task: Task, data_dir: Path):
+  folder = data_dir / task.name
+  if not folder.is_dir():
+    raise WayjaxError(
+      f"data folder {folder} does not exist: --data-dir is the folder that holds '{task.name}/'"
+    )
+
+  def read(split: str) -> Examples | None:
+    files = [path for ext in _READERS if (path := folder / f"{split}{ext}").is_file()]
+    if len(files) > 1:
+      names = ", ".join(path.name for path in files)
+      raise WayjaxError(f"{folder} holds {names}: keep one file for '{split}'")
+    if not files:
+      return None
+    path = files[0]
+    builder, options = _READERS[path.suffix]
+    if builder == "csv":
+      # Texts stay texts: "null" is no missing value and "007" no number.
+      options = {**options, "keep_default_na": False, "converters": {"text": str, "label": str}}
+    rows = _load_dataset(str(path), builder, data_files={split: str(path)}, split=split, **options)
+    return _to_examples(rows, task, "text", "label", str(path), names_only=False)
+
+  return read
+
+
+def _hub_reader(task: Task):
+  source = task.hub
+  folder = hub.snapshot(source.repo_id, "dataset", None, _HUB_FILES)
+  splits = {"train": "train", "test": source.test_split}
+
+  def read(split: str) -> Examples | None:
+    if split not in splits:
+      return None
+    where = f"{source.repo_id} ({splits[split]})"
+    rows = _load_dataset(where, str(folder), split=splits[split])
+    return _to_examples(rows, task, source.text, source.label, where, names_only=True)
+
+  return read, folder.name
+
+
+def _load_dataset(where: str, *args, **options):
+  import datasets  # imported here: it takes a second
+
+  datasets.disable_progress_bars()
+  try:
+    # A cache of their own: rows always come from the files as they are now.
+    with tempfile.TemporaryDirectory() as cache:
+      return datasets.load_dataset(*args, cache_dir=cache, keep_in_memory=True, **options)
+  except Exception as error:  # the readers raise whatever their parsers raise
+    cause = error.__cause__ or error
+    reason = (str(cause) or type(cause).__name__).splitlines()[0]
+    raise WayjaxError(f"{where} cannot be read: {reason}") from error
+
+
+def _to_examples(
+  rows, task: Task, text: str, label: str, where: str, *, names_only: bool
+) -> Examples:
+  for column in (text, label):
+    if column not in rows.column_names:
+      raise WayjaxError(
+        f"{where} has the columns {', '.join(rows.column_names)}; it needs '{text}' and '{label}'"
+      )
+  texts, labels = rows[text][:], rows[label][:]
+  names = getattr(rows.features[label], "names", None)
+  classes = []
+  for number, (value, content) in enumerate(zip(labels, texts, strict=True), start=1):
+    if not isinstance(content, str) or not content.strip():
+      raise WayjaxError(f"{where}, row {number}: the text is empty")
+    if names and isinstance(value, int) and 0 <= value < len(names):
+      value = names[value]
+    found = _class_of(value, task, names_only)
+    if found is None:
+      accepted = [*task.class_names]
+      if not names_only:
+        accepted = [f"0 to {len(task.label_words) - 1}", *task.label_words, *task.class_names]
+      raise WayjaxError(
+        f"{where}, row {number}: unknown label {value!r}; accepted are "
+        f"{', '.join(dict.fromkeys(accepted))}"
+      )
+    classes.append(found)
+  return Examples(tuple(texts), tuple(classes))
+
+
+def _class_of(value, task: Task, names_only: bool) -> int | None:
+  """The class number of a label as it stands in a file; None where it is unknown."""
+  value = str(value).strip()
+  if value in task.class_names:
+    return task.class_names.index(value)
+  if names_only:
+    return None
+  if value in task.label_words:
+    return task.label_words.index(value)
+  if value.isascii() and value.isdigit() and int(value) < len(task.label_words):
+    return int(value)
+  return None

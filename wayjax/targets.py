@@ -1,0 +1,169 @@
+"""Target prompts: the texts that tuned prompts are to read as."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from wayjax.errors import WayjaxError
+from wayjax.tasks import Task
+
+_COMMIT = "aa047d672984926e08390253bfebd9796780b1e7"
+_RELEASED = f"https://raw.githubusercontent.com/Alrope123/prompt-waywardness/{_COMMIT}/prompts"
+_ANSWER_SECONDS = 4.0
+
+# Group -> its file in the paper's released repository, and that file's sha256.
+GROUPS = {
+  "ni": (
+    "natural_prompts.json",
+    "257857f8adf0a673ab3dc41c40858809856312758bea88f916b724780edcc8b0",
+  ),
+  "pile": ("pile.json", "f7a8513097c4dcc7162af28762e353aee0e0830a11df9ab99f90a4b6c51943ac"),
+  "pile-4": ("pile_n=4.json", "504c2fc25f1f96cc495f22c627641c34fc5aca1ea24204d5fea505b681f8f5d2"),
+  "pile-7": ("pile_n=7.json", "1957ac52172f7314f756e6ccf97b1658a06c19146dbe86af8364e4d2987b5d88"),
+  "pile-14": ("pile_n=14.json", "b59ad0f7c838328688aa39e7a3c4a66ad4427926bf3ef7ec27d9d2400413bcd3"),
+  "pile-28": ("pile_n=28.json", "dc261c052ad91542f9afc4fcc23798b4e0eb62841a00b22314304dfc17aaa958"),
+  "pile-56": ("pile_n=56.json", "f8aaf6e9249bf161b667c58a14fdc91562bcfde19f5013951d94e95b1c19f5af"),
+  "true": ("good_prompts.json", "438ca0084f798fb7bfd065281b94ec7cebacded33dc33a436f524f6262c5b111"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+  """A text that a prompt is to read as.
+
+  Attributes:
+    group: where it comes from: a group of the paper, `file`, or `text` (the command line).
+    name: its name within the group.
+    text: the text itself.
+  """
+
+  group: str
+  name: str
+  text: str
+
+
+def load_targets(
+  task: Task,
+  *,
+  groups: tuple[str, ...] = (),
+  file: str | Path | None = None,
+  texts: tuple[str, ...] = (),
+  targets_dir: str | Path | None = None,
+  max_targets: int | None = None,
+) -> list[Target]:
+  """The targets of a run: the groups', then the file's, then the literal texts.
+
+  Args:
+    task: the task; `true` means the descriptions of this task.
+    groups: names of the paper's groups.
+    file: a JSON object of name to text, or a file with one text a line.
+    texts: literal texts.
+    targets_dir: a folder with the paper's files; None means the released repository, cached.
+    max_targets: keep only the first ones; None means all.
+
+  Returns:
+    Targets, at least one.
+
+  Raises:
+    WayjaxError: an unknown group, an unreadable file, an empty text, or no network.
+  """
+  targets = []
+  for group in groups:
+    if group not in GROUPS:
+      raise WayjaxError(f"unknown target group '{group}': choose of {', '.join(GROUPS)}")
+    targets += _group(group, task, targets_dir)
+  if file is not None:
+    targets += _file(Path(file))
+  targets += [Target("text", f"text-{i}", text) for i, text in enumerate(texts, start=1)]
+  for target in targets:
+    if not target.text.strip():
+      raise WayjaxError(f"target '{target.name}' ({target.group}) is empty: give it some text")
+  if not targets:
+    raise WayjaxError("there are no targets: choose --targets, --targets-file or --target")
+  return targets[:max_targets]
+
+
+def _group(group: str, task: Task, targets_dir) -> list[Target]:
+  name, sha256 = GROUPS[group]
+  if targets_dir is not None:
+    path = Path(targets_dir) / name
+    if not path.is_file():
+      raise WayjaxError(f"target group '{group}' needs {path}, which does not exist")
+    texts = _parse(_read(path), str(path))
+  else:
+    texts = _parse(_fetch(group, name, sha256), name)
+  if group == "true":
+    if task.true_prefix is None:
+      raise WayjaxError(f"target group 'true' has no descriptions of the task '{task.name}'")
+    texts = {key: text for key, text in texts.items() if key.startswith(task.true_prefix)}
+  return [Target(group, key, text) for key, text in texts.items()]
+
+
+def _file(path: Path) -> list[Target]:
+  content = _read(path)
+  if content.lstrip().startswith(b"{"):
+    texts = _parse(content, str(path))
+  else:
+    lines = _decode(content, str(path)).splitlines()
+    texts = {f"line-{i}": line for i, line in enumerate(lines, start=1) if line.strip()}
+  return [Target("file", key, text) for key, text in texts.items()]
+
+
+def _read(path: Path) -> bytes:
+  try:
+    return path.read_bytes()
+  except OSError as error:
+    raise WayjaxError(f"targets file {path} cannot be read: {error.strerror}") from error
+
+
+def _decode(content: bytes, where: str) -> str:
+  try:
+    return content.decode("utf-8")
+  except UnicodeDecodeError as error:
+    raise WayjaxError(f"targets file {where} is not UTF-8 text") from error
+
+
+def _parse(content: bytes, where: str) -> dict[str, str]:
+  try:
+    texts = json.loads(_decode(content, where))
+  except ValueError as error:
+    raise WayjaxError(f"targets file {where} cannot be read as JSON: {error}") from error
+  if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
+    raise WayjaxError(f"targets file {where} must be a JSON object of names to texts")
+  return texts
+
+
+def _fetch(group: str, name: str, sha256: str) -> bytes:
+  """A released file, from the cache or from the network, its hash checked either way."""
+  home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+  cached = home / "wayjax" / "targets" / _COMMIT / name
+  if cached.is_file() and _sha256(content := cached.read_bytes()) == sha256:
+    return content
+  url = f"{_RELEASED}/{name}"
+  try:
+    with urllib.request.urlopen(url, timeout=_ANSWER_SECONDS) as answer:
+      content = answer.read()
+  except (urllib.error.URLError, OSError) as error:
+    raise WayjaxError(
+      f"target group '{group}' is not cached and the paper's repository cannot be reached "
+      f"({getattr(error, 'reason', error)}): connect to the network, give a folder that holds "
+      f"{name} with --targets-dir, or your own --target 'text'"
+    ) from error
+  if _sha256(content) != sha256:
+    raise WayjaxError(
+      f"{url} does not have the expected sha256: something changed it on the way; try again, or "
+      "use --targets-dir"
+    )
+  cached.parent.mkdir(parents=True, exist_ok=True)
+  partial = cached.with_suffix(f".{os.getpid()}")
+  partial.write_bytes(content)
+  partial.replace(cached)
+  return content
+
+
+def _sha256(content: bytes) -> str:
+  return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,167 @@
+"""The paper's five classification tasks, and tasks read from a TOML file."""
+
+import dataclasses
+import tomllib
+from pathlib import Path
+
+from wayjax.errors import WayjaxError
+
+
+@dataclasses.dataclass(frozen=True)
+class HubSource:
+  """Where a task's rows stand on the Hugging Face Hub.
+
+  Attributes:
+    repo_id: dataset repository.
+    text: column that holds the input text.
+    label: column that holds the class, as a ClassLabel or as the class's name.
+    test_split: split that is evaluated as the test set.
+  """
+
+  repo_id: str
+  text: str
+  label: str
+  test_split: str = "test"
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+  """A classification task, solved by completing a template (paper, §4.1).
+
+  Attributes:
+    name: name on the command line and of the data folder.
+    template: text after the input, after one space; `%s` stands for the label word.
+    label_words: one word a class; their order is the order of the class numbers.
+    class_names: the data set's own names of the classes, in the same order.
+    max_length: inputs are cut to `max_length - 16` tokens.
+    hub: source of rows on the Hub; None where there is only a folder of files.
+    dev_within_class: whether dev's 10 % are taken within each class.
+    true_prefix: prefix of this task's names in the paper's file of true descriptions.
+  """
+
+  name: str
+  template: str
+  label_words: tuple[str, ...]
+  class_names: tuple[str, ...]
+  max_length: int = 128
+  hub: HubSource | None = None
+  dev_within_class: bool = False
+  true_prefix: str | None = None
+
+  def fill(self) -> list[str]:
+    """The template with each class's label word, in class order."""
+    return [" " + self.template.replace("%s", word) for word in self.label_words]
+
+
+TASKS = {
+  task.name: task
+  for task in (
+    Task(
+      name="sst2",
+      template="It was %s .",
+      label_words=("terrible", "great"),
+      class_names=("negative", "positive"),
+      hub=HubSource("stanfordnlp/sst2", "sentence", "label", test_split="validation"),
+      true_prefix="SST-2_",
+    ),
+    Task(
+      name="sst5",
+      template="It was %s .",
+      label_words=("terrible", "bad", "okay", "good", "great"),
+      class_names=("very negative", "negative", "neutral", "positive", "very positive"),
+      hub=HubSource("SetFit/sst5", "text", "label_text"),
+      true_prefix="sst-5_",
+    ),
+    Task(
+      name="agnews",
+      template="Subject: %s.",
+      label_words=("World", "Sports", "Business", "Technology"),
+      class_names=("World", "Sports", "Business", "Sci/Tech"),
+      max_length=256,
+      hub=HubSource("fancyzhx/ag_news", "text", "label"),
+      dev_within_class=True,
+      true_prefix="agnews_",
+    ),
+    Task(
+      name="trec",
+      template="Q: %s :",
+      label_words=("Description", "Entity", "Expression", "Human", "Location", "Number"),
+      class_names=("DESC", "ENTY", "ABBR", "HUM", "LOC", "NUM"),
+      hub=HubSource("SetFit/TREC-QC", "text", "label_coarse_original"),
+      true_prefix="trec_",
+    ),
+    Task(
+      name="subj",
+      template="It's all %s .",
+      label_words=("subjective", "objective"),
+      class_names=("subjective", "objective"),
+      max_length=256,
+      hub=HubSource("SetFit/subj", "text", "label_text"),
+      true_prefix="subj_",
+    ),
+  )
+}
+
+
+def get_task(name: str) -> Task:
+  """The built-in task of that name.
+
+  Raises:
+    WayjaxError: there is none.
+  """
+  if name not in TASKS:
+    raise WayjaxError(
+      f"unknown dataset '{name}': choose one of {', '.join(TASKS)}, "
+      "or describe your own with --task-file"
+    )
+  return TASKS[name]
+
+
+def read_task_file(path: str | Path) -> Task:
+  """Reads a task from a TOML file.
+
+  The file holds `template` and `label_words`, and optionally `name` (default: the file's name),
+  `class_names` (default: the label words) and `max_length` (default: 128).
+
+  Raises:
+    WayjaxError: the file cannot be read, or a field is missing, unknown or of the wrong kind.
+  """
+  path = Path(path)
+  try:
+    fields = tomllib.loads(path.read_text(encoding="utf-8"))
+  except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    raise WayjaxError(f"task file {path} cannot be read: {error}") from error
+
+  def fail(why: str):
+    raise WayjaxError(f"task file {path}: {why}")
+
+  allowed = {"name", "template", "label_words", "class_names", "max_length"}
+  if unknown := sorted(set(fields) - allowed):
+    fail(f"unknown field {', '.join(unknown)}; the fields are {', '.join(sorted(allowed))}")
+  for required in ("template", "label_words"):
+    if required not in fields:
+      fail(f"the field '{required}' is missing")
+
+  name = fields.get("name", path.stem)
+  if not isinstance(name, str) or not name or set(name) & set("/\\"):
+    fail("'name' must be a text without slashes")
+  template = fields["template"]
+  if not isinstance(template, str) or template.count("%s") != 1:
+    fail("'template' must be a text that holds %s once, where the label word goes")
+  words = _texts(fields["label_words"])
+  if words is None or len(words) < 2 or len(set(words)) < len(words):
+    fail("'label_words' must be a list of two or more different texts")
+  names = _texts(fields.get("class_names", fields["label_words"]))
+  if names is None or len(names) != len(words) or len(set(names)) < len(names):
+    fail("'class_names' must be a list of different texts, one for each label word")
+  max_length = fields.get("max_length", 128)
+  if not isinstance(max_length, int) or max_length <= 16:
+    fail("'max_length' must be a whole number above 16")
+  return Task(name, template.strip(), words, names, max_length)
+
+
+def _texts(value) -> tuple[str, ...] | None:
+  """A list of non-empty texts as a tuple; None for anything else."""
+  if isinstance(value, list) and all(isinstance(item, str) and item.strip() for item in value):
+    return tuple(value)
+  return None
