@@ -1,0 +1,76 @@
+"""Text -> token ids: inputs, templates, and the tokens that are scored."""
+
+import dataclasses
+
+import numpy as np
+
+from wayjax.data import Examples
+from wayjax.errors import WayjaxError
+from wayjax.tasks import Task
+
+TEMPLATE_ROOM = 16  # tokens of max_length that the released code keeps for the template
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodedExamples:
+  """Examples as token ids: `[x][template up to the label]`, then one of C continuations.
+
+  Attributes:
+    prefixes: for each example its text and the part of the template that all classes share.
+    candidates: for each class the scored tokens, from the first in which the classes' filled
+      templates differ to the end-of-sequence token.
+    labels: the class number of each example.
+  """
+
+  prefixes: tuple[np.ndarray, ...]
+  candidates: tuple[np.ndarray, ...]
+  labels: np.ndarray
+
+  def __len__(self) -> int:
+    return len(self.prefixes)
+
+  def longest(self) -> int:
+    """Positions of the longest example with its longest continuation."""
+    # The last scored token is predicted, never read, so it takes no position.
+    return max(map(len, self.prefixes)) + max(map(len, self.candidates)) - 1
+
+
+def encode(tokenizer, task: Task, examples: Examples, max_length: int | None = None):
+  """Tokenises examples as the released code does.
+
+  Text and filled template are tokenised separately, the text as it stands, the template after one
+  space; no special tokens but the final end of sequence.
+
+  Args:
+    tokenizer: a Hugging Face tokenizer.
+    task: template and label words.
+    examples: texts and classes.
+    max_length: texts are cut to `max_length - 16` tokens; None means the task's own.
+
+  Returns:
+    EncodedExamples.
+
+  Raises:
+    WayjaxError: two classes have the same tokens.
+  """
+  cut = (task.max_length if max_length is None else max_length) - TEMPLATE_ROOM
+  shared, candidates = _candidates(tokenizer, task)
+  texts = token_ids(tokenizer, list(examples.texts))
+  prefixes = tuple(np.array([*ids[:cut], *shared], np.int32) for ids in texts)
+  return EncodedExamples(prefixes, candidates, np.array(examples.labels, np.int32))
+
+
+def token_ids(tokenizer, texts: list[str]) -> list[list[int]]:
+  """Token ids of texts, without special tokens."""
+  return tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+
+
+def _candidates(tokenizer, task: Task):
+  """The template tokens that all classes share, and each class's own tokens with EOS."""
+  filled = token_ids(tokenizer, task.fill())
+  same = [len(set(tokens)) == 1 for tokens in zip(*filled)]
+  split = same.index(False) if False in same else len(same)
+  candidates = tuple(np.array([*ids[split:], tokenizer.eos_token_id], np.int32) for ids in filled)
+  if len({candidate.tobytes() for candidate in candidates}) < len(candidates):
+    raise WayjaxError(f"task '{task.name}': two of its label words have the same tokens")
+  return filled[0][:split], candidates
