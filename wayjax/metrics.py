@@ -1,0 +1,95 @@
+"""Scores on the host: plain Python and NumPy."""
+
+import collections
+import functools
+import re
+import string
+import warnings
+
+import numpy as np
+
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+
+
+def words(text: str) -> list[str]:
+  """The words that prompt F1 compares: lower case, no punctuation, no articles."""
+  return _ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split()
+
+
+def overlap_f1(prediction: list[str], reference: list[str]) -> float:
+  """F1 of two bags of words: harmonic mean of precision and recall of the shared words."""
+  shared = sum((collections.Counter(prediction) & collections.Counter(reference)).values())
+  if not shared:
+    return 0.0
+  precision, recall = shared / len(prediction), shared / len(reference)
+  return 2 * precision * recall / (precision + recall)
+
+
+def prompt_f1(projected_text: str, target_text: str) -> float:
+  """Word-overlap F1 of a projected prompt against its target (Eq. 8), as the released code has it.
+
+  Args:
+    projected_text: what the prompt reads as.
+    target_text: what it is to read as.
+
+  Returns:
+    A fraction; 0 where a text has no words.
+  """
+  return overlap_f1(words(projected_text), words(target_text))
+
+
+def prompt_f1_lemma(projected_text: str, target_text: str) -> float | None:
+  """Prompt F1 on WordNet's noun lemmas (the paper's footnote 4).
+
+  Returns:
+    A fraction; None, with one warning, where WordNet is not installed.
+  """
+  lemmatize = _lemmatizer()
+  if lemmatize is None:
+    return None
+  return overlap_f1(
+    [lemmatize(word) for word in words(projected_text)],
+    [lemmatize(word) for word in words(target_text)],
+  )
+
+
+@functools.cache
+def _lemmatizer():
+  from nltk.stem import WordNetLemmatizer  # imported here: it takes a second
+
+  lemmatizer = WordNetLemmatizer()
+  try:
+    lemmatizer.lemmatize("words")
+  except LookupError:
+    warnings.warn(
+      "prompt_f1_lemma is left empty, for NLTK's WordNet is not installed: get it with "
+      "`python -m nltk.downloader wordnet`, or set NLTK_DATA to a folder that has it",
+      stacklevel=4,
+    )
+    return None
+  return lemmatizer.lemmatize
+
+
+def macro_f1(labels, predictions) -> float:
+  """F1 of each class, averaged over the classes that occur among labels or predictions."""
+  labels, predictions = np.asarray(labels), np.asarray(predictions)
+  scores = []
+  for c in np.union1d(labels, predictions):
+    hits = np.sum((labels == c) & (predictions == c))
+    scores.append(2 * hits / (np.sum(labels == c) + np.sum(predictions == c)))
+  return float(np.mean(scores))
+
+
+def majority(labels) -> float:
+  """Accuracy of always answering the most frequent class."""
+  return float(np.max(np.bincount(labels)) / len(labels))
+
+
+def delta(unconstrained: float, constrained: float) -> float:
+  """Relative accuracy drop, a fraction (Table 2): of two accuracies, or of means over seeds.
+
+  Returns:
+    (unconstrained - constrained) / unconstrained; NaN where the unconstrained accuracy is 0.
+  """
+  return (unconstrained - constrained) / unconstrained if unconstrained else float("nan")

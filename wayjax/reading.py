@@ -1,0 +1,76 @@
+"""What tuned prompts read as: their projections, as tokens and as text, and the prompt F1."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+
+from wayjax.metrics import prompt_f1, prompt_f1_lemma
+from wayjax.models import LanguageModel
+from wayjax.packing import PROMPT_MULTIPLE, round_up
+from wayjax.projection import METRICS, d_proj
+from wayjax.sweep import TunedPrompt
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Reading:
+  """What one prompt reads as.
+
+  Attributes:
+    ids_P: projected token ids under the chosen metric.
+    texts: projected text under each metric.
+    prompt_f1: word-overlap F1 with the target, under the chosen metric.
+    prompt_f1_lemma: the same on WordNet's noun lemmas; None where WordNet is not installed.
+    token_match: share of positions whose projected id is the target's; None where the prompt is not
+      as long as its target.
+    c_dist: distance from the target's embeddings (Eq. 7); None likewise.
+  """
+
+  ids_P: np.ndarray
+  texts: dict[str, str]
+  prompt_f1: float
+  prompt_f1_lemma: float | None
+  token_match: float | None
+  c_dist: float | None
+
+
+def read_prompts(lm: LanguageModel, tuned: list[TunedPrompt], metric: str) -> list[Reading]:
+  """Projects prompts to the vocabulary, all positions of all prompts at once.
+
+  Args:
+    lm: the frozen language model.
+    tuned: tuned prompts.
+    metric: `euclidean`, `dot` or `cosine`: the reading that F1 and token match are taken of.
+
+  Returns:
+    One reading a prompt.
+  """
+  vectors_NxD = np.concatenate([one.prompt_PxD for one in tuned])
+  # Filled up to a round number, so that chunks of much the same size share one compilation.
+  fill = round_up(len(vectors_NxD), PROMPT_MULTIPLE * 4) - len(vectors_NxD)
+  padded_NxD = jnp.asarray(np.pad(vectors_NxD, [(0, fill), (0, 0)]))
+  ends = np.cumsum([len(one.prompt_PxD) for one in tuned])[:-1]
+  table_VxD = lm.table_VxD
+  ids = {
+    name: np.split(np.asarray(d_proj(padded_NxD, table_VxD, name))[: len(vectors_NxD)], ends)
+    for name in METRICS
+  }
+  readings = []
+  for i, one in enumerate(tuned):
+    member, ids_P = one.member, ids[metric][i]
+    texts = {name: lm.tokenizer.decode(ids[name][i].tolist()) for name in METRICS}
+    distance = match = None
+    if member.has_c_dist:
+      distance = float(np.sum(np.square(one.prompt_PxD - member.target_PxD)) / len(ids_P))
+      match = float(np.mean(ids_P == member.target_ids))
+    readings.append(
+      Reading(
+        ids_P=ids_P,
+        texts=texts,
+        prompt_f1=prompt_f1(texts[metric], member.target.text),
+        prompt_f1_lemma=prompt_f1_lemma(texts[metric], member.target.text),
+        token_match=match,
+        c_dist=distance,
+      )
+    )
+  return readings
