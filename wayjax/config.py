@@ -1,0 +1,247 @@
+"""RunConfig: what a run is. Its fields are the command line, their defaults the paper's."""
+
+import argparse
+import dataclasses
+import math
+
+from wayjax.errors import WayjaxError
+
+AUTO = "auto"
+
+
+def _option(default, group: str, help: str, **details):
+  """A field that is also a command-line option of that group."""
+  return dataclasses.field(default=default, metadata={"group": group, "help": help, **details})
+
+
+def _members_at_once(text: str):
+  return text if text == AUTO else int(text)
+
+
+_members_at_once.__name__ = "number"  # argparse names it where the value is wrong
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+  """Everything that decides a run; written to its folder as `config.json`."""
+
+  dataset: str | None = _option(None, "task", "sst2, sst5, agnews, trec or subj", metavar="NAME")
+  task_file: str | None = _option(
+    None,
+    "task",
+    "your own task: a TOML file with template, label_words and max_length",
+    metavar="FILE",
+  )
+  data_dir: str | None = _option(
+    None,
+    "task",
+    "folder with <dataset>/{train,test,dev}.{csv,tsv,jsonl,parquet}, columns text and label",
+    metavar="DIR",
+    unset="the Hub",
+  )
+  split: str = _option("test", "task", "what to report on", choices=("test", "dev"))
+  train_rows: int | None = _option(
+    None, "task", "use only the first N training rows", type=int, metavar="N", unset="all"
+  )
+  eval_rows: int | None = _option(
+    None, "task", "use only the first N test or dev rows", type=int, metavar="N", unset="all"
+  )
+  max_length: int | None = _option(
+    None, "task", "inputs are cut to N - 16 tokens", type=int, metavar="N", unset="the task's"
+  )
+
+  model: str = _option(
+    "openai-community/gpt2-large",
+    "model",
+    "folder, or id on the Hugging Face Hub",
+    metavar="DIR_OR_ID",
+  )
+  revision: str | None = _option(
+    None, "model", "branch, tag or commit on the Hub", metavar="REV", unset="main"
+  )
+  precision: str = _option(
+    AUTO,
+    "model",
+    "of the products; auto is bfloat16 where the device is fast at it",
+    choices=("float32", "bfloat16", AUTO),
+  )
+  device: str = _option(AUTO, "model", "what to compute on", choices=(AUTO, "cpu", "gpu", "tpu"))
+
+  targets: tuple[str, ...] = _option(
+    (),
+    "targets",
+    "the paper's groups: ni, pile, pile-4, pile-7, pile-14, pile-28, pile-56, true",
+    nargs="+",
+    metavar="GROUP",
+    unset="ni, unless --target or --targets-file is given",
+  )
+  target: tuple[str, ...] = _option(
+    (),
+    "targets",
+    "a text; may be given several times",
+    action="append",
+    metavar="TEXT",
+    unset="none",
+  )
+  targets_file: str | None = _option(
+    None, "targets", "JSON object of names to texts, or one text a line", metavar="FILE"
+  )
+  targets_dir: str | None = _option(
+    None,
+    "targets",
+    "folder with the paper's prompt files",
+    metavar="DIR",
+    unset="the released repository, cached",
+  )
+  max_targets: int | None = _option(
+    None, "targets", "use only the first N targets", type=int, metavar="N", unset="all"
+  )
+
+  gamma: tuple[float, ...] = _option(
+    (0.0, 0.01),
+    "sweep",
+    "weights of c-dist; 0 is the unconstrained prompt",
+    nargs="+",
+    type=float,
+    metavar="G",
+  )
+  seeds: tuple[int, ...] = _option(
+    (1, 10, 100),
+    "sweep",
+    "seeds, which order the training examples",
+    nargs="+",
+    type=int,
+    metavar="S",
+  )
+  steps: int = _option(2000, "sweep", "training steps", type=int, metavar="N")
+  lr: float = _option(
+    0.01, "sweep", "learning rate, decaying linearly to 0", type=float, metavar="X"
+  )
+  batch_size: int = _option(8, "sweep", "examples in a batch", type=int, metavar="N")
+  init: str = _option(
+    "target",
+    "sweep",
+    "the prompt at step 0: the target's embeddings, random tokens' embeddings, or normal noise",
+    choices=("target", "vocab", "random"),
+  )
+  prompt_tokens: int | None = _option(
+    None, "sweep", "prompt length", type=int, metavar="N", unset="the target's"
+  )
+  projection: str = _option(
+    "euclidean", "sweep", "how a prompt is read", choices=("euclidean", "dot", "cosine")
+  )
+  members_at_once: int | str = _option(
+    AUTO,
+    "sweep",
+    "members in one compiled program; auto is what fits the memory",
+    type=_members_at_once,
+    metavar="N",
+  )
+  eval_every: int = _option(
+    0, "sweep", "evaluate on dev every N steps; 0 is never", type=int, metavar="N"
+  )
+
+  out: str | None = _option(
+    None,
+    "output",
+    "run folder, new or empty",
+    metavar="DIR",
+    unset="runs/<dataset>-<model>-<time>",
+  )
+  dry_run: bool = _option(
+    False, "output", "show the plan and the expected time, then stop", action="store_true"
+  )
+
+  def validate(self) -> None:
+    """Checks what can be checked without loading anything.
+
+    Raises:
+      WayjaxError: naming the option that is wrong.
+    """
+    for field in dataclasses.fields(self):
+      choices, value = field.metadata.get("choices"), getattr(self, field.name)
+      if choices and value not in choices:
+        raise WayjaxError(f"{flag(field)} must be one of {', '.join(choices)}, not '{value}'")
+    if (self.dataset is None) == (self.task_file is None):
+      raise WayjaxError(
+        "say which task: --dataset sst2, sst5, agnews, trec or subj, or --task-file with your own"
+      )
+    for name in ("steps", "batch_size"):
+      self._at_least(name, 1)
+    for name in ("train_rows", "eval_rows", "max_targets", "prompt_tokens"):
+      self._at_least(name, 1, optional=True)
+    self._at_least("max_length", 17, optional=True)
+    self._at_least("eval_every", 0)
+    if self.members_at_once != AUTO:
+      self._at_least("members_at_once", 1)
+    if not (math.isfinite(self.lr) and self.lr >= 0):
+      raise WayjaxError(f"--lr must be a number of at least 0, not {self.lr}")
+    for gamma in self.gamma:
+      if not (math.isfinite(gamma) and gamma >= 0):
+        raise WayjaxError(f"--gamma must be numbers of at least 0, not {gamma}")
+    for seed in self.seeds:
+      if seed < 0:
+        raise WayjaxError(f"--seeds must be whole numbers of at least 0, not {seed}")
+    for name in ("gamma", "seeds", "targets"):
+      values = getattr(self, name)
+      if len(set(values)) < len(values):
+        raise WayjaxError(f"--{name} holds the same value twice")
+      if not values and name != "targets":
+        raise WayjaxError(f"--{name} needs at least one value")
+
+  def _at_least(self, name: str, least: int, optional: bool = False) -> None:
+    value = getattr(self, name)
+    if value is None and optional:
+      return
+    if not isinstance(value, int) or value < least:
+      option = "--" + name.replace("_", "-")
+      raise WayjaxError(f"{option} must be a whole number of at least {least}, not {value}")
+
+
+def flag(field: dataclasses.Field) -> str:
+  """A field's name on the command line."""
+  return "--" + field.name.replace("_", "-")
+
+
+class _Parser(argparse.ArgumentParser):
+  def error(self, message: str):
+    raise WayjaxError(message + " (see --help)")
+
+
+def parse_args(argv: list[str] | None = None) -> RunConfig:
+  """Reads the command line.
+
+  Args:
+    argv: arguments; None means the process's own.
+
+  Returns:
+    A valid configuration.
+
+  Raises:
+    WayjaxError: an unknown option, or a wrong value.
+  """
+  parser = _Parser(
+    prog="python -m wayjax.run",
+    description="Finds soft prompts that solve a task and read as texts of your choice.",
+    allow_abbrev=False,
+  )
+  groups = {}
+  for field in dataclasses.fields(RunConfig):
+    details = dict(field.metadata)
+    name, help, unset = details.pop("group"), details.pop("help"), details.pop("unset", None)
+    if name not in groups:
+      groups[name] = parser.add_argument_group(name)
+    if choices := details.pop("choices", None):
+      details["metavar"] = "{" + ",".join(choices) + "}"
+    default = unset or field.default
+    if isinstance(default, tuple):
+      default = " ".join(map(str, default))
+    if default is not None and details.get("action") != "store_true":
+      help = f"{help} [{default}]"
+    groups[name].add_argument(flag(field), help=help, default=argparse.SUPPRESS, **details)
+  values = vars(parser.parse_args(argv))
+  config = RunConfig(
+    **{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+  )
+  config.validate()
+  return config

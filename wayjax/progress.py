@@ -1,0 +1,110 @@
+"""What a run shows: plan, progress and closing table; rich on a terminal, plain lines elsewhere."""
+
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from wayjax import summary
+from wayjax import sweep as sweeps
+
+_PLAIN_EVERY_SECONDS = 10.0
+_PLAIN_WIDTH = 160
+
+
+def duration(seconds: float) -> str:
+  """A time span in words: `45 s`, `3 min 20 s`, `2 h 5 min`."""
+  seconds = round(seconds)
+  if seconds < 60:
+    return f"{seconds} s"
+  if seconds < 3600:
+    return f"{seconds // 60} min {seconds % 60} s"
+  return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+
+
+class Display:
+  """Shows a run while it happens.
+
+  Args:
+    console: where to; a terminal gets bars and colours.
+  """
+
+  def __init__(self, console: Console | None = None):
+    self._console = console or Console()
+    if not self._console.is_terminal:
+      self._console = Console(
+        file=self._console.file, width=_PLAIN_WIDTH, force_terminal=False, soft_wrap=True
+      )
+    self._last = 0.0
+    self._bars = None
+
+  def line(self, text: str = "") -> None:
+    """Prints a line as it stands."""
+    self._console.print(Text(text))
+
+  def plan(self, facts: dict[str, str]) -> None:
+    """Prints what a run is going to do."""
+    width = max(map(len, facts))
+    for name, fact in facts.items():
+      self._console.print(Text.assemble((name.ljust(width) + "  ", "bold"), fact))
+
+  def estimate(self, at: sweeps.Progress) -> None:
+    """Prints what the first dispatch told."""
+    self.line(
+      f"first {at.step} steps done: {at.memory / 2**30:.2f} GiB besides the model, compiled in "
+      f"{duration(at.compile_seconds)}, {at.member_steps / at.seconds:.3g} member-steps a second; "
+      f"training takes about {duration(at.seconds + at.seconds_left)}"
+    )
+
+  def progress(self, at: sweeps.Progress, members: int) -> None:
+    """Shows where a sweep stands."""
+    if not self._console.is_terminal:
+      now = time.monotonic()
+      ended = at.step == at.steps
+      if ended or now - self._last >= _PLAIN_EVERY_SECONDS:
+        self._last = now
+        self.line(self._status(at, members) + f", {duration(at.seconds_left)} left")
+      return
+    if self._bars is None:
+      self._bars = Progress(
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.description}", markup=False),
+        console=self._console,
+        transient=True,
+      )
+      self._bars.add_task("", total=at.member_steps_total)
+      self._bars.start()
+    text = self._status(at, members) + f", {duration(at.seconds_left)} left"
+    self._bars.update(self._bars.task_ids[0], completed=at.member_steps, description=text)
+
+  def _status(self, at: sweeps.Progress, members: int) -> str:
+    loss = at.losses.cross_entropy[:, -1].mean()
+    finished = at.member_steps // at.steps
+    return (
+      f"step {at.step:,}/{at.steps:,} of {len(at.chunk)} members ({finished}/{members} trained), "
+      f"cross-entropy {loss:.4f}, c-dist {at.losses.c_dist[:, -1].mean():.3f}, "
+      f"{at.member_steps / at.seconds:.3g} member-steps/s"
+    )
+
+  def stop(self) -> None:
+    """Takes the bars away."""
+    if self._bars is not None:
+      self._bars.stop()
+      self._bars = None
+
+  def table(self, rows: list[dict], majority: float) -> None:
+    """Prints the closing table."""
+    table = Table(show_lines=False, header_style="bold")
+    for heading in summary.COLUMNS:
+      text = heading in ("target", "reads as")
+      table.add_column(Text(heading), justify="left" if text else "right", overflow="fold")
+    lines = summary.summarise(rows)
+    for line, after in zip(lines, [*lines[1:], None]):
+      cells = [Text(cell) for cell in summary.cells(line)]
+      ends = line["target"] is not None and after is not None and after["target"] is None
+      table.add_row(*cells, end_section=ends, style="bold" if line["target"] is None else "")
+    self._console.print(table)
+    self.line(summary.caption(rows, majority))

@@ -1,0 +1,140 @@
+"""The closing table of a run: rows -> means over seeds, for the terminal and for summary.md."""
+
+import collections
+import html
+from collections.abc import Callable
+
+import numpy as np
+
+from wayjax.metrics import delta
+
+_TEXT_WIDTH = 60  # of a target or projected text in a table
+
+
+def summarise(rows: list[dict]) -> list[dict]:
+  """Means over seeds, a line for each target and gamma, then the means over targets.
+
+  Args:
+    rows: rows of one run folder; members that diverged are left out of every mean.
+
+  Returns:
+    Lines of `target`, `gamma`, `accuracy`, `f1`, `c_dist`, `text_accuracy`, the same of the
+    unconstrained prompt as `accuracy_0`, `f1_0` and `c_dist_0`, `delta`, and `reads_as`. Fractions;
+    None where a run has no such number. A line of means over targets has no `target`.
+  """
+  sound = [row for row in rows if row["status"] == "done"]
+  by_target = collections.defaultdict(lambda: collections.defaultdict(list))
+  for row in sound:
+    by_target[row["target_group"], row["target_name"]][row["gamma"]].append(row)
+  gammas = sorted({row["gamma"] for row in sound if row["gamma"] > 0}) or [0.0]
+  lines = [
+    _line(by_gamma.get(gamma), by_gamma.get(0.0))
+    for by_gamma in by_target.values()
+    for gamma in gammas
+    if by_gamma.get(gamma)
+  ]
+  means = []
+  for gamma in gammas:
+    of_gamma = [line for line in lines if line["gamma"] == gamma]
+    numbers = [key for key in lines[0] if key not in ("target", "gamma", "reads_as")]
+    mean = {key: _mean([line[key] for line in of_gamma]) for key in numbers} if of_gamma else {}
+    if mean:
+      means.append({"target": None, "gamma": gamma, "reads_as": None, **mean})
+  return lines + means
+
+
+def _line(rows: list[dict], unconstrained: list[dict] | None) -> dict:
+  of = {key: _mean([row[key] for row in rows]) for key in _AVERAGED}
+  zero = {key: _mean([row[key] for row in unconstrained or []]) for key in _AVERAGED}
+  constrained = rows[0]["gamma"] > 0
+  known = constrained and zero["accuracy"] is not None
+  return {
+    "target": rows[0]["target_text"],
+    "gamma": rows[0]["gamma"],
+    "text_accuracy": of["text_accuracy"],
+    "accuracy_0": zero["accuracy"],
+    "accuracy": of["accuracy"] if constrained else None,
+    "delta": delta(zero["accuracy"], of["accuracy"]) if known else None,
+    "f1_0": zero["prompt_f1"],
+    "f1": of["prompt_f1"] if constrained else None,
+    "c_dist_0": zero["c_dist"],
+    "c_dist": of["c_dist"] if constrained else None,
+    "reads_as": rows[0]["projected_text"],
+  }
+
+
+_AVERAGED = ("accuracy", "text_accuracy", "prompt_f1", "c_dist")
+
+
+def _mean(values) -> float | None:
+  known = [value for value in values if value is not None]
+  return float(np.mean(known)) if known else None
+
+
+def _percent(value: float | None) -> str:
+  return "–" if value is None else f"{100 * value:.1f}"
+
+
+def _plain(value: float | None) -> str:
+  return "–" if value is None else f"{value:.2f}"
+
+
+def _one_line(text: str | None) -> str:
+  """A text on one line, its line ends made visible, cut to the table's width."""
+  if text is None:
+    return ""
+  text = text.replace("\n", "⏎").replace("\t", "⇥")
+  text = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+  return text if len(text) <= _TEXT_WIDTH else text[: _TEXT_WIDTH - 1] + "…"
+
+
+# Heading -> (field, how it is written). F1 at gamma 0 always stands beside F1 at gamma > 0: a
+# prompt that starts at the target may read as it without any help.
+COLUMNS: dict[str, tuple[str, Callable]] = {
+  "target": ("target", lambda text: "mean over targets" if text is None else _one_line(text)),
+  "γ": ("gamma", lambda gamma: f"{gamma:g}"),
+  "acc. as text": ("text_accuracy", _percent),
+  "acc. γ=0": ("accuracy_0", _percent),
+  "acc. γ": ("accuracy", _percent),
+  "Δ̂ %": ("delta", _percent),
+  "F1 γ=0": ("f1_0", _percent),
+  "F1 γ": ("f1", _percent),
+  "c-dist γ=0": ("c_dist_0", _plain),
+  "c-dist γ": ("c_dist", _plain),
+  "reads as": ("reads_as", _one_line),
+}
+
+
+def cells(line: dict) -> list[str]:
+  """One line of the table, as texts in the order of `COLUMNS`."""
+  return [write(line[field]) for field, write in COLUMNS.values()]
+
+
+def caption(rows: list[dict], majority: float) -> str:
+  """What the numbers of the table are."""
+  first = rows[0]
+  seeds = ", ".join(str(seed) for seed in sorted({row["seed"] for row in rows}))
+  text = (
+    f"{first['dataset']} ({first['split']}), {first['model']}, {first['steps']:,} steps: "
+    f"accuracy and prompt F1 in per cent, means over seeds {seeds}. Always answering the most "
+    f'frequent class scores {100 * majority:.1f}. "As text" is the target itself as the prompt, '
+    'before any step. Δ̂ is the relative accuracy drop from γ = 0. "Reads as" is the projection '
+    "of one seed's prompt."
+  )
+  if diverged := [row["prompt_key"] for row in rows if row["status"] != "done"]:
+    text += f" Left out of the means, for they diverged: {', '.join(diverged)}."
+  return text
+
+
+def to_markdown(rows: list[dict], majority: float) -> str:
+  """The closing table as Markdown; texts are escaped."""
+  if not rows:
+    return "No member has finished.\n"
+  table = [list(COLUMNS), ["---"] * len(COLUMNS), *(cells(line) for line in summarise(rows))]
+  lines = ["| " + " | ".join(_escape(cell) for cell in line) + " |" for line in table]
+  return "\n".join([*lines, "", _escape(caption(rows, majority)), ""])
+
+
+def _escape(text: str) -> str:
+  text = html.escape(text, quote=False)
+  return "".join("\\" + char if char in "\\|`*_[]$~" else char for char in text)
