@@ -57,10 +57,7 @@ def snapshot(repo_id: str, kind: str, revision: str | None, patterns: list[str])
       f"{where} was not found on the Hub and is no local folder: check the spelling, or log in "
       "with `hf auth login` if it is private"
     ) from error
-  # httpx is the Hub client's own dependency, and under another name in its newer versions.
-  except Exception as error:
-    if isinstance(error, MemoryError):
-      raise
+  except Exception as error:  # the client raises its HTTP library's errors, and that changes
     way_on = "--model with a local folder" if kind == "model" else "--data-dir with a local folder"
     reason = (str(error) or type(error).__name__).splitlines()[0]
     raise WayjaxError(

@@ -58,10 +58,13 @@ def nearest_tokens(prompt_PxD, table_VxD, *, metric: str = "euclidean", k: int =
   prompt_PxD = jnp.asarray(prompt_PxD, jnp.float32)
   table_VxD = jnp.asarray(table_VxD, jnp.float32)
   count = min(k + _RERANKED, table_VxD.shape[0])
-  squared_V = jnp.sum(jnp.square(table_VxD), axis=-1)
+  # Distances do not change when all is moved, and round less when the table's mean is not in them.
+  origin_D = jnp.mean(table_VxD, axis=0) * (metric == "euclidean")
+  moved_VxD = table_VxD - origin_D[None, :]
+  squared_V = jnp.sum(jnp.square(moved_VxD), axis=-1)
 
   def nearest(p_D):
-    products_V = jnp.matmul(table_VxD, p_D, precision=lax.Precision.HIGHEST)
+    products_V = jnp.matmul(moved_VxD, p_D - origin_D, precision=lax.Precision.HIGHEST)
     if metric == "euclidean":
       coarse_V = products_V - 0.5 * squared_V
     elif metric == "dot":

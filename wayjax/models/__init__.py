@@ -35,7 +35,7 @@ class LanguageModel:
   revision: str | None
   tokenizer: object
   graphdef: nnx.GraphDef
-  params: nnx.State
+  params: nnx.State = dataclasses.field(repr=False)
   max_positions: int
   dtype: jnp.dtype
 

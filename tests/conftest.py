@@ -1,0 +1,64 @@
+"""What every test shares: strict jax settings, no network, a tiny model folder."""
+
+import os
+
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + (
+  " --xla_force_host_platform_device_count=4"
+)
+
+import socket
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import tiny
+
+from wayjax.models import LanguageModel, load_lm
+
+jax.config.update("jax_platforms", "cpu")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_default_matmul_precision", "highest")
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+  """No test may open a connection."""
+
+  def refuse(*args, **kwargs):
+    raise OSError("tests have no network")
+
+  monkeypatch.setattr(socket.socket, "connect", refuse)
+  monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+  """The project's shared data; tests that need it are skipped where it is not there."""
+  if not SHARED.is_dir():
+    pytest.skip("no shared data beside the checkout")
+  return SHARED
+
+
+@pytest.fixture(scope="session")
+def model_dir(tmp_path_factory) -> Path:
+  """A tiny random GPT-2 in Hugging Face's layout, with a byte-level tokenizer."""
+  return tiny.save_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="session")
+def lm(model_dir) -> LanguageModel:
+  return load_lm(str(model_dir), precision="float32")
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory) -> Path:
+  """A folder of files of the task sst2 that can be learnt from one word."""
+  return tiny.save_rows(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+  return np.random.default_rng(0)

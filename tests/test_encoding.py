@@ -1,0 +1,84 @@
+"""Token ids: texts, templates, and which tokens are scored."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from wayjax.data import Examples
+from wayjax.encoding import encode, token_ids
+from wayjax.errors import WayjaxError
+from wayjax.tasks import TASKS, Task
+
+
+def decode(lm, ids):
+  return lm.tokenizer.decode(list(ids))
+
+
+def test_text_then_template_then_what_differs_between_classes(lm):
+  encoded = encode(lm.tokenizer, TASKS["sst2"], Examples(("  fun film ", "dull"), (1, 0)))
+  assert decode(lm, encoded.prefixes[0]) == "  fun film  It was "
+  assert decode(lm, encoded.prefixes[1]) == "dull It was "
+  assert [decode(lm, ids) for ids in encoded.candidates] == [
+    "terrible .<|endoftext|>",
+    "great .<|endoftext|>",
+  ]
+  assert encoded.labels.tolist() == [1, 0]
+  longest = len("  fun film  It was terrible .")
+  assert encoded.longest() == longest
+
+
+def test_classes_that_share_first_tokens_are_scored_from_where_they_differ(lm):
+  task = Task("mine", "It is %s.", ("grand", "great", "gray"), ("a", "b", "c"))
+  encoded = encode(lm.tokenizer, task, Examples(("x",), (0,)))
+  assert decode(lm, encoded.prefixes[0]) == "x It is gr"
+  assert [decode(lm, ids[:-1]) for ids in encoded.candidates] == ["and.", "eat.", "ay."]
+
+
+def test_a_class_may_be_the_beginning_of_another(lm):
+  task = Task("mine", "It is %s", ("good", "good fun"), ("a", "b"))
+  encoded = encode(lm.tokenizer, task, Examples(("x",), (0,)))
+  assert [decode(lm, ids) for ids in encoded.candidates] == [
+    "<|endoftext|>",
+    " fun<|endoftext|>",
+  ]
+
+
+def test_texts_are_cut_and_templates_are_not(lm):
+  text = "0123456789" * 20
+  for max_length in (20, 66):
+    encoded = encode(lm.tokenizer, TASKS["sst2"], Examples((text,), (0,)), max_length)
+    assert decode(lm, encoded.prefixes[0]) == text[: max_length - 16] + " It was "
+  encoded = encode(lm.tokenizer, TASKS["sst2"], Examples((text,), (0,)))
+  assert len(encoded.prefixes[0]) == 128 - 16 + len(" It was ")
+
+
+def test_label_words_with_the_same_tokens_are_refused(lm):
+  same = dataclasses.replace(TASKS["sst2"], label_words=("good", "good"))
+  with pytest.raises(WayjaxError, match="same tokens"):
+    encode(lm.tokenizer, same, Examples(("x",), (0,)))
+
+
+def test_no_special_tokens_are_added(lm):
+  assert token_ids(lm.tokenizer, [""]) == [[]]
+  assert lm.eos_id not in token_ids(lm.tokenizer, ["some text"])[0]
+
+
+@pytest.mark.parametrize(
+  ("name", "template", "candidates"),
+  [
+    ("sst2", " It was", [" terrible .<|endoftext|>", " great .<|endoftext|>"]),
+    ("agnews", " Subject:", [" World.<|endoftext|>", " Sports.<|endoftext|>"]),
+    ("trec", " Q:", [" Description :<|endoftext|>", " Entity :<|endoftext|>"]),
+    ("subj", " It's all", [" subjective .<|endoftext|>", " objective .<|endoftext|>"]),
+  ],
+)
+def test_scored_tokens_with_the_tokenizer_of_gpt2(shared, name, template, candidates):
+  from transformers import GPT2Tokenizer
+
+  folder = shared / "models" / "gpt2-tokenizer"
+  tokenizer = GPT2Tokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"))
+  encoded = encode(tokenizer, TASKS[name], Examples(("a text",), (0,)))
+  assert tokenizer.decode(encoded.prefixes[0]) == "a text" + template
+  assert [tokenizer.decode(ids) for ids in encoded.candidates[:2]] == candidates
+  assert np.all([ids[-1] == 50256 for ids in encoded.candidates])

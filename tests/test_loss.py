@@ -1,0 +1,151 @@
+"""The packed loss against one example a row, written plainly in tiny.py."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+from flax import nnx
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wayjax import packing
+from wayjax.evaluate import Evaluator
+from wayjax.loss import SCORE_BLOCK, c_dist, cross_entropy, token_losses, wayward_loss
+from wayjax.members import left_mask, pad_left
+
+
+@pytest.fixture(scope="module")
+def model(lm):
+  return nnx.merge(lm.graphdef, lm.params)
+
+
+def prompt_of(rng, size):
+  return rng.normal(0, 0.3, (size, tiny.CONFIG.n_embd)).astype(np.float32)
+
+
+def pack(encoded, rows, spare=0):
+  rows = np.array(rows)
+  text, scored = packing.training_sizes(encoded, rows)
+  return packing.pack_training(encoded, rows, text + spare, scored + spare)
+
+
+@jax.jit
+@jax.value_and_grad
+def packed_cross_entropy(prompt_PxD, mask_P, row):
+  return cross_entropy(tiny.random_model(), prompt_PxD, mask_P, row)
+
+
+def check_packed_equals_unpacked(rng, encoded, rows, prompt_tokens, padding, row):
+  prompt = prompt_of(rng, prompt_tokens)
+  mask_P = left_mask(prompt_tokens, prompt_tokens + padding)
+  # What stands in the padding must not matter.
+  padded = pad_left(prompt, prompt_tokens + padding) + 7.0 * (1 - mask_P)[:, None]
+  loss, gradient = packed_cross_entropy(padded, mask_P, row)
+  expected, expected_gradient = tiny.unpacked_cross_entropy(prompt, encoded, rows)
+  np.testing.assert_allclose(loss, expected, rtol=1e-5)
+  scale = np.abs(expected_gradient).max()
+  np.testing.assert_allclose(gradient[padding:], expected_gradient, rtol=0, atol=1e-5 * scale)
+  assert not np.any(gradient[:padding])
+
+
+@pytest.mark.parametrize(
+  ("lengths", "rows", "prompt_tokens", "padding", "spare"),
+  [
+    pytest.param((3, 7, 1, 5, 9, 4), range(6), 4, 0, 0, id="filled-to-the-last-position"),
+    pytest.param((3, 7, 1, 5, 9, 4), range(6), 4, 0, 9, id="padding-at-the-end"),
+    pytest.param((3, 7, 1, 5, 9, 4), range(6), 4, 12, 9, id="left-padded-prompt"),
+    pytest.param((6, 2), [1], 3, 0, 0, id="one-example"),
+    pytest.param((0, 5, 0), range(3), 3, 0, 0, id="empty-text"),
+    pytest.param((0, 5, 0), range(3), 3, 5, 4, id="empty-text-and-padding"),
+    pytest.param((0,), [0], 1, 0, 0, id="one-empty-example-one-prompt-token"),
+    pytest.param((4, 4), [0, 0, 1, 0], 2, 1, 0, id="the-same-example-again"),
+  ],
+)
+def test_packed_equals_unpacked(rng, lengths, rows, prompt_tokens, padding, spare):
+  encoded, rows = tiny.examples(rng, lengths), list(rows)
+  row = pack(encoded, rows, spare)
+  check_packed_equals_unpacked(rng, encoded, rows, prompt_tokens, padding, row)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+  lengths=st.lists(st.integers(0, 12), min_size=1, max_size=5),
+  prompt_tokens=st.integers(1, 6),
+  seed=st.integers(0, 100),
+)
+def test_packed_equals_unpacked_for_any_lengths(lengths, prompt_tokens, seed):
+  rng = np.random.default_rng(seed)
+  encoded, rows = tiny.examples(rng, lengths), list(range(len(lengths)))
+  row = packing.pack_training(encoded, np.array(rows), 80, 16)  # one size: one compilation
+  check_packed_equals_unpacked(rng, encoded, rows, prompt_tokens, 7 - prompt_tokens, row)
+
+
+@pytest.mark.parametrize("padding", [0, 3])
+@pytest.mark.parametrize("lengths", [(3, 7, 1, 5), (0, 2, 0), (4,)])
+def test_class_scores_equal_unpacked_ones(lm, rng, lengths, padding):
+  encoded = tiny.examples(rng, lengths)
+  prompt = prompt_of(rng, 16 - padding)
+  evaluator = Evaluator(lm, encoded)
+  (result,) = evaluator([prompt])
+  assert result.losses_NxC.shape == (len(lengths), 3)
+  for i, prefix in enumerate(encoded.prefixes):
+    for c, candidate in enumerate(encoded.candidates):
+      expected = np.mean(tiny.unpacked_losses(prompt, prefix, candidate))
+      np.testing.assert_allclose(result.losses_NxC[i, c], expected, rtol=1e-5)
+
+
+def test_scores_do_not_depend_on_the_rows_they_stand_in(model, rng):
+  encoded = tiny.examples(rng, (3, 7, 1, 5, 9, 4, 2, 2))
+  prompt = jnp.asarray(prompt_of(rng, 4))
+  mask_P = np.ones(4, np.float32)
+  per_size = []
+  for text in (1, 30, 200):  # 1 grows to the longest example; 200 holds them all
+    rows, slots = packing.pack_evaluation(encoded, text)
+    score = jax.jit(functools.partial(token_losses, model, prompt, mask_P))
+    losses = np.stack(
+      [score(packing.PackedRow(*(a[n] for a in rows))) for n in range(len(rows.ids_T))]
+    )
+    real = slots.examples_NxR != packing.PADDING
+    order = np.lexsort((np.arange(real.sum()), slots.examples_NxR[real]))
+    per_size.append(losses[real][order])
+    assert rows.ids_T.shape[1] >= text
+  assert len(per_size[0]) == 8 * (1 + 2 + 3)
+  for losses in per_size[1:]:
+    np.testing.assert_allclose(losses, per_size[0], rtol=2e-5)
+
+
+def test_many_scored_tokens_are_scored_in_blocks(model, rng):
+  encoded = tiny.examples(rng, [2] * 40)
+  rows, _ = packing.pack_evaluation(encoded, 500)
+  row = packing.PackedRow(*(a[0] for a in rows))
+  assert len(row.labels_R) > 2 * SCORE_BLOCK
+  prompt = prompt_of(rng, 2)
+  losses = jax.jit(functools.partial(token_losses, model))(prompt, np.ones(2, np.float32), row)
+  first = [tiny.unpacked_losses(prompt, encoded.prefixes[0], c) for c in encoded.candidates]
+  np.testing.assert_allclose(losses[:6], np.concatenate(first), rtol=1e-5)
+
+
+def test_c_dist_is_the_mean_over_real_positions_of_squared_distances(rng):
+  prompt, target = rng.normal(size=(2, 5, 4)).astype(np.float32)
+  expected = np.sum((prompt[2:] - target[2:]) ** 2) / 3
+  np.testing.assert_allclose(c_dist(prompt, target, left_mask(3, 5)), expected, rtol=1e-6)
+  assert c_dist(prompt, prompt, left_mask(3, 5)) == 0
+
+
+def test_wayward_loss_is_the_weighted_sum_and_gives_its_parts(model, rng):
+  encoded = tiny.examples(rng)
+  prompt, target = prompt_of(rng, 4), prompt_of(rng, 4)
+  mask_P = np.ones(4, np.float32)
+  row = pack(encoded, range(6))
+  loss, (ce, distance) = wayward_loss(model, prompt, target, mask_P, 0.25, row)
+  np.testing.assert_allclose(ce, cross_entropy(model, prompt, mask_P, row), rtol=1e-6)
+  np.testing.assert_allclose(distance, c_dist(prompt, target, mask_P), rtol=1e-6)
+  np.testing.assert_allclose(loss, ce + 0.25 * distance, rtol=1e-6)
+
+
+def test_c_dist_gradient_is_zero_at_the_target(rng):
+  target = rng.normal(size=(3, 4)).astype(np.float32)
+  assert not np.any(jax.grad(c_dist)(target, target, np.ones(3, np.float32)))

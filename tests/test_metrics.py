@@ -1,0 +1,71 @@
+"""Scores on hand-computed cases."""
+
+import math
+import warnings
+
+import nltk
+import numpy as np
+import pytest
+
+from wayjax import metrics
+from wayjax.metrics import delta, macro_f1, majority, prompt_f1, prompt_f1_lemma
+
+
+@pytest.mark.parametrize(
+  ("projected", "target", "expected"),
+  [
+    ("Write the answer.", "write an Answer", 1.0),  # case, punctuation, articles
+    ("one two three", "two three four five", 4 / 7),
+    ("x x y", "x y y", 2 / 3),  # words count as often as they occur
+    ("don't", "dont", 1.0),  # punctuation is taken out, not replaced
+    ("a b", "b", 1.0),
+    ("theory", "ory", 0.0),  # articles are words of their own
+    ("nothing shared", "at all", 0.0),
+    ("", "", 0.0),  # the released code's: no shared word is 0
+    ("~~~", "~~~", 0.0),
+  ],
+)
+def test_prompt_f1(projected, target, expected):
+  assert prompt_f1(projected, target) == pytest.approx(expected)
+
+
+def test_lemmas_join_singular_and_plural(shared, monkeypatch):
+  monkeypatch.setattr(nltk.data, "path", [str(shared / "nltk_data")])
+  metrics._lemmatizer.cache_clear()
+  assert prompt_f1("questions", "question") == 0
+  assert prompt_f1_lemma("questions", "question") == 1
+  metrics._lemmatizer.cache_clear()
+
+
+def test_without_wordnet_there_is_no_lemma_f1_and_one_warning(monkeypatch, tmp_path):
+  monkeypatch.setattr(nltk.data, "path", [str(tmp_path)])
+  nltk.corpus.reader.wordnet  # noqa: B018 - the lazy corpus may have been loaded by another test
+  monkeypatch.setattr(
+    "nltk.stem.WordNetLemmatizer.lemmatize",
+    lambda self, word: (_ for _ in ()).throw(LookupError("no wordnet")),
+  )
+  metrics._lemmatizer.cache_clear()
+  with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    assert prompt_f1_lemma("a", "a") is None
+    assert prompt_f1_lemma("a", "a") is None
+  metrics._lemmatizer.cache_clear()
+  assert len(caught) == 1
+  assert "python -m nltk.downloader wordnet" in str(caught[0].message)
+
+
+def test_macro_f1_averages_over_classes_that_occur():
+  # Class 0: 2 of 3 right, none wrong: F1 = 4/5. Class 1: F1 = 2/3. Class 2 never occurs.
+  assert macro_f1([0, 0, 0, 1], [0, 0, 1, 1]) == pytest.approx((4 / 5 + 2 / 3) / 2)
+  assert macro_f1([0, 0], [1, 1]) == 0
+  assert macro_f1([2, 1], [2, 1]) == 1
+
+
+def test_majority():
+  assert majority(np.array([0, 1, 1, 2])) == 0.5
+
+
+def test_delta_is_the_relative_drop():
+  assert delta(0.8, 0.76) == pytest.approx(0.05)
+  assert delta(0.5, 0.6) == pytest.approx(-0.2)
+  assert math.isnan(delta(0.0, 0.5))

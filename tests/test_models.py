@@ -1,0 +1,149 @@
+"""The door to the models: folders as the Hub lays them out, and all that can be wrong with them."""
+
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+import tiny
+from safetensors.numpy import load_file, save_file
+
+from wayjax.errors import WayjaxError
+from wayjax.models import load_lm
+
+
+@pytest.fixture
+def folder(model_dir, tmp_path):
+  return shutil.copytree(model_dir, tmp_path / "model")
+
+
+def same_params(a, b) -> bool:
+  return all(
+    np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a.params), jax.tree.leaves(b.params))
+  )
+
+
+def test_load_lm_yields_model_and_tokenizer(lm, model_dir):
+  stored = load_file(model_dir / "model.safetensors")
+  assert lm.revision is None
+  assert lm.max_positions == tiny.CONFIG.n_positions
+  assert lm.tokenizer.decode([lm.eos_id]) == tiny.EOS
+  assert lm.tokenizer("é ", add_special_tokens=False)["input_ids"]
+  # The table stops at the tokenizer's last token; the model's own is longer.
+  assert lm.table_VxD.shape == (257, tiny.CONFIG.n_embd)
+  np.testing.assert_array_equal(lm.table_VxD, stored["transformer.wte.weight"][:257])
+
+
+def test_names_without_prefix_load_alike(lm, folder):
+  save_file(tiny.tensors(prefix=""), folder / "model.safetensors")
+  assert same_params(lm, load_lm(str(folder), precision="float32"))
+
+
+def test_buffers_and_tied_head_are_ignored(lm, folder):
+  extra = {
+    "transformer.h.0.attn.bias": np.ones((1, 1, 4, 4), np.float32),
+    "transformer.h.1.attn.masked_bias": np.float32([-1e4]),
+    "lm_head.weight": np.ones((261, 32), np.float32),
+  }
+  save_file(tiny.tensors() | extra, folder / "model.safetensors")
+  assert same_params(lm, load_lm(str(folder), precision="float32"))
+
+
+def test_sharded_index_loads_alike(lm, folder):
+  named = tiny.tensors()
+  parts = {"model-00001-of-00002.safetensors": {}, "model-00002-of-00002.safetensors": {}}
+  weight_map = {}
+  for i, (name, array) in enumerate(named.items()):
+    file = list(parts)[i % 2]
+    parts[file][name], weight_map[name] = array, file
+  for file, part in parts.items():
+    save_file(part, folder / file)
+  (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+  (folder / "model.safetensors").unlink()
+  assert same_params(lm, load_lm(str(folder), precision="float32"))
+
+  (folder / list(parts)[1]).unlink()
+  with pytest.raises(WayjaxError, match="model-00002-of-00002"):
+    load_lm(str(folder))
+
+
+def test_every_misfit_is_named_in_one_error(folder):
+  named = tiny.tensors()
+  del named["transformer.h.0.ln_1.bias"], named["transformer.wpe.weight"]
+  named["transformer.h.1.mlp.c_fc.weight"] = np.zeros((3, 5), np.float32)
+  named["transformer.adapter.weight"] = np.zeros((2,), np.float32)
+  save_file(named, folder / "model.safetensors")
+  with pytest.raises(WayjaxError) as error:
+    load_lm(str(folder))
+  message = str(error.value)
+  for part in (
+    "missing: h.0.ln_1.bias",
+    "missing: wpe.weight",
+    "wrong shape: transformer.h.1.mlp.c_fc.weight is (3, 5), expected (32, 128)",
+    "not part of this model: transformer.adapter.weight",
+  ):
+    assert part in message
+
+
+def test_a_tensor_that_only_the_index_knows_is_named(folder):
+  named = tiny.tensors()
+  weight_map = dict.fromkeys(named, "model.safetensors")
+  del named["transformer.ln_f.bias"]
+  save_file(named, folder / "model.safetensors")
+  (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+  with pytest.raises(WayjaxError, match=r"missing: transformer\.ln_f\.bias, which the index"):
+    load_lm(str(folder))
+
+
+def test_pickle_weights_are_refused(folder):
+  (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+  with pytest.raises(WayjaxError, match=r"pickle .* can run any code .* convert them"):
+    load_lm(str(folder))
+
+
+def test_shards_cannot_point_outside_the_folder(folder, tmp_path):
+  save_file(tiny.tensors(), tmp_path / "outside.safetensors")
+  weight_map = dict.fromkeys(tiny.tensors(), "../outside.safetensors")
+  (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+  with pytest.raises(WayjaxError, match="outside"):
+    load_lm(str(folder))
+
+
+@pytest.mark.parametrize(
+  ("damage", "message"),
+  [
+    (lambda f: (f / "config.json").unlink(), "no config.json"),
+    (lambda f: (f / "config.json").write_text("{"), "cannot be read as JSON"),
+    (lambda f: (f / "config.json").write_text("[]"), "no JSON object"),
+    (lambda f: tiny.save_config(f, model_type="t5"), "type 't5'; supported: gpt2"),
+    (lambda f: (f / "model.safetensors").unlink(), "holds no weights"),
+    (lambda f: (f / "model.safetensors").write_bytes(b"123"), "cannot be read as safetensors"),
+    (lambda f: (f / "model.safetensors.index.json").write_text("{}"), "is damaged"),
+    (lambda f: (f / "tokenizer.json").write_text("{"), "tokenizer in .* cannot be loaded"),
+    (lambda f: tiny.save_config(f, vocab_size=100), "257 tokens but the model only 100"),
+  ],
+)
+def test_what_is_wrong_with_a_folder_is_said(folder, damage, message):
+  damage(folder)
+  with pytest.raises(WayjaxError, match=message):
+    load_lm(str(folder))
+
+
+def test_a_tokenizer_without_end_of_sequence_is_refused(folder):
+  settings = json.loads((folder / "tokenizer_config.json").read_text())
+  settings.pop("eos_token")
+  (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+  with pytest.raises(WayjaxError, match="no end-of-sequence token"):
+    load_lm(str(folder))
+
+
+def test_revision_needs_the_hub(model_dir):
+  with pytest.raises(WayjaxError, match="--revision belongs to models on the Hub"):
+    load_lm(str(model_dir), revision="main")
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/nowhere", "a/b/c"])
+def test_a_missing_folder_is_no_hub_id(name):
+  with pytest.raises(WayjaxError, match="does not exist"):
+    load_lm(name)

@@ -1,0 +1,91 @@
+"""d-proj against brute force in float64."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from wayjax.projection import METRICS, c_proj, d_proj, nearest_tokens
+
+
+def brute_force(prompt, table, metric):
+  """The nearest ids, the lowest of equals, one vector at a time in float64."""
+  p, e = prompt.astype(np.float64), table.astype(np.float64)
+  products = p @ e.T
+  if metric == "euclidean":
+    scores = -np.stack([np.sum((e - vector) ** 2, axis=1) for vector in p])
+  elif metric == "dot":
+    scores = products
+  else:
+    norms = np.linalg.norm(p, axis=1)[:, None] * np.linalg.norm(e, axis=1)[None, :]
+    scores = np.divide(products, norms, out=np.zeros_like(products), where=norms > 0)
+  return np.argmax(scores, axis=1)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_d_proj_equals_brute_force(rng, metric):
+  table = rng.normal(0, 0.14, (5000, 48)).astype(np.float32)
+  table *= rng.uniform(0.5, 2, (5000, 1)).astype(np.float32)
+  near = table[rng.integers(5000, size=200)] + rng.normal(0, 0.05, (200, 48))
+  prompt = np.concatenate([near, rng.normal(0, 0.3, (100, 48))]).astype(np.float32)
+  np.testing.assert_array_equal(d_proj(prompt, table, metric), brute_force(prompt, table, metric))
+
+
+def test_close_vectors_with_a_large_mean_are_told_apart(rng):
+  # Real tables have such a mean; the plain product loses the difference to rounding.
+  table = (30 + rng.normal(0, 1e-3, (2000, 64))).astype(np.float32)
+  ids = rng.integers(2000, size=100)
+  np.testing.assert_array_equal(d_proj(table[ids], table), ids)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_ties_and_duplicates_resolve_to_the_lowest_id(rng, metric):
+  vectors = rng.normal(size=(3, 33)).astype(np.float32)
+  copies = np.repeat(np.arange(3), 300)
+  rng.shuffle(copies)
+  table = vectors[copies]
+  first = np.array([np.flatnonzero(copies == i)[0] for i in range(3)])
+  if metric == "dot":  # the nearest by dot product need not be the vector itself
+    first = first[np.argmax(vectors @ vectors.T, axis=1)]
+  np.testing.assert_array_equal(d_proj(vectors, table, metric), first)
+
+
+def test_exact_ties_between_different_tokens(rng):
+  table = np.float32([[9, 9], [0, 1], [1, 0], [0, -1], [-1, 0]])
+  assert d_proj(np.float32([[0, 0]]), table).tolist() == [1]
+  assert d_proj(np.float32([[1, 1]]), table[1:], "dot").tolist() == [0]
+  assert d_proj(np.float32([[1, 1]]), table[1:], "cosine").tolist() == [0]
+
+
+def test_zero_vectors_have_no_direction_and_break_nothing():
+  table = np.float32([[0, 0], [1, 0]])
+  assert d_proj(np.float32([[2, 0]]), table, "cosine").tolist() == [1]
+  assert d_proj(np.float32([[0, 0]]), table, "cosine").tolist() == [0]
+
+
+def test_every_embedding_projects_to_itself(rng):
+  table = rng.normal(size=(700, 16)).astype(np.float32)
+  ids = np.arange(700)
+  np.testing.assert_array_equal(d_proj(c_proj(ids, table), table), ids)
+
+
+def test_more_vectors_than_a_block(rng):
+  table = rng.normal(size=(50, 8)).astype(np.float32)
+  ids = rng.integers(50, size=2500)
+  np.testing.assert_array_equal(d_proj(table[ids], table), ids)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_nearest_tokens_are_ordered_with_their_scores(rng, metric):
+  table = rng.normal(size=(40, 6)).astype(np.float32)
+  ids, scores = nearest_tokens(table[:3], table, metric=metric, k=5)
+  assert ids.shape == scores.shape == (3, 5)
+  assert np.all(np.diff(scores, axis=1) <= 0)
+  if metric == "euclidean":
+    np.testing.assert_array_equal(ids[:, 0], [0, 1, 2])
+    expected = -np.linalg.norm(table[np.asarray(ids)] - table[:3, None], axis=-1)
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+
+
+def test_a_table_in_another_type_is_read_as_float32(rng):
+  table = jnp.asarray(rng.normal(size=(40, 6)), jnp.bfloat16)
+  assert d_proj(table[:4], table).tolist() == [0, 1, 2, 3]
