@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wayjax import packing
-from wayjax.evaluate import Evaluator
+from wayjax.evaluation import Evaluator
 from wayjax.loss import SCORE_BLOCK, c_dist, cross_entropy, token_losses, wayward_loss
 from wayjax.members import left_mask, pad_left
 

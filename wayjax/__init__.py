@@ -8,7 +8,7 @@ import importlib
 __version__ = "0.1.0"
 
 _HOMES = {
-  "Evaluator": "evaluate",
+  "Evaluator": "evaluation",
   "RunConfig": "config",
   "TASKS": "tasks",
   "Target": "targets",
@@ -16,7 +16,7 @@ _HOMES = {
   "c_proj": "projection",
   "d_proj": "projection",
   "encode": "encoding",
-  "evaluate": "evaluate",
+  "evaluate": "evaluation",
   "get_task": "tasks",
   "load_data": "data",
   "load_lm": "models",

@@ -196,6 +196,8 @@ def _load_dataset(where: str, *args, **options):
   except Exception as error:  # the readers raise whatever their parsers raise
     cause = error.__cause__ or error
     reason = (str(cause) or type(cause).__name__).splitlines()[0]
+    if "corresponds to no data" in reason:
+      reason = "it holds no rows"
     raise WayjaxError(f"{where} cannot be read: {reason}") from error
 
 

@@ -17,7 +17,7 @@ from wayjax import devices, results, summary
 from wayjax.config import AUTO, RunConfig
 from wayjax.data import TaskData, load_data
 from wayjax.encoding import encode
-from wayjax.evaluate import Evaluation, Evaluator
+from wayjax.evaluation import Evaluation, Evaluator
 from wayjax.members import Member, make_members
 from wayjax.metrics import majority
 from wayjax.models import LanguageModel, load_lm

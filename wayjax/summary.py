@@ -33,14 +33,18 @@ def summarise(rows: list[dict]) -> list[dict]:
     for gamma in gammas
     if by_gamma.get(gamma)
   ]
-  means = []
-  for gamma in gammas:
-    of_gamma = [line for line in lines if line["gamma"] == gamma]
-    numbers = [key for key in lines[0] if key not in ("target", "gamma", "reads_as")]
-    mean = {key: _mean([line[key] for line in of_gamma]) for key in numbers} if of_gamma else {}
-    if mean:
-      means.append({"target": None, "gamma": gamma, "reads_as": None, **mean})
-  return lines + means
+  return lines + [
+    _over_targets([line for line in lines if line["gamma"] == gamma])
+    for gamma in gammas
+    if any(line["gamma"] == gamma for line in lines)
+  ]
+
+
+def _over_targets(lines: list[dict]) -> dict:
+  """The mean line of one gamma."""
+  named = {"target": None, "gamma": lines[0]["gamma"], "reads_as": None}
+  numbers = [key for key in lines[0] if key not in named]
+  return named | {key: _mean([line[key] for line in lines]) for key in numbers}
 
 
 def _line(rows: list[dict], unconstrained: list[dict] | None) -> dict:

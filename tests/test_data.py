@@ -1,0 +1,241 @@
+"""Rows from folders and from the Hub's cache, and errors that name file, row and cause."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from test_hub import COMMIT, cache, cached_repo  # noqa: F401 - a fixture
+
+from wayjax.data import dev_rows, load_data
+from wayjax.errors import WayjaxError
+from wayjax.tasks import TASKS, Task
+
+SST2, TREC = TASKS["sst2"], TASKS["trec"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+  (tmp_path / "sst2").mkdir()
+  return tmp_path
+
+
+def write(folder, split, lines, name="sst2", suffix="csv"):
+  (folder / name).mkdir(exist_ok=True)
+  path = folder / name / f"{split}.{suffix}"
+  path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+  return path
+
+
+def write_splits(folder, **splits):
+  for split, rows in splits.items():
+    write(folder, split, ["text,label", *rows])
+
+
+def test_labels_may_be_numbers_label_words_or_class_names(folder):
+  train = ["a,0", "b,terrible", "c,negative", "d,1", "e, great ", "f,positive"]
+  write_splits(folder, train=train, test=["x,1"], dev=["y,0"])
+  data = load_data(SST2, folder)
+  assert data.train.texts == tuple("abcdef")
+  assert data.train.labels == (0, 0, 0, 1, 1, 1)
+  assert data.evaluation.labels == (1,)
+  assert data.dev.texts == ("y",)
+  assert data.revision is None
+
+
+def test_texts_are_read_as_they_stand(folder):
+  texts = ["null", "NA", "nan", "007", "1e5", ' "quoted, with comma" ', "two\nlines", "é ☃"]
+  quoted = ['"' + text.replace('"', '""') + '",1' for text in texts]
+  write_splits(folder, train=quoted, test=["12,1"], dev=["13,0"])
+  data = load_data(SST2, folder)
+  assert data.train.texts == tuple(texts)
+  assert data.evaluation.texts == ("12",)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
+def test_every_format_gives_the_same_rows(folder, suffix):
+  rows = [("first, text", 0), ("second", 1)]
+  for split in ("train", "dev", "test"):
+    path = folder / "sst2" / f"{split}.{suffix}"
+    if suffix == "parquet":
+      texts, labels = zip(*rows)
+      pq.write_table(pa.table({"text": texts, "label": labels}), path)
+    elif suffix == "jsonl":
+      path.write_text("".join(json.dumps({"text": t, "label": c}) + "\n" for t, c in rows))
+    else:
+      sep = {"csv": ",", "tsv": "\t"}[suffix]
+      path.write_text(f"label{sep}text\n" + "".join(f'{c}{sep}"{t}"\n' for t, c in rows))
+  data = load_data(SST2, folder)
+  assert data.train.texts == ("first, text", "second")
+  assert data.train.labels == (0, 1)
+
+
+def test_a_tenth_of_train_becomes_dev_where_there_is_no_dev_file(folder):
+  write_splits(folder, train=[f"text {i},{i % 2}" for i in range(50)], test=["x,0"])
+  data = load_data(SST2, folder)
+  assert (len(data.train), len(data.dev)) == (45, 5)
+  assert set(data.train.texts).isdisjoint(data.dev.texts)
+  numbers = [int(text.split()[1]) for text in data.train.texts]
+  assert numbers == sorted(numbers)  # file order
+  assert load_data(SST2, folder, split="dev").evaluation == data.dev
+  write_splits(folder, dev=["y,0"])
+  assert len(load_data(SST2, folder).train) == 50
+
+
+def test_dev_is_the_released_codes(rng):
+  # NumPy's generator of old, seeded with 100: shuffle, then the last tenth.
+  order = list(range(40))
+  np.random.RandomState(100).shuffle(order)
+  assert dev_rows([0] * 40) == set(order[36:])
+
+
+def test_dev_is_taken_within_classes_for_agnews(folder):
+  labels = [i % 4 for i in range(80)]
+  chosen = dev_rows(labels)
+  assert [sum(labels[i] == c for i in chosen) for c in range(4)] == [2, 2, 2, 2]
+  write(folder, "train", ["text,label", *(f"t{i},{c}" for i, c in enumerate(labels))], "agnews")
+  write(folder, "test", ["text,label", "x,3"], "agnews")
+  data = load_data(TASKS["agnews"], folder)
+  assert sorted(data.dev.labels) == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+def test_only_the_first_rows_that_remain(folder):
+  write_splits(folder, train=[f"{i},1" for i in range(30)], test=[f"x{i},0" for i in range(9)])
+  everything = load_data(SST2, folder)
+  data = load_data(SST2, folder, train_rows=7, eval_rows=4)
+  assert data.train.texts == everything.train.texts[:7]
+  assert data.evaluation.texts == ("x0", "x1", "x2", "x3")
+  assert len(data.dev) == 3
+  assert len(load_data(SST2, folder, train_rows=1000).train) == 27
+
+
+def test_the_hash_tells_rows_apart(folder):
+  write_splits(folder, train=["a,0", "b,1"], test=["x,0"], dev=["y,1"])
+  first = load_data(SST2, folder).sha256
+  assert load_data(SST2, folder).sha256 == first
+  write_splits(folder, test=["x,1"])
+  assert load_data(SST2, folder).sha256 != first
+
+
+@pytest.mark.parametrize(
+  ("rows", "message"),
+  [
+    (["text,label", "a,0", " ,1"], r"train.csv, row 2: the text is empty"),
+    (["text,label", "a,0", "b,2"], r"row 2: unknown label '2'; accepted are 0 to 1, terrible"),
+    (["text,label", "a,"], r"row 1: unknown label ''"),
+    (["text,label", "a,-1"], r"row 1: unknown label '-1'"),
+    (["text,label", "a,Great"], r"row 1: unknown label 'Great'"),
+    (["sentence,label", "a,0"], r"has the columns sentence, label; it needs 'text' and 'label'"),
+    (["text,label", "a,0,1,2"], r"train.csv"),
+    (["text,label"], r"it holds no rows"),
+  ],
+)
+def test_bad_rows_are_named(folder, rows, message):
+  write_splits(folder, test=["x,0"], dev=["y,0"])
+  write(folder, "train", rows)
+  with pytest.raises(WayjaxError, match=message):
+    load_data(SST2, folder)
+
+
+def test_a_missing_text_in_jsonl_is_an_empty_text(folder):
+  write_splits(folder, test=["x,0"], dev=["y,0"])
+  write(folder, "train", ['{"text": "a", "label": 0}', '{"label": 1}'], suffix="jsonl")
+  with pytest.raises(WayjaxError, match=r"train.jsonl, row 2: the text is empty"):
+    load_data(SST2, folder)
+
+
+def test_damaged_files_are_named(folder):
+  write_splits(folder, test=["x,0"])
+  (folder / "sst2" / "train.parquet").write_bytes(b"no parquet")
+  with pytest.raises(WayjaxError, match=r"train.parquet cannot be read"):
+    load_data(SST2, folder)
+
+
+def test_missing_folders_and_files(folder, tmp_path):
+  with pytest.raises(WayjaxError, match=r"no training rows: expected .*train as .csv"):
+    load_data(SST2, folder)
+  with pytest.raises(WayjaxError, match=r"trec does not exist: --data-dir is the folder that"):
+    load_data(TREC, folder)
+  write_splits(folder, train=["a,0", "b,1"] * 10)
+  with pytest.raises(WayjaxError, match=r"no test rows: .* or report on --split dev"):
+    load_data(SST2, folder)
+  assert len(load_data(SST2, folder, split="dev").evaluation) == 2
+  write(folder, "train", ["text\tlabel"], suffix="tsv")
+  with pytest.raises(WayjaxError, match=r"train.csv, train.tsv: keep one file"):
+    load_data(SST2, folder)
+
+
+def test_your_own_task_needs_a_folder():
+  with pytest.raises(WayjaxError, match="task 'mine' is your own"):
+    load_data(Task("mine", "%s", ("a", "b"), ("a", "b")))
+
+
+def test_hub_labels_are_mapped_by_name(cache):  # noqa: F811
+  # In this repository 0 is objective; in the paper's files 0 is subjective.
+  repo = cached_repo(cache, "dataset", "SetFit/subj")
+  for split in ("train", "test"):
+    rows = [
+      {"text": f"{name} {i}", "label": number, "label_text": name}
+      for i in range(10)
+      for number, name in enumerate(("objective", "subjective"))
+    ]
+    (repo / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+  data = load_data(TASKS["subj"])
+  assert data.revision == COMMIT
+  assert len(data.train) == 18
+  for text, label in zip(data.train.texts, data.train.labels):
+    assert text.startswith(("subjective", "objective")[label])
+
+
+def test_hub_class_labels_are_mapped_by_name_and_sst2_is_tested_on_validation(cache):  # noqa: F811
+  repo = cached_repo(cache, "dataset", "stanfordnlp/sst2")
+  (repo / "data").mkdir()
+  (repo / "README.md").write_text(_CARD)
+  for split, labels in (("train", [1, 0] * 10), ("validation", [0, 0, 1]), ("test", [-1])):
+    table = pa.table({"sentence": [f"{split} {i}" for i in range(len(labels))], "label": labels})
+    pq.write_table(table, repo / "data" / f"{split}-00000-of-00001.parquet")
+  data = load_data(SST2)
+  # The card names the classes in the other order than the paper does.
+  assert data.evaluation.texts == ("validation 0", "validation 1", "validation 2")
+  assert data.evaluation.labels == (1, 1, 0)
+
+
+_CARD = """---
+dataset_info:
+  features:
+  - name: sentence
+    dtype: string
+  - name: label
+    dtype:
+      class_label:
+        names:
+          '0': positive
+          '1': negative
+configs:
+- config_name: default
+  data_files:
+  - split: train
+    path: data/train-*
+  - split: validation
+    path: data/validation-*
+  - split: test
+    path: data/test-*
+---
+"""
+
+
+@pytest.mark.parametrize(
+  ("name", "train", "dev", "test"),
+  [
+    ("sst2", 6228, 692, 1821),
+    ("sst5", 7689, 855, 2210),
+    ("trec", 4906, 546, 500),
+    ("subj", 7200, 800, 2000),
+    ("agnews", 5398, 602, 1600),
+  ],
+)
+def test_real_files(shared, name, train, dev, test):
+  data = load_data(TASKS[name], shared / "data")
+  assert (len(data.train), len(data.dev), len(data.evaluation)) == (train, dev, test)
+  assert set(data.train.labels) == set(range(len(TASKS[name].label_words)))

@@ -1,0 +1,54 @@
+"""Which device is used, and what is said where that cannot be."""
+
+import jax
+import pytest
+
+from wayjax import devices
+from wayjax.errors import WayjaxError
+
+
+def pci(root, vendor, device):
+  folder = root / "sys/bus/pci/devices/0000:00:05.0"
+  folder.mkdir(parents=True)
+  (folder / "vendor").write_text(vendor + "\n")
+  (folder / "device").write_text(device + "\n")
+
+
+def test_accelerators_are_found_without_a_driver(tmp_path):
+  assert devices._unused_accelerator(tmp_path) is None
+  pci(tmp_path, "0x1ae0", "0x0042")  # a network card of the same maker
+  assert devices._unused_accelerator(tmp_path) is None
+  (tmp_path / "proc/driver/nvidia/gpus/0").mkdir(parents=True)
+  assert devices._unused_accelerator(tmp_path) == "gpu"
+
+
+def test_a_tpu_is_found(tmp_path):
+  pci(tmp_path, "0x1ae0", "0x006f")
+  assert devices._unused_accelerator(tmp_path) == "tpu"
+
+
+def test_an_accelerator_that_jax_cannot_use_stops_the_run(monkeypatch):
+  monkeypatch.setattr(devices, "_unused_accelerator", lambda: "gpu")
+  with pytest.raises(WayjaxError, match=r"has a GPU that jax cannot use: install wayjax\[cuda\]"):
+    devices.select_device("auto")
+  assert devices.select_device("cpu") == "cpu"
+  monkeypatch.setattr(devices, "_unused_accelerator", lambda: None)
+  assert devices.select_device("auto") == "cpu"
+
+
+@pytest.mark.parametrize(("device", "extra"), [("gpu", "cuda"), ("tpu", "tpu")])
+def test_a_device_that_is_not_there_is_refused(device, extra):
+  with pytest.raises(WayjaxError, match=rf"--device {device}: .* install wayjax\[{extra}\]"):
+    devices.select_device(device)
+
+
+def test_precision(monkeypatch):
+  assert devices.resolve_precision("bfloat16") == "bfloat16"
+  assert devices.resolve_precision("auto") in ("float32", "bfloat16")
+  monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+  assert devices.resolve_precision("auto") == "bfloat16"
+  assert devices.resolve_precision("float32") == "float32"
+
+
+def test_free_memory_is_some():
+  assert 2**20 < devices.free_memory() < 2**50

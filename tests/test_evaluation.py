@@ -1,0 +1,46 @@
+"""Accuracy of prompts: any number of them, of any length, at once."""
+
+import numpy as np
+import pytest
+import tiny
+
+from wayjax import evaluation
+from wayjax.errors import WayjaxError
+from wayjax.evaluation import Evaluator, evaluate
+from wayjax.metrics import macro_f1
+
+
+def prompts_of(rng, sizes):
+  return [rng.normal(0, 0.3, (size, tiny.CONFIG.n_embd)).astype(np.float32) for size in sizes]
+
+
+def test_prompts_are_scored_together_as_alone(lm, rng, monkeypatch):
+  encoded = tiny.examples(rng, [int(n) for n in rng.integers(1, 12, size=30)])
+  prompts = prompts_of(rng, (3, 20, 5, 16, 4))
+  monkeypatch.setattr(evaluation, "PROMPTS_AT_ONCE", 2)
+  together = evaluate(lm, encoded, prompts)
+  monkeypatch.undo()
+  for prompt, result in zip(prompts, together, strict=True):
+    (alone,) = evaluate(lm, encoded, [prompt])
+    np.testing.assert_allclose(result.losses_NxC, alone.losses_NxC, rtol=1e-5)
+    np.testing.assert_array_equal(result.predictions_N, np.argmin(alone.losses_NxC, axis=1))
+    assert result.accuracy == np.mean(result.predictions_N == encoded.labels)
+    assert result.macro_f1 == macro_f1(encoded.labels, result.predictions_N)
+  assert len({result.losses_NxC.tobytes() for result in together}) == 5
+
+
+def test_no_prompts_no_results(lm, rng):
+  assert evaluate(lm, tiny.examples(rng), []) == []
+
+
+def test_a_prompt_that_does_not_fit_is_refused(lm, rng):
+  encoded = tiny.examples(rng)  # the longest takes 9 + 2 positions
+  assert len(evaluate(lm, encoded, prompts_of(rng, [149]))) == 1
+  with pytest.raises(WayjaxError, match=r"150 tokens and an example of 11 exceed .* 160"):
+    Evaluator(lm, encoded)(prompts_of(rng, [150]))
+
+
+def test_a_broken_prompt_scores_without_raising(lm, rng):
+  encoded = tiny.examples(rng)
+  (result,) = evaluate(lm, encoded, [np.full((3, tiny.CONFIG.n_embd), np.nan, np.float32)])
+  assert result.predictions_N.tolist() == [0] * len(encoded)

@@ -1,0 +1,71 @@
+"""Which members a sweep has, and what each starts from."""
+
+import numpy as np
+import pytest
+
+from wayjax.errors import WayjaxError
+from wayjax.members import initial_prompt, left_mask, make_members, pad_left
+from wayjax.targets import Target
+
+TARGETS = [Target("text", "t1", "read me"), Target("ni", "t2", "or me")]
+
+
+def test_members_are_targets_times_gamma_times_seeds(lm):
+  members = make_members(lm, TARGETS, (0.0, 0.01), (1, 10))
+  assert [member.key for member in members[:5]] == [
+    "text/t1/gamma=0/seed=1",
+    "text/t1/gamma=0/seed=10",
+    "text/t1/gamma=0.01/seed=1",
+    "text/t1/gamma=0.01/seed=10",
+    "ni/t2/gamma=0/seed=1",
+  ]
+  assert len({member.key for member in members}) == 8
+
+
+def test_every_member_starts_at_its_target(lm):
+  for member in make_members(lm, TARGETS, (0.0, 0.01), (1,)):
+    assert lm.tokenizer.decode(member.target_ids.tolist()) == member.target.text
+    np.testing.assert_array_equal(member.init_PxD, np.asarray(lm.table_VxD)[member.target_ids])
+    np.testing.assert_array_equal(member.init_PxD, member.target_PxD)
+
+
+@pytest.mark.parametrize("init", ["vocab", "random"])
+def test_other_starts_depend_on_target_and_seed_but_not_on_gamma(lm, init):
+  members = make_members(lm, TARGETS, (0.0, 0.01), (1, 10), init=init)
+  first, other_seed, other_gamma, _, other_target, *_ = members
+  np.testing.assert_array_equal(first.init_PxD, other_gamma.init_PxD)
+  assert np.any(first.init_PxD != other_seed.init_PxD)
+  assert np.any(first.init_PxD[:5] != other_target.init_PxD)
+  assert first.init_PxD.shape == first.target_PxD.shape
+
+
+def test_random_starts_have_the_tables_scale(lm):
+  table = np.asarray(lm.table_VxD)
+  drawn = initial_prompt(table, np.array([1]), "random", 4000, 0)
+  assert drawn.std() == pytest.approx(table.std(), rel=0.02)
+  assert drawn.dtype == np.float32
+  rows = {row.tobytes() for row in table}
+  assert all(row.tobytes() in rows for row in initial_prompt(table, np.array([1]), "vocab", 50, 0))
+
+
+def test_another_prompt_length_needs_an_unconstrained_prompt(lm):
+  (member,) = make_members(lm, TARGETS[:1], (0.0,), (1,), init="vocab", prompt_tokens=20)
+  assert member.prompt_tokens == 20
+  assert not member.has_c_dist
+  with pytest.raises(WayjaxError, match="does not go with --init target"):
+    make_members(lm, TARGETS[:1], (0.0,), (1,), prompt_tokens=20)
+  with pytest.raises(WayjaxError, match="does not go with a gamma above 0"):
+    make_members(lm, TARGETS[:1], (0.0, 0.1), (1,), init="vocab", prompt_tokens=20)
+  assert len(make_members(lm, TARGETS[:1], (0.1,), (1,), prompt_tokens=7)) == 1
+
+
+def test_a_target_that_exceeds_the_context_is_refused(lm):
+  long = [Target("text", "long", "x" * 100)]
+  assert make_members(lm, long, (0.0,), (1,), longest_example=60)
+  with pytest.raises(WayjaxError, match=r"'long' has 100 tokens.* 61 exceed .* 160 positions"):
+    make_members(lm, long, (0.0,), (1,), longest_example=61)
+
+
+def test_padding_stands_on_the_left():
+  assert pad_left(np.array([[1.0], [2.0]]), 4).ravel().tolist() == [0, 0, 1, 2]
+  assert left_mask(2, 4).tolist() == [0, 0, 1, 1]

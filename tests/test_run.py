@@ -1,0 +1,277 @@
+"""The command as a user types it: its run folder, its output, and every wrong input."""
+
+import json
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+import tiny
+
+import wayjax
+from wayjax import pipeline, sweep
+from wayjax.run import main
+
+TARGETS = ("--target", "read me", "--target", "or this one, a long one")
+
+
+@pytest.fixture
+def command(model_dir, data_dir, tmp_path):
+  """The main job on the tiny model; more options may follow, and win."""
+  return [
+    "--dataset", "sst2", "--data-dir", str(data_dir), "--model", str(model_dir),
+    "--seeds", "1", "10", "--steps", "25", "--precision", "float32",
+    "--out", str(tmp_path / "run"), *TARGETS,
+  ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(model_dir, data_dir, tmp_path_factory):
+  """A finished run, read back."""
+  out = tmp_path_factory.mktemp("finished") / "run"
+  code = main(
+    ["--dataset", "sst2", "--data-dir", str(data_dir), "--model", str(model_dir), "--steps", "40"]
+    + ["--seeds", "1", "10", "--gamma", "0", "0.5", "--eval-every", "20", "--out", str(out)]
+    + ["--precision", "float32", *TARGETS]
+  )
+  assert code == 0
+  return wayjax.read_run(out)
+
+
+class TestRunFolder:
+  FIELDS = (
+    "model dataset split target_group target_name target_text gamma seed steps prompt_tokens "
+    "prompt_key status diverged_at init lr precision accuracy macro_f1 text_accuracy "
+    "hard_accuracy prompt_f1 prompt_f1_lemma token_match c_dist projected_text "
+    "projected_text_dot projected_text_cosine train_loss wall_seconds"
+  )
+
+  def test_a_row_for_every_member_with_every_field(self, finished):
+    assert len(finished.rows) == 2 * 2 * 2
+    for row in finished.rows:
+      assert set(self.FIELDS.split()) <= set(row)
+      assert row["status"] == "done"
+      assert 0 <= row["accuracy"] <= 1
+      assert row["target_text"] in TARGETS
+      assert row["wall_seconds"] > 0
+    assert len({row["prompt_key"] for row in finished.rows}) == 8
+
+  def test_the_rows_are_what_the_stored_prompts_give(self, finished, lm, data_dir):
+    task = wayjax.get_task("sst2")
+    data = wayjax.load_data(task, data_dir)
+    encoded = wayjax.encode(lm.tokenizer, task, data.evaluation)
+    table = np.asarray(lm.table_VxD)
+    for row in finished.rows:
+      prompt = finished.prompt(row["prompt_key"])
+      assert prompt.shape == (row["prompt_tokens"], tiny.CONFIG.n_embd)
+      ids = np.asarray(wayjax.d_proj(prompt, table))
+      target = lm.tokenizer(row["target_text"])["input_ids"]
+      soft, hard, text = wayjax.evaluate(lm, encoded, [prompt, table[ids], table[target]])
+      assert row["accuracy"] == soft.accuracy
+      assert row["macro_f1"] == pytest.approx(soft.macro_f1)
+      assert row["hard_accuracy"] == hard.accuracy
+      assert row["text_accuracy"] == text.accuracy
+      assert row["projected_text"] == lm.tokenizer.decode(ids.tolist())
+      assert row["prompt_f1"] == wayjax.prompt_f1(row["projected_text"], row["target_text"])
+      assert row["token_match"] == np.mean(ids == target)
+      assert row["c_dist"] == pytest.approx(np.sum((prompt - table[target]) ** 2) / len(ids))
+
+  def test_gamma_holds_prompts_at_their_target(self, finished):
+    free = [row for row in finished.rows if row["gamma"] == 0]
+    held = [row for row in finished.rows if row["gamma"] > 0]
+    assert np.mean([row["train_loss"] for row in free]) < np.mean([r["train_loss"] for r in held])
+    assert max(r["c_dist"] for r in held) < 0.5 * min(r["c_dist"] for r in free)
+
+  def test_training_curves(self, finished):
+    key = finished.rows[0]["prompt_key"]
+    points = [point for point in finished.metrics if point["prompt_key"] == key]
+    assert [point["step"] for point in points] == [20, 40]
+    assert all(0 <= point["dev_accuracy"] <= 1 for point in points)
+    assert points[-1]["cross_entropy"] < points[0]["cross_entropy"]
+
+  def test_the_configuration_is_resolved(self, finished, data_dir):
+    config = finished.config
+    assert config["gamma"] == [0.0, 0.5]
+    assert config["task"]["label_words"] == ["terrible", "great"]
+    resolved = config["resolved"]
+    assert resolved["precision"] == "float32"
+    assert len(resolved["data_sha256"]) == 64
+    assert resolved["train_rows"] == 54
+    assert {"jax", "flax", "wayjax", "python"} <= set(resolved["versions"])
+
+  def test_the_summary_is_the_table(self, finished):
+    text = (finished.path / "summary.md").read_text()
+    assert "| read me |" in text
+    assert "mean over targets" in text
+    assert sorted(path.name for path in finished.path.iterdir()) == [
+      "config.json",
+      "metrics.jsonl",
+      "prompts.safetensors",
+      "results.jsonl",
+      "summary.md",
+    ]
+
+
+def test_the_output_tells_plan_estimate_progress_and_table(command, capsys):
+  assert main(command) == 0
+  out = capsys.readouterr().out
+  for part in (
+    "sst2: 54 training, 6 dev, 20 test rows",
+    "8 = 2 targets x 2 gamma x 2 seeds, 25 steps each",
+    "4 of up to 16, 4 of up to 32 tokens",
+    "first 20 steps done",
+    "training takes about",
+    "step 25/25 of 4 members (8/8 trained)",
+    "mean over targets",
+    "8 of 8 members are in",
+  ):
+    assert part in out
+  assert "\x1b" not in out
+
+
+def test_a_dry_run_stops_after_the_estimate_and_writes_nothing(command, capsys, tmp_path):
+  assert main([*command, "--dry-run"]) == 0
+  out = capsys.readouterr().out
+  assert "training takes about" in out
+  assert "mean over targets" not in out
+  assert not (tmp_path / "run").exists()
+
+
+def test_learning_rate_zero_keeps_the_text(command, tmp_path):
+  assert main([*command, "--lr", "0", "--steps", "3", "--seeds", "1"]) == 0
+  for row in wayjax.read_run(tmp_path / "run").rows:
+    assert row["projected_text"] == row["target_text"]
+    assert row["c_dist"] == 0
+    assert row["accuracy"] == row["text_accuracy"] == row["hard_accuracy"]
+
+
+def test_a_random_start_reads_as_nothing_without_gamma(command, tmp_path):
+  options = ["--init", "vocab", "--steps", "150", "--gamma", "0", "100", "--lr", "0.05"]
+  assert main([*command, *options, "--seeds", "1"]) == 0
+  rows = wayjax.read_run(tmp_path / "run").rows
+  match = {
+    gamma: np.mean([row["token_match"] for row in rows if row["gamma"] == gamma])
+    for gamma in (0, 100)
+  }
+  assert match[0] < 0.2
+  assert match[100] > 0.9
+
+
+@pytest.mark.parametrize("projection", ["dot", "cosine"])
+def test_the_reading_can_be_chosen(command, tmp_path, projection):
+  assert main([*command, "--projection", projection, "--steps", "2", "--seeds", "1"]) == 0
+  for row in wayjax.read_run(tmp_path / "run").rows:
+    assert row["projection"] == projection
+    assert row["projected_text"] == row[f"projected_text_{projection}"]
+
+
+def test_another_prompt_length(command, tmp_path):
+  options = ["--init", "random", "--gamma", "0", "--prompt-tokens", "5", "--steps", "2"]
+  assert main([*command, *options]) == 0
+  for row in wayjax.read_run(tmp_path / "run").rows:
+    assert row["prompt_tokens"] == 5
+    assert row["c_dist"] is row["token_match"] is None
+
+
+def test_ctrl_c_leaves_what_is_finished(command, tmp_path, capsys, monkeypatch):
+  chunks = sweep.tune_chunks
+
+  def interrupted(*args):
+    yield next(chunks(*args))
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(pipeline, "tune_chunks", interrupted)
+  assert main(command) == 130
+  run = wayjax.read_run(tmp_path / "run")
+  assert len(run.rows) == 4
+  assert run.prompt(run.rows[-1]["prompt_key"]).dtype == np.float32
+  assert "4 of 8 members are in" in capsys.readouterr().out
+  assert "mean over targets" in (tmp_path / "run" / "summary.md").read_text()
+
+
+def test_your_own_task(model_dir, tmp_path):
+  (tmp_path / "mood.toml").write_text('template = "I feel %s."\nlabel_words = ["low", "high"]\n')
+  tiny.save_rows(tmp_path)
+  (tmp_path / "sst2").rename(tmp_path / "mood")
+  code = main(
+    ["--task-file", str(tmp_path / "mood.toml"), "--data-dir", str(tmp_path), "--steps", "2"]
+    + ["--model", str(model_dir), "--target", "x", "--out", str(tmp_path / "run"), "--seeds", "1"]
+  )
+  assert code == 0
+  assert {row["dataset"] for row in wayjax.read_run(tmp_path / "run").rows} == {"mood"}
+
+
+class TestWrongInputs:
+  """Each ends in one sentence, with exit code 2 and without a traceback."""
+
+  @pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+      (["--dataset", "imdb"], "unknown dataset 'imdb'"),
+      (["--model", "./nowhere"], "model folder './nowhere' does not exist"),
+      (["--model", "nobody/nothing"], "not in the local cache and the Hub cannot be reached"),
+      (["--targets", "nix"], "unknown target group 'nix'"),
+      (["--targets", "ni"], "the paper's repository cannot be reached"),
+      (["--target", ""], "is empty"),
+      (["--target", "x" * 150], "exceed the model's 160 positions"),
+      (["--gamma", "-1"], "--gamma must be numbers of at least 0"),
+      (["--gamma", "nan"], "--gamma must be numbers of at least 0"),
+      (["--batch-size", "0"], "--batch-size must be a whole number of at least 1"),
+      (["--data-dir", "/nowhere"], "/nowhere/sst2 does not exist"),
+      (["--device", "gpu"], "jax sees only cpu"),
+      (["--prompt-tokens", "3"], "--prompt-tokens 3 does not go with --init target"),
+      (["--out", "/proc/run"], "--out /proc/run cannot be written to"),
+      (["--revision", "v1"], "--revision belongs to models on the Hub"),
+      (["--nonsense"], "unrecognized arguments: --nonsense"),
+    ],
+  )
+  def test_sentence_and_exit_code(self, command, capsys, monkeypatch, tmp_path, options, sentence):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert main([*command, *options]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("wayjax: error: ")
+    assert sentence in error
+    assert error.count("\n") == 1
+
+  def test_a_folder_with_something_in_it_is_refused(self, command, capsys, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "precious").write_text("")
+    assert main(command) == 2
+    assert "is not empty" in capsys.readouterr().err
+    assert (tmp_path / "run" / "precious").exists()
+
+
+def test_a_wrong_option_needs_no_jax():
+  code = (
+    "import sys; from wayjax.run import main; assert main(['--dataset', 'imdb']) == 2;"
+    "assert 'jax' not in sys.modules"
+  )
+  done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+  assert done.stderr.startswith("wayjax: error: unknown dataset 'imdb'")
+
+
+def test_the_names_of_the_package(lm):
+  for name in wayjax.__all__:
+    assert getattr(wayjax, name) is not None
+  assert callable(wayjax.evaluate)
+  with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+    _ = wayjax.nothing
+
+
+def test_the_real_model_and_rows(shared, tmp_path):
+  """A small version of the main job on real text."""
+  code = main(
+    ["--dataset", "trec", "--data-dir", str(shared / "data"), "--steps", "40", "--seeds", "1"]
+    + ["--model", str(shared / "models" / "tiny-gpt2"), "--targets", "ni", "--max-targets", "1"]
+    + ["--targets-dir", str(shared / "data" / "prompts"), "--eval-rows", "120"]
+    + ["--out", str(tmp_path / "run")]
+  )
+  assert code == 0
+  run = wayjax.read_run(tmp_path / "run")
+  for row in run.rows:
+    assert row["accuracy"] > 0.6
+    assert row["prompt_f1"] == 1
+    assert row["projected_text"] == row["target_text"]
+  json.dumps(run.rows)
+  assert jax.default_backend() == "cpu"

@@ -1,0 +1,89 @@
+"""The closing table on hand-computed cases."""
+
+import pytest
+
+from wayjax.summary import COLUMNS, cells, summarise, to_markdown
+
+
+def row(target="t", gamma=0.0, seed=1, accuracy=0.5, f1=1.0, **changes):
+  return {
+    "model": "m",
+    "dataset": "sst2",
+    "split": "test",
+    "target_group": "text",
+    "target_name": target,
+    "target_text": f"text of {target}",
+    "gamma": gamma,
+    "seed": seed,
+    "steps": 10,
+    "status": "done",
+    "prompt_key": f"{target}/{gamma}/{seed}",
+    "accuracy": accuracy,
+    "text_accuracy": 0.25,
+    "prompt_f1": f1,
+    "c_dist": 2.0,
+    "projected_text": f"reads {target}",
+    **changes,
+  }
+
+
+def test_means_over_seeds_then_over_targets():
+  rows = [
+    row("a", 0.0, 1, 0.8),
+    row("a", 0.0, 2, 0.6),
+    row("a", 0.1, 1, 0.7, f1=0.9, c_dist=1.0),
+    row("a", 0.1, 2, 0.56, f1=0.7, c_dist=1.0),
+    row("b", 0.0, 1, 0.5),
+    row("b", 0.1, 1, 0.6),
+  ]
+  a, b, mean = summarise(rows)
+  assert (a["accuracy_0"], a["accuracy"]) == pytest.approx((0.7, 0.63))
+  assert a["delta"] == pytest.approx(0.1)
+  assert (a["f1_0"], a["f1"]) == pytest.approx((1.0, 0.8))
+  assert (a["c_dist_0"], a["c_dist"]) == (2.0, 1.0)
+  assert b["delta"] == pytest.approx(-0.2)
+  assert mean["target"] is None
+  # The drop of each target, then their mean; not the drop of the means.
+  assert mean["delta"] == pytest.approx((0.1 - 0.2) / 2)
+  assert mean["accuracy"] == pytest.approx((0.63 + 0.6) / 2)
+
+
+def test_one_line_for_every_gamma_above_zero():
+  lines = summarise([row(gamma=gamma) for gamma in (0.0, 0.1, 0.2)])
+  assert [(line["target"] is None, line["gamma"]) for line in lines] == [
+    (False, 0.1),
+    (False, 0.2),
+    (True, 0.1),
+    (True, 0.2),
+  ]
+
+
+def test_without_a_constrained_prompt_there_is_only_the_other():
+  line, _ = summarise([row()])
+  assert (line["accuracy_0"], line["accuracy"], line["delta"]) == (0.5, None, None)
+  assert cells(line)[list(COLUMNS).index("Δ̂ %")] == "–"
+
+
+def test_without_an_unconstrained_prompt_there_is_no_drop():
+  line, _ = summarise([row(gamma=0.1)])
+  assert (line["accuracy_0"], line["accuracy"], line["delta"]) == (None, 0.5, None)
+
+
+def test_diverged_members_are_left_out_and_named():
+  rows = [
+    row(), row(gamma=0.1, accuracy=0.4), row(gamma=0.1, seed=2, accuracy=0.1, status="diverged")
+  ]  # fmt: skip
+  assert summarise(rows)[0]["accuracy"] == pytest.approx(0.4)
+  assert "for they diverged: t/0.1/2" in to_markdown(rows, 0.5)
+  assert summarise([row(status="diverged")]) == []
+  assert "for they diverged" in to_markdown([row(status="diverged")], 0.5)
+
+
+def test_markdown_escapes_texts_and_shows_line_ends():
+  text = to_markdown([row(target_text="a|b\n<script>*_`", projected_text="x" * 100)], 0.5)
+  assert "a\\|b⏎&lt;script&gt;\\*\\_\\`" in text
+  assert "x" * 59 + "…" in text
+  table = [line for line in text.splitlines() if line.startswith("|")]
+  assert len(table) == 4
+  assert "50.0" in text
+  assert to_markdown([], 0.5) == "No member has finished.\n"

@@ -1,0 +1,153 @@
+"""Target prompts: the paper's groups, files and literal texts."""
+
+import hashlib
+import io
+import json
+import urllib.request
+
+import pytest
+
+from wayjax import targets
+from wayjax.errors import WayjaxError
+from wayjax.targets import Target, load_targets
+from wayjax.tasks import TASKS, Task
+
+SST2 = TASKS["sst2"]
+
+
+@pytest.fixture
+def released(tmp_path):
+  """A folder with files named as the paper's."""
+  files = {
+    "natural_prompts.json": {"n1": "Do this.", "n2": "Do that."},
+    "pile_n=4.json": {"prompt00": "four tokens"},
+    "good_prompts.json": {"SST-2_0": "The mood?", "trec_0": "The topic?", "SST-2_1": "Feeling?"},
+  }
+  for name, content in files.items():
+    (tmp_path / name).write_text(json.dumps(content))
+  return tmp_path
+
+
+def test_groups_from_a_folder(released):
+  found = load_targets(SST2, groups=("ni", "pile-4"), targets_dir=released)
+  assert found == [
+    Target("ni", "n1", "Do this."),
+    Target("ni", "n2", "Do that."),
+    Target("pile-4", "prompt00", "four tokens"),
+  ]
+  assert len(load_targets(SST2, groups=("ni",), targets_dir=released, max_targets=1)) == 1
+
+
+def test_true_means_this_tasks_descriptions(released):
+  found = load_targets(SST2, groups=("true",), targets_dir=released)
+  assert [target.name for target in found] == ["SST-2_0", "SST-2_1"]
+  own = Task("mine", "%s", ("a", "b"), ("a", "b"))
+  with pytest.raises(WayjaxError, match="no descriptions of the task 'mine'"):
+    load_targets(own, groups=("true",), targets_dir=released)
+
+
+def test_literal_texts_and_files(tmp_path):
+  lines = tmp_path / "lines.txt"
+  lines.write_text("first\n\nthird line\n")
+  names = tmp_path / "names.json"
+  names.write_text('{"a": "text\\nof two lines"}')
+  assert load_targets(SST2, texts=("x", "y")) == [
+    Target("text", "text-1", "x"),
+    Target("text", "text-2", "y"),
+  ]
+  assert load_targets(SST2, file=lines) == [
+    Target("file", "line-1", "first"),
+    Target("file", "line-3", "third line"),
+  ]
+  assert load_targets(SST2, file=names) == [Target("file", "a", "text\nof two lines")]
+
+
+@pytest.mark.parametrize(
+  ("options", "message"),
+  [
+    ({"groups": ("nix",)}, "unknown target group 'nix': choose of ni, pile"),
+    ({"texts": ("",)}, "target 'text-1' .* is empty"),
+    ({"texts": ("fine", " \n")}, "target 'text-2' .* is empty"),
+    ({"file": "/nowhere/file"}, "/nowhere/file cannot be read"),
+    ({"groups": ("ni",), "targets_dir": "/nowhere"}, "natural_prompts.json, which does not"),
+    ({}, "there are no targets"),
+  ],
+)
+def test_what_is_wrong_is_said(options, message):
+  with pytest.raises(WayjaxError, match=message):
+    load_targets(SST2, **options)
+
+
+@pytest.mark.parametrize(
+  ("content", "message"),
+  [
+    (b"{broken", "cannot be read as JSON"),
+    (b'{"a": 1}', "names to texts"),
+    (b"\xff\xfe\xff", "not UTF-8"),
+    (b"\n\n", "no targets"),
+  ],
+)
+def test_broken_files(tmp_path, content, message):
+  path = tmp_path / "file"
+  path.write_bytes(content)
+  with pytest.raises(WayjaxError, match=message):
+    load_targets(SST2, file=path)
+
+
+class TestFetching:
+  CONTENT = b'{"n1": "Do this."}'
+
+  @pytest.fixture(autouse=True)
+  def empty_cache(self, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    self.asked = []
+
+  def serve(self, monkeypatch, content, sha256=None):
+    sha256 = sha256 or hashlib.sha256(content).hexdigest()
+    monkeypatch.setitem(targets.GROUPS, "ni", ("natural_prompts.json", sha256))
+
+    def urlopen(url, timeout):
+      self.asked.append(url)
+      return io.BytesIO(content)
+
+    monkeypatch.setattr(urllib.request, "urlopen", urlopen)
+
+  def test_a_group_is_fetched_once_from_the_pinned_commit(self, monkeypatch):
+    self.serve(monkeypatch, self.CONTENT)
+    for _ in range(2):
+      assert load_targets(SST2, groups=("ni",)) == [Target("ni", "n1", "Do this.")]
+    assert len(self.asked) == 1
+    assert "aa047d672984926e08390253bfebd9796780b1e7/prompts/natural_prompts.json" in self.asked[0]
+
+  def test_a_changed_file_is_refused_and_not_cached(self, monkeypatch):
+    self.serve(monkeypatch, self.CONTENT, sha256="0" * 64)
+    for _ in range(2):
+      with pytest.raises(WayjaxError, match="expected sha256"):
+        load_targets(SST2, groups=("ni",))
+    assert len(self.asked) == 2
+
+  def test_a_damaged_cache_is_fetched_anew(self, monkeypatch, tmp_path):
+    self.serve(monkeypatch, self.CONTENT)
+    load_targets(SST2, groups=("ni",))
+    (cached,) = tmp_path.rglob("natural_prompts.json")
+    cached.write_bytes(b"{}")
+    assert len(load_targets(SST2, groups=("ni",))) == 1
+    assert len(self.asked) == 2
+
+  def test_without_network_the_ways_on_are_named(self):
+    with pytest.raises(WayjaxError, match=r"cannot be reached .* --targets-dir, or your"):
+      load_targets(SST2, groups=("ni",))
+
+
+def test_the_papers_files_have_the_expected_hashes(shared):
+  for name, sha256 in targets.GROUPS.values():
+    content = (shared / "data" / "prompts" / name).read_bytes()
+    assert hashlib.sha256(content).hexdigest() == sha256
+
+
+@pytest.mark.parametrize(
+  ("group", "count"), [("ni", 32), ("pile", 30), ("pile-4", 30), ("true", 5)]
+)
+def test_the_papers_groups(shared, group, count):
+  found = load_targets(SST2, groups=(group,), targets_dir=shared / "data" / "prompts")
+  assert len(found) == count

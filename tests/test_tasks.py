@@ -1,0 +1,66 @@
+"""The built-in tasks, and tasks from a TOML file."""
+
+import pytest
+
+from wayjax.errors import WayjaxError
+from wayjax.tasks import TASKS, get_task, read_task_file
+
+GOOD = 'template = "It is %s ."\nlabel_words = ["bad", "good"]\n'
+
+
+def test_the_five_tasks_have_one_class_name_a_label_word():
+  assert list(TASKS) == ["sst2", "sst5", "agnews", "trec", "subj"]
+  for task in TASKS.values():
+    assert len(task.label_words) == len(task.class_names) == len(set(task.label_words))
+    assert task.template.count("%s") == 1
+    assert task.max_length == (256 if task.name in ("agnews", "subj") else 128)
+  assert TASKS["sst2"].fill() == [" It was terrible .", " It was great ."]
+  assert TASKS["agnews"].fill()[3] == " Subject: Technology."
+
+
+def test_an_unknown_dataset_is_refused_with_the_choices():
+  with pytest.raises(WayjaxError, match="unknown dataset 'imdb': choose one of sst2, sst5"):
+    get_task("imdb")
+
+
+def test_a_task_file(tmp_path):
+  path = tmp_path / "mine.toml"
+  path.write_text(GOOD)
+  task = read_task_file(path)
+  assert task.name == "mine"
+  assert task.fill() == [" It is bad .", " It is good ."]
+  assert task.class_names == ("bad", "good")
+  assert task.max_length == 128
+  path.write_text(GOOD + 'name = "other"\nclass_names = ["n", "p"]\nmax_length = 64\n')
+  task = read_task_file(path)
+  assert (task.name, task.class_names, task.max_length) == ("other", ("n", "p"), 64)
+
+
+@pytest.mark.parametrize(
+  ("content", "message"),
+  [
+    ("template = ", "cannot be read"),
+    ('template = "%s"', "'label_words' is missing"),
+    ('label_words = ["a", "b"]', "'template' is missing"),
+    (GOOD + "colour = 1", "unknown field colour"),
+    (GOOD.replace("%s", ""), "holds %s once"),
+    (GOOD.replace("%s", "%s %s"), "holds %s once"),
+    (GOOD.replace('"bad", ', ""), "two or more different texts"),
+    (GOOD.replace("bad", "good"), "two or more different texts"),
+    (GOOD.replace('"bad"', "1"), "two or more different texts"),
+    (GOOD + 'class_names = ["one"]', "one for each label word"),
+    (GOOD + "max_length = 16", "above 16"),
+    (GOOD + 'name = "a/b"', "without slashes"),
+  ],
+)
+def test_what_is_wrong_with_a_task_file_is_said(tmp_path, content, message):
+  path = tmp_path / "mine.toml"
+  path.write_text(content)
+  with pytest.raises(WayjaxError, match=message) as error:
+    read_task_file(path)
+  assert str(path) in str(error.value)
+
+
+def test_a_missing_task_file(tmp_path):
+  with pytest.raises(WayjaxError, match="cannot be read"):
+    read_task_file(tmp_path / "none.toml")
