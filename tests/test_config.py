@@ -11,7 +11,7 @@ from wayjax.errors import WayjaxError
 def test_a_bare_dataset_means_the_paper():
   config = parse_args(["--dataset", "agnews"])
   assert config == RunConfig(dataset="agnews")
-  assert config.model == "openai-community/gpt2-large"
+  assert config.model == "gpt2-large"
   assert (config.gamma, config.seeds) == ((0.0, 0.01), (1, 10, 100))
   assert (config.steps, config.lr, config.batch_size) == (2000, 0.01, 8)
   assert (config.init, config.projection, config.split) == ("target", "euclidean", "test")
@@ -81,4 +81,4 @@ def test_help_has_groups_and_defaults(capsys, monkeypatch):
     assert f"--{field.name.replace('_', '-')}" in text
   assert "[0.0 0.01]" in text
   assert "[1 10 100]" in text
-  assert "[openai-community/gpt2-large]" in text
+  assert "[gpt2-large]" in text

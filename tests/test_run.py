@@ -32,7 +32,7 @@ def finished(model_dir, data_dir, tmp_path_factory):
   out = tmp_path_factory.mktemp("finished") / "run"
   code = main(
     ["--dataset", "sst2", "--data-dir", str(data_dir), "--model", str(model_dir), "--steps", "40"]
-    + ["--seeds", "1", "10", "--gamma", "0", "0.5", "--eval-every", "20", "--out", str(out)]
+    + ["--seeds", "1", "10", "--gamma", "0", "50", "--eval-every", "20", "--out", str(out)]
     + ["--precision", "float32", *TARGETS]
   )
   assert code == 0
@@ -92,7 +92,7 @@ class TestRunFolder:
 
   def test_the_configuration_is_resolved(self, finished, data_dir):
     config = finished.config
-    assert config["gamma"] == [0.0, 0.5]
+    assert config["gamma"] == [0.0, 50.0]
     assert config["task"]["label_words"] == ["terrible", "great"]
     resolved = config["resolved"]
     assert resolved["precision"] == "float32"
@@ -230,6 +230,7 @@ class TestWrongInputs:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert main([*command, *options]) == 2
     error = capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
     assert error.startswith("wayjax: error: ")
     assert sentence in error
     assert error.count("\n") == 1

@@ -51,7 +51,7 @@ class RunConfig:
   )
 
   model: str = _option(
-    "openai-community/gpt2-large",
+    "gpt2-large",
     "model",
     "folder, or id on the Hugging Face Hub",
     metavar="DIR_OR_ID",

@@ -1,5 +1,6 @@
 """One run, top to bottom: model and data -> members -> sweep -> rows -> run folder."""
 
+import contextlib
 import dataclasses
 import math
 import platform
@@ -56,9 +57,27 @@ def run(config: RunConfig, task: Task, targets: list[Target], display: Display) 
     WayjaxError: whatever is wrong with model, data or folder.
     KeyboardInterrupt: after what was finished has been written.
   """
+  if config.dry_run:
+    with contextlib.suppress(_DryRun):
+      _run(config, task, targets, display, None)
+    return None
   folder = Path(config.out) if config.out else default_folder(config, task)
-  if not config.dry_run:
-    results.create_folder(folder)
+  results.create_folder(folder)
+  try:
+    _run(config, task, targets, display, results.RunWriter(folder))
+  finally:
+    with contextlib.suppress(OSError):
+      folder.rmdir()  # it goes where a wrong input left it empty
+  return folder
+
+
+def _run(
+  config: RunConfig,
+  task: Task,
+  targets: list[Target],
+  display: Display,
+  writer: results.RunWriter | None,
+) -> None:
   devices.select_device(config.device)
   data = load_data(
     task,
@@ -79,12 +98,10 @@ def run(config: RunConfig, task: Task, targets: list[Target], display: Display) 
     config.seeds,
     init=config.init,
     prompt_tokens=config.prompt_tokens,
-    longest_example=max(train.longest(), evaluation.longest()),
+    longest_example=max(part.longest() for part in (train, dev, evaluation) if part),
   )
   display.plan(_plan(config, task, lm, data, members))
-  writer = None
-  if not config.dry_run:
-    writer = results.RunWriter(folder)
+  if writer is not None:
     writer.write_config(_resolved(config, task, lm, data))
   measure = _Measure(config, task, lm, Evaluator(lm, evaluation))
   watch = _Watch(config, display, writer, len(members), Evaluator(lm, dev) if dev else None)
@@ -92,18 +109,16 @@ def run(config: RunConfig, task: Task, targets: list[Target], display: Display) 
   rows = []
   try:
     for chunk in tune_chunks(lm, train, members, _settings(config), watch):
+      display.measuring(len(chunk), len(evaluation))
       new = measure(chunk)
       writer.append_rows(new, {one.member.key: one.prompt_PxD for one in chunk})
       rows += new
-  except _DryRun:
-    return None
   finally:
     display.stop()
     if rows:
       writer.write_summary(summary.to_markdown(rows, most_frequent))
       display.table(rows, most_frequent)
-      display.line(f"{len(rows)} of {len(members)} members are in {folder}")
-  return folder
+      display.line(f"{len(rows)} of {len(members)} members are in {writer.path}")
 
 
 def _settings(config: RunConfig) -> TrainSettings:

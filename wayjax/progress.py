@@ -1,5 +1,6 @@
 """What a run shows: plan, progress and closing table; rich on a terminal, plain lines elsewhere."""
 
+import itertools
 import time
 
 from rich.console import Console
@@ -12,6 +13,7 @@ from wayjax import sweep as sweeps
 
 _PLAIN_EVERY_SECONDS = 10.0
 _PLAIN_WIDTH = 160
+_WIDE = 120  # columns of a terminal from which on the table shows c-dist too
 
 
 def duration(seconds: float) -> str:
@@ -80,11 +82,18 @@ class Display:
     text = self._status(at, members) + f", {duration(at.seconds_left)} left"
     self._bars.update(self._bars.task_ids[0], completed=at.member_steps, description=text)
 
+  def measuring(self, members: int, rows: int) -> None:
+    """Shows that trained members are being measured."""
+    text = f"measuring {members} members on {rows:,} rows"
+    if self._bars is None:
+      self.line(text)
+    else:
+      self._bars.update(self._bars.task_ids[0], description=text)
+
   def _status(self, at: sweeps.Progress, members: int) -> str:
     loss = at.losses.cross_entropy[:, -1].mean()
-    finished = at.member_steps // at.steps
     return (
-      f"step {at.step:,}/{at.steps:,} of {len(at.chunk)} members ({finished}/{members} trained), "
+      f"step {at.step:,}/{at.steps:,} of {len(at.chunk)} members ({at.members_trained}/{members} trained), "
       f"cross-entropy {loss:.4f}, c-dist {at.losses.c_dist[:, -1].mean():.3f}, "
       f"{at.member_steps / at.seconds:.3g} member-steps/s"
     )
@@ -97,13 +106,15 @@ class Display:
 
   def table(self, rows: list[dict], majority: float) -> None:
     """Prints the closing table."""
+    wide = self._console.width >= _WIDE
+    shown = [wide or "c-dist" not in heading for heading in summary.COLUMNS]
     table = Table(show_lines=False, header_style="bold")
-    for heading in summary.COLUMNS:
+    for heading in itertools.compress(summary.COLUMNS, shown):
       text = heading in ("target", "reads as")
       table.add_column(Text(heading), justify="left" if text else "right", overflow="fold")
     lines = summary.summarise(rows)
     for line, after in zip(lines, [*lines[1:], None]):
-      cells = [Text(cell) for cell in summary.cells(line)]
+      cells = [Text(cell) for cell in itertools.compress(summary.cells(line), shown)]
       ends = line["target"] is not None and after is not None and after["target"] is None
       table.add_row(*cells, end_section=ends, style="bold" if line["target"] is None else "")
     self._console.print(table)

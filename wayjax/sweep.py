@@ -91,6 +91,12 @@ class Progress:
   prompts: Callable[[], list[np.ndarray]]
 
   @property
+  def members_trained(self) -> int:
+    """Members that have done all their steps."""
+    earlier = (self.member_steps - len(self.chunk) * self.step) // self.steps
+    return earlier + len(self.chunk) * (self.step == self.steps)
+
+  @property
   def seconds_left(self) -> float:
     """Estimate from the rate so far."""
     return self.seconds * (self.member_steps_total / self.member_steps - 1)
