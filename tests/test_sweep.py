@@ -11,7 +11,7 @@ import pytest
 import tiny
 from flax import nnx
 
-from wayjax import packing, sweep
+from wayjax import chunks, packing, sweep
 from wayjax.members import make_members
 from wayjax.targets import Target
 from wayjax.train import init_state, member_gradient, train_step
@@ -53,7 +53,7 @@ def looped(encoded, member, steps=20, batch=4, lr=0.01):
   batches = packing.training_batches(encoded, batch, member.seed, range(steps))
   text, scored = 64, 16  # one size: one compilation
   size = member.prompt_tokens
-  leaves = jax.tree.map(lambda x: x[0], sweep.stack_leaves([member], size, [member.seed], lr, 1))
+  leaves = jax.tree.map(lambda x: x[0], chunks.stack_leaves([member], size, [member.seed], lr, 1))
   state = init_state(jnp.asarray(member.init_PxD), steps)
   first = packing.pack_training(encoded, batches[0], text, scored)
   gradient, _ = gradient_alone(leaves, state.prompt_PxD, first)
@@ -78,8 +78,8 @@ def test_batched_gradients_equal_looped_ones(lm, encoded):
   seeds = [1, 2]
   batches = np.stack([packing.training_batches(encoded, 4, s, range(1))[0] for s in seeds])
   rows = packing.pack_training(encoded, batches, 64, 16)
-  leaves_M = sweep.stack_leaves(members, 16, seeds, 0.01, len(members))
-  state_M = sweep.stack_states(members, 16, 20, len(members))
+  leaves_M = chunks.stack_leaves(members, 16, seeds, 0.01, len(members))
+  state_M = chunks.stack_states(members, 16, 20, len(members))
   model = nnx.merge(lm.graphdef, lm.params)
 
   @jax.jit
@@ -186,8 +186,8 @@ def arguments(lm, encoded):
     lm.graphdef,
     20,
     lm.params,
-    sweep.stack_leaves(members, 16, [1], 0.01, SIZE),
-    sweep.stack_states(members, 16, 20, SIZE),
+    chunks.stack_leaves(members, 16, [1], 0.01, SIZE),
+    chunks.stack_states(members, 16, 20, SIZE),
     np.arange(2, dtype=np.int32),
     rows,
   )
@@ -199,7 +199,7 @@ class TestCompiledStep:
   def test_no_cotangent_has_a_weights_shape(self, arguments, lm):
     matrices = [leaf.shape for leaf in jax.tree.leaves(lm.params) if leaf.ndim > 1]
     shapes = {shape for full in matrices for shape in (full, full[1:]) if len(shape) > 1}
-    jaxpr = jax.make_jaxpr(sweep.train_dispatch, static_argnums=(0, 1))(*arguments)
+    jaxpr = jax.make_jaxpr(chunks.train_dispatch, static_argnums=(0, 1))(*arguments)
     produced = [
       (str(equation.primitive), var.aval.shape)
       for equation in _equations(jaxpr.jaxpr)
@@ -211,7 +211,7 @@ class TestCompiledStep:
     assert not [found for found in produced if found[1] in wanted]
 
   def test_there_is_no_array_of_all_logits(self, arguments):
-    text = sweep.train_dispatch.lower(*arguments).compile().as_text()
+    text = chunks.train_dispatch.lower(*arguments).compile().as_text()
     shapes = {
       tuple(map(int, dims.split(","))) for dims in re.findall(r"\b(?:f32|bf16)\[([\d,]+)\]", text)
     }
@@ -221,7 +221,7 @@ class TestCompiledStep:
     assert max(rows) < positions  # the scored slots of all members, and the table itself
 
   def test_the_model_is_neither_donated_nor_baked_in(self, arguments, lm):
-    lowered = sweep.train_dispatch.lower(*arguments)
+    lowered = chunks.train_dispatch.lower(*arguments)
     donated = jax.tree.map(lambda info: info.donated, lowered.args_info)
     # graphdef and steps are static; the rest is params, leaves, state, step numbers and rows.
     params, leaves, state, numbers, rows = donated[0]
@@ -229,19 +229,19 @@ class TestCompiledStep:
     assert not any(jax.tree.leaves((params, leaves, numbers, rows)))
     constants = re.findall(r"dense<[^>]{2000,}>", lowered.as_text())
     assert not constants
-    state, _ = sweep.train_dispatch(*arguments[:4], _copy(arguments[4]), *arguments[5:])
+    state, _ = chunks.train_dispatch(*arguments[:4], _copy(arguments[4]), *arguments[5:])
     assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(lm.params))
     assert np.all(np.isfinite(state.prompt_PxD))
 
   def test_gamma_rate_seed_and_target_do_not_recompile(self, arguments):
     graphdef, steps, params, leaves, state, numbers, rows = arguments
-    sweep.train_dispatch(graphdef, steps, params, leaves, _copy(state), numbers, rows)
-    compiled = sweep.train_dispatch._cache_size()
+    chunks.train_dispatch(graphdef, steps, params, leaves, _copy(state), numbers, rows)
+    compiled = chunks.train_dispatch._cache_size()
     other = leaves._replace(
       gamma=leaves.gamma + 1, lr=leaves.lr * 2, target_PxD=leaves.target_PxD + 1
     )
-    sweep.train_dispatch(graphdef, steps, params, other, _copy(state), numbers + 2, rows)
-    assert sweep.train_dispatch._cache_size() == compiled
+    chunks.train_dispatch(graphdef, steps, params, other, _copy(state), numbers + 2, rows)
+    assert chunks.train_dispatch._cache_size() == compiled
 
 
 def _copy(tree):

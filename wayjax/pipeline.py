@@ -15,6 +15,7 @@ import numpy as np
 
 import wayjax
 from wayjax import devices, results, summary
+from wayjax.chunks import TrainSettings, group_by_length
 from wayjax.config import AUTO, RunConfig
 from wayjax.data import TaskData, load_data
 from wayjax.encoding import encode
@@ -24,7 +25,7 @@ from wayjax.metrics import majority
 from wayjax.models import LanguageModel, load_lm
 from wayjax.progress import Display
 from wayjax.reading import Reading, read_prompts
-from wayjax.sweep import Progress, TrainSettings, TunedPrompt, group_by_length, tune_chunks
+from wayjax.sweep import Progress, TunedPrompt, tune_chunks
 from wayjax.targets import Target
 from wayjax.tasks import Task
 

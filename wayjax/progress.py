@@ -93,8 +93,9 @@ class Display:
   def _status(self, at: sweeps.Progress, members: int) -> str:
     loss = at.losses.cross_entropy[:, -1].mean()
     return (
-      f"step {at.step:,}/{at.steps:,} of {len(at.chunk)} members ({at.members_trained}/{members} trained), "
-      f"cross-entropy {loss:.4f}, c-dist {at.losses.c_dist[:, -1].mean():.3f}, "
+      f"step {at.step:,}/{at.steps:,} of {len(at.chunk)} members "
+      f"({at.members_trained}/{members} trained), cross-entropy {loss:.4f}, "
+      f"c-dist {at.losses.c_dist[:, -1].mean():.3f}, "
       f"{at.member_steps / at.seconds:.3g} member-steps/s"
     )
 
