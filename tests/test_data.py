@@ -65,7 +65,9 @@ def test_every_format_gives_the_same_rows(folder, suffix):
       path.write_text("".join(json.dumps({"text": t, "label": c}) + "\n" for t, c in rows))
     else:
       sep = {"csv": ",", "tsv": "\t"}[suffix]
-      path.write_text(f"label{sep}text\n" + "".join(f'{c}{sep}"{t}"\n' for t, c in rows))
+      quote = {"csv": '"', "tsv": ""}[suffix]
+      lines = [f"{c}{sep}{quote}{t}{quote}\n" for t, c in rows]
+      path.write_text(f"label{sep}text\n" + "".join(lines))
   data = load_data(SST2, folder)
   assert data.train.texts == ("first, text", "second")
   assert data.train.labels == (0, 1)
@@ -127,7 +129,7 @@ def test_the_hash_tells_rows_apart(folder):
     (["text,label", "a,-1"], r"row 1: unknown label '-1'"),
     (["text,label", "a,Great"], r"row 1: unknown label 'Great'"),
     (["sentence,label", "a,0"], r"has the columns sentence, label; it needs 'text' and 'label'"),
-    (["text,label", "a,0,1,2"], r"train.csv"),
+    (["text,label", "a,0", "a,0,1,2"], r"train.csv, row 2: 4 fields, but the header has 2; put"),
     (["text,label"], r"it holds no rows"),
   ],
 )
@@ -135,6 +137,33 @@ def test_bad_rows_are_named(folder, rows, message):
   write_splits(folder, test=["x,0"], dev=["y,0"])
   write(folder, "train", rows)
   with pytest.raises(WayjaxError, match=message):
+    load_data(SST2, folder)
+
+
+def test_unquoted_commas_do_not_shift_columns(folder):
+  write_splits(folder, test=["x,0"], dev=["y,0"])
+  write(folder, "train", ["text,label", "the plot, a mess,0", "fun, really,1"])
+  with pytest.raises(WayjaxError, match=r"train.csv, row 1: 3 fields"):
+    load_data(SST2, folder)
+
+
+def test_quotes_in_tsv_are_part_of_the_text(folder):
+  write_splits(folder, test=["x,0"], dev=["y,0"])
+  write(folder, "train", ["text\tlabel", '"good" film\t1', '"open\t0', 'end"\t1'], suffix="tsv")
+  assert load_data(SST2, folder).train.texts == ('"good" film', '"open', 'end"')
+
+
+def test_a_folder_name_may_hold_brackets(folder):
+  folder = folder / "a[1]*"
+  folder.mkdir()
+  write_splits(folder, train=["a,0"], test=["x,0"], dev=["y,0"])
+  assert load_data(SST2, folder).train.texts == ("a",)
+
+
+def test_a_number_is_no_text(folder):
+  write_splits(folder, test=["x,0"], dev=["y,0"])
+  write(folder, "train", ['{"text": 123, "label": 0}'], suffix="jsonl")
+  with pytest.raises(WayjaxError, match=r"row 1: the text is 123, which is no text"):
     load_data(SST2, folder)
 
 

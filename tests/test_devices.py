@@ -50,5 +50,30 @@ def test_precision(monkeypatch):
   assert devices.resolve_precision("float32") == "float32"
 
 
+def test_an_unknown_precision_is_refused():
+  with pytest.raises(WayjaxError, match="precision must be float32, bfloat16 or auto, not 'bf16'"):
+    devices.resolve_precision("bf16")
+
+
+@pytest.mark.parametrize(
+  ("line", "folder", "names"),
+  [
+    ("0::/job/step", "", ("memory.max", "memory.current")),
+    ("5:memory:/job/step", "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes")),
+  ],
+)
+def test_the_tightest_cgroup_counts_and_page_cache_is_free(tmp_path, line, folder, names):
+  (tmp_path / "proc/self").mkdir(parents=True)
+  (tmp_path / "proc/meminfo").write_text("MemTotal: 9 kB\nMemAvailable:    2000 kB\n")
+  (tmp_path / "proc/self/cgroup").write_text(line + "\n")
+  root = tmp_path / "sys/fs/cgroup" / folder
+  for group, most in (("", "max"), ("job", "5000"), ("job/step", "max")):
+    (root / group).mkdir(parents=True, exist_ok=True)
+    (root / group / names[0]).write_text(most + "\n")
+    (root / group / names[1]).write_text("3000\n")
+    (root / group / "memory.stat").write_text("anon 2000\ninactive_file 900\n")
+  assert sorted(devices._memory_limits(tmp_path)) == [2900, 2000 * 1024]
+
+
 def test_free_memory_is_some():
   assert 2**20 < devices.free_memory() < 2**50

@@ -61,7 +61,7 @@ def test_label_words_with_the_same_tokens_are_refused(lm):
 
 def test_no_special_tokens_are_added(lm):
   assert token_ids(lm.tokenizer, [""]) == [[]]
-  assert lm.eos_id not in token_ids(lm.tokenizer, ["some text"])[0]
+  assert lm.tokenizer.eos_token_id not in token_ids(lm.tokenizer, ["some text"])[0]
 
 
 @pytest.mark.parametrize(

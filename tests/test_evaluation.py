@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import tiny
 
-from wayjax import evaluation
 from wayjax.errors import WayjaxError
 from wayjax.evaluation import Evaluator, evaluate
 from wayjax.metrics import macro_f1
@@ -14,12 +13,10 @@ def prompts_of(rng, sizes):
   return [rng.normal(0, 0.3, (size, tiny.CONFIG.n_embd)).astype(np.float32) for size in sizes]
 
 
-def test_prompts_are_scored_together_as_alone(lm, rng, monkeypatch):
+def test_prompts_are_scored_together_as_alone(lm, rng):
   encoded = tiny.examples(rng, [int(n) for n in rng.integers(1, 12, size=30)])
   prompts = prompts_of(rng, (3, 20, 5, 16, 4))
-  monkeypatch.setattr(evaluation, "PROMPTS_AT_ONCE", 2)
-  together = evaluate(lm, encoded, prompts)
-  monkeypatch.undo()
+  together = Evaluator(lm, encoded, prompts_at_once=2)(prompts)
   for prompt, result in zip(prompts, together, strict=True):
     (alone,) = evaluate(lm, encoded, [prompt])
     np.testing.assert_allclose(result.losses_NxC, alone.losses_NxC, rtol=1e-5)
@@ -43,4 +40,10 @@ def test_a_prompt_that_does_not_fit_is_refused(lm, rng):
 def test_a_broken_prompt_scores_without_raising(lm, rng):
   encoded = tiny.examples(rng)
   (result,) = evaluate(lm, encoded, [np.full((3, tiny.CONFIG.n_embd), np.nan, np.float32)])
-  assert result.predictions_N.tolist() == [0] * len(encoded)
+  assert result.predictions_N.tolist() == [-1] * len(encoded)
+  assert result.accuracy == result.macro_f1 == 0
+
+
+def test_a_lone_array_is_no_list_of_prompts(lm, rng):
+  with pytest.raises(WayjaxError, match=r"shape \(tokens, 32\), not \(32,\)"):
+    evaluate(lm, tiny.examples(rng), prompts_of(rng, [4])[0])

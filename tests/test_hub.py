@@ -38,11 +38,24 @@ def test_a_cached_model_needs_no_network(cache, lm):
   assert loaded.graphdef == lm.graphdef
 
 
+def test_an_incomplete_copy_is_asked_for_again_and_used_without_network(cache, monkeypatch):
+  folder = cached_repo(cache, "model", "someone/tiny")
+  tiny.save_model(folder)
+  (folder / "tokenizer.json").unlink()
+  asked = []
+  monkeypatch.setattr(
+    huggingface_hub.HfApi, "repo_info", lambda *args, **kwargs: asked.append(args) or 1 / 0
+  )
+  with pytest.raises(WayjaxError, match="has no tokenizer"):
+    load_lm("someone/tiny")
+  assert len(asked) == 1
+
+
 def test_without_network_the_ways_on_are_named(cache):
   with pytest.raises(WayjaxError, match=r"not in the local cache .* --model with a local folder"):
-    hub.snapshot("someone/else", "model", None, ["*.json"])
+    hub.snapshot("someone/else", "model", None, ["*.json"], bool)
   with pytest.raises(WayjaxError, match=r"dataset .* --data-dir with a local folder"):
-    hub.snapshot("someone/else", "dataset", None, ["*.json"])
+    hub.snapshot("someone/else", "dataset", None, ["*.json"], bool)
 
 
 @pytest.mark.parametrize(
@@ -59,9 +72,9 @@ def test_answers_of_the_hub_become_sentences(cache, monkeypatch, error, message)
 
   monkeypatch.setattr(huggingface_hub.HfApi, "repo_info", answer)
   with pytest.raises(WayjaxError, match=message):
-    hub.snapshot("someone/else", "model", "v1", ["*.json"])
+    hub.snapshot("someone/else", "model", "v1", ["*.json"], bool)
 
 
 def test_names_that_cannot_be_hub_ids(cache):
   with pytest.raises(WayjaxError, match="neither a local folder nor a name on the Hub"):
-    hub.snapshot("what is this?", "model", None, ["*.json"])
+    hub.snapshot("what is this?", "model", None, ["*.json"], bool)

@@ -66,6 +66,36 @@ def test_a_target_that_exceeds_the_context_is_refused(lm):
     make_members(lm, long, (0.0,), (1,), longest_example=61)
 
 
+def test_the_target_must_fit_too_whatever_the_prompts_length(lm):
+  long = [Target("text", "long", "x" * 100)]
+  with pytest.raises(WayjaxError, match="'long' has 100 tokens"):
+    make_members(lm, long, (0.0,), (1,), init="vocab", prompt_tokens=5, longest_example=61)
+  with pytest.raises(WayjaxError, match=r"--prompt-tokens asks for 2000 tokens.*ask for fewer"):
+    make_members(lm, TARGETS, (0.0,), (1,), init="vocab", prompt_tokens=2000)
+
+
+def test_close_gammas_have_keys_of_their_own(lm):
+  members = make_members(lm, TARGETS[:1], (0.1234561, 0.1234562, 1e-5, 2.0), (1,))
+  assert len({member.key for member in members}) == 4
+  assert members[3].key == "text/t1/gamma=2/seed=1"
+
+
+@pytest.mark.parametrize(
+  ("options", "message"),
+  [
+    ({"gammas": (-1.0,)}, "gamma must be"),
+    ({"gammas": (float("nan"),)}, "gamma must be"),
+    ({"gammas": ()}, "at least one"),
+    ({"targets": []}, "at least one"),
+    ({"init": "targt"}, "init must be one of target, vocab, random, not 'targt'"),
+  ],
+)
+def test_wrong_values_are_refused(lm, options, message):
+  arguments = {"targets": TARGETS, "gammas": (0.0,), "seeds": (1,), **options}
+  with pytest.raises(WayjaxError, match=message):
+    make_members(lm, **arguments)
+
+
 def test_padding_stands_on_the_left():
   assert pad_left(np.array([[1.0], [2.0]]), 4).ravel().tolist() == [0, 0, 1, 2]
   assert left_mask(2, 4).tolist() == [0, 0, 1, 1]

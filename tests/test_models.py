@@ -28,7 +28,7 @@ def test_load_lm_yields_model_and_tokenizer(lm, model_dir):
   stored = load_file(model_dir / "model.safetensors")
   assert lm.revision is None
   assert lm.max_positions == tiny.CONFIG.n_positions
-  assert lm.tokenizer.decode([lm.eos_id]) == tiny.EOS
+  assert lm.tokenizer.decode([lm.tokenizer.eos_token_id]) == tiny.EOS
   assert lm.tokenizer("é ", add_special_tokens=False)["input_ids"]
   # The table stops at the tokenizer's last token; the model's own is longer.
   assert lm.table_VxD.shape == (257, tiny.CONFIG.n_embd)
@@ -117,7 +117,11 @@ def test_shards_cannot_point_outside_the_folder(folder, tmp_path):
     (lambda f: (f / "config.json").write_text("{"), "cannot be read as JSON"),
     (lambda f: (f / "config.json").write_text("[]"), "no JSON object"),
     (lambda f: tiny.save_config(f, model_type="t5"), "type 't5'; supported: gpt2"),
-    (lambda f: (f / "model.safetensors").unlink(), "holds no weights"),
+    (lambda f: tiny.save_config(f, model_type=["gpt2"]), "type ..gpt2..; supported: gpt2"),
+    (lambda f: tiny.save_config(f, n_head=0), "sets n_head to 0"),
+    (lambda f: tiny.save_config(f, n_embd="32"), "sets n_embd to '32'"),
+    (lambda f: (f / "model.safetensors").unlink(), "holds no weights.*pickle"),
+    (lambda f: save_file({}, f / "model.safetensors"), "missing: wte.weight"),
     (lambda f: (f / "model.safetensors").write_bytes(b"123"), "cannot be read as safetensors"),
     (lambda f: (f / "model.safetensors.index.json").write_text("{}"), "is damaged"),
     (lambda f: (f / "tokenizer.json").write_text("{"), "tokenizer in .* cannot be loaded"),
@@ -128,6 +132,25 @@ def test_what_is_wrong_with_a_folder_is_said(folder, damage, message):
   damage(folder)
   with pytest.raises(WayjaxError, match=message):
     load_lm(str(folder))
+
+
+def test_a_folder_without_tokenizer_files_is_refused(folder):
+  for name in ("tokenizer.json", "tokenizer_config.json"):
+    (folder / name).unlink()
+  with pytest.raises(WayjaxError, match=r"has no tokenizer: it needs tokenizer.json, or vocab"):
+    load_lm(str(folder))
+
+
+def test_a_tensor_that_stands_there_twice_is_refused(folder):
+  save_file(
+    tiny.tensors() | {"wpe.weight": np.zeros((160, 32), np.float32)}, folder / "model.safetensors"
+  )
+  with pytest.raises(WayjaxError, match=r"twice, with and without .*: transformer.wpe.weight"):
+    load_lm(str(folder))
+
+
+def test_the_tied_head_counts_once(lm):
+  assert lm.parameters == sum(array.size for array in tiny.tensors().values())
 
 
 def test_a_tokenizer_without_end_of_sequence_is_refused(folder):

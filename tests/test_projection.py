@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from wayjax.errors import WayjaxError
 from wayjax.projection import METRICS, c_proj, d_proj, nearest_tokens
 
 
@@ -89,3 +90,8 @@ def test_nearest_tokens_are_ordered_with_their_scores(rng, metric):
 def test_a_table_in_another_type_is_read_as_float32(rng):
   table = jnp.asarray(rng.normal(size=(40, 6)), jnp.bfloat16)
   assert d_proj(table[:4], table).tolist() == [0, 1, 2, 3]
+
+
+def test_an_unknown_metric_is_refused():
+  with pytest.raises(WayjaxError, match="metric must be one of euclidean, dot, cosine, not 'l2'"):
+    d_proj(np.zeros((1, 2)), np.zeros((3, 2)), "l2")

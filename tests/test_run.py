@@ -1,6 +1,7 @@
 """The command as a user types it: its run folder, its output, and every wrong input."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -98,6 +99,8 @@ class TestRunFolder:
     assert resolved["precision"] == "float32"
     assert len(resolved["data_sha256"]) == 64
     assert resolved["train_rows"] == 54
+    assert resolved["targets"] == ["text/text-1", "text/text-2"]
+    assert resolved["max_length"] == 128
     assert {"jax", "flax", "wayjax", "python"} <= set(resolved["versions"])
 
   def test_the_summary_is_the_table(self, finished):
@@ -122,7 +125,7 @@ def test_the_output_tells_plan_estimate_progress_and_table(command, capsys):
     "4 of up to 16, 4 of up to 32 tokens",
     "first 20 steps done",
     "training takes about",
-    "step 25/25 of 4 members (8/8 trained)",
+    "step 25/25, 8/8 members, cross-entropy",
     "mean over targets",
     "8 of 8 members are in",
   ):
@@ -174,6 +177,33 @@ def test_another_prompt_length(command, tmp_path):
     assert row["c_dist"] is row["token_match"] is None
 
 
+def test_a_diverged_member_has_a_row(command, tmp_path, capsys):
+  assert main([*command, "--lr", "1e30", "--steps", "5", "--seeds", "1"]) == 0
+  rows = wayjax.read_run(tmp_path / "run").rows
+  assert len(rows) == 4
+  assert {row["status"] for row in rows} == {"diverged"}
+  assert all(0 <= row["diverged_at"] < 5 for row in rows)
+  assert "for they diverged" in capsys.readouterr().out
+
+
+def test_an_empty_folder_of_the_users_stays(command, tmp_path):
+  (tmp_path / "run").mkdir()
+  assert main([*command, "--model", "./nowhere"]) == 2
+  assert (tmp_path / "run").is_dir()
+
+
+def test_a_terminal_that_cannot_write_every_sign_is_no_error(command):
+  done = subprocess.run(
+    [sys.executable, "-m", "wayjax.run", *command, "--steps", "2", "--seeds", "1"],
+    capture_output=True,
+    text=True,
+    check=False,
+    env={**os.environ, "PYTHONIOENCODING": "ascii"},
+  )
+  assert done.returncode == 0, done.stderr
+  assert "mean over targets" in done.stdout
+
+
 def test_ctrl_c_leaves_what_is_finished(command, tmp_path, capsys, monkeypatch):
   chunks = sweep.tune_chunks
 
@@ -221,6 +251,11 @@ class TestWrongInputs:
       (["--data-dir", "/nowhere"], "/nowhere/sst2 does not exist"),
       (["--device", "gpu"], "jax sees only cpu"),
       (["--prompt-tokens", "3"], "--prompt-tokens 3 does not go with --init target"),
+      (["--out", "x" * 300], "cannot be written to: File name too long"),
+      (["--data-dir", "x" * 300], "does not exist"),
+      (["--targets", "ni", "--targets-dir", "x" * 300], "does not exist"),
+      (["--target", "\udcff"], "is not valid Unicode"),
+      (["--steps", "3000000000"], "--steps must be at most 1,000,000"),
       (["--out", "/proc/run"], "--out /proc/run cannot be written to"),
       (["--revision", "v1"], "--revision belongs to models on the Hub"),
       (["--nonsense"], "unrecognized arguments: --nonsense"),

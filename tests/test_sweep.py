@@ -11,7 +11,8 @@ import pytest
 import tiny
 from flax import nnx
 
-from wayjax import chunks, packing, sweep
+from wayjax import chunks, devices, packing, sweep
+from wayjax.errors import WayjaxError
 from wayjax.members import make_members
 from wayjax.targets import Target
 from wayjax.train import init_state, member_gradient, train_step
@@ -165,6 +166,50 @@ def test_cross_entropy_falls_and_c_dist_stays_smaller_with_gamma(lm, encoded):
   free, held = tuned.values()
   assert free.cross_entropy_T[-20:].mean() < free.cross_entropy_T[:20].mean() - 0.1
   assert held.c_dist_T[-1] < 0.5 * free.c_dist_T[-1]
+
+
+@pytest.mark.parametrize(
+  ("settings", "message"),
+  [
+    ({"steps": 0}, "steps must be"),
+    ({"batch_size": 0}, "batch_size must be"),
+    ({"members_at_once": "auto"}, "members_at_once must be"),
+    ({"lr": float("nan")}, "lr must be"),
+  ],
+)
+def test_wrong_settings_are_refused(lm, encoded, settings, message):
+  with pytest.raises(WayjaxError, match=message):
+    sweep.tune(lm, encoded, ["x"], **settings)
+
+
+def test_one_text_is_no_list_of_targets(lm, encoded):
+  with pytest.raises(WayjaxError, match="must be a list of texts"):
+    sweep.tune(lm, encoded, "read me")
+
+
+def test_members_at_once_follow_the_memory(lm, encoded, monkeypatch):
+  members = members_of(lm, seeds=(1, 2, 3), texts=("read me",))
+  sizes = []
+
+  def watch(at):
+    sizes.append((len(at.chunk), at.memory))
+
+  def run():
+    sizes.clear()
+    settings = sweep.TrainSettings(steps=1, batch_size=4)
+    list(sweep.tune_chunks(lm, encoded, members, settings, watch))
+    return [size for size, _ in sizes], sizes[0][1]
+
+  assert run()[0] == [6]
+  whole = sizes[0][1]
+  monkeypatch.setattr(devices, "free_memory", lambda: whole * 0.5 / chunks.MEMORY_SHARE)
+  parts, memory = run()
+  assert sum(parts) == 6
+  assert max(parts) <= 3
+  assert memory <= whole * 0.5
+  monkeypatch.setattr(devices, "free_memory", lambda: 1000)
+  with pytest.raises(WayjaxError, match="one member needs"):
+    run()
 
 
 def test_tune_returns_members_in_the_order_given(lm, encoded):

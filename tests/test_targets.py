@@ -1,6 +1,7 @@
 """Target prompts: the paper's groups, files and literal texts."""
 
 import hashlib
+import http.client
 import io
 import json
 import urllib.request
@@ -85,6 +86,9 @@ def test_what_is_wrong_is_said(options, message):
     (b'{"a": 1}', "names to texts"),
     (b"\xff\xfe\xff", "not UTF-8"),
     (b"\n\n", "no targets"),
+    (b'["a", "b"]', "names to texts"),
+    (b'{"a": "x", "a": "y"}', "the name 'a' stands there twice"),
+    (b'{"a": "\\ud800"}', "not valid Unicode"),
   ],
 )
 def test_broken_files(tmp_path, content, message):
@@ -92,6 +96,18 @@ def test_broken_files(tmp_path, content, message):
   path.write_bytes(content)
   with pytest.raises(WayjaxError, match=message):
     load_targets(SST2, file=path)
+
+
+def test_a_byte_order_mark_is_no_text(tmp_path):
+  path = tmp_path / "file"
+  path.write_bytes(b'\xef\xbb\xbf{"a": "x"}')
+  assert load_targets(SST2, file=path) == [Target("file", "a", "x")]
+
+
+def test_a_line_may_begin_with_a_bracket(tmp_path):
+  path = tmp_path / "file"
+  path.write_text("[contents]\nmore\n")
+  assert [target.text for target in load_targets(SST2, file=path)] == ["[contents]", "more"]
 
 
 class TestFetching:
@@ -133,6 +149,20 @@ class TestFetching:
     cached.write_bytes(b"{}")
     assert len(load_targets(SST2, groups=("ni",))) == 1
     assert len(self.asked) == 2
+
+  def test_without_a_cache_it_works_all_the_same(self, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    self.serve(monkeypatch, self.CONTENT)
+    assert len(load_targets(SST2, groups=("ni",))) == 1
+
+  def test_a_truncated_answer_is_one_sentence(self, monkeypatch):
+    def urlopen(url, timeout):
+      raise http.client.IncompleteRead(b"")
+
+    monkeypatch.setattr(urllib.request, "urlopen", urlopen)
+    with pytest.raises(WayjaxError, match="cannot be reached"):
+      load_targets(SST2, groups=("ni",))
 
   def test_without_network_the_ways_on_are_named(self):
     with pytest.raises(WayjaxError, match=r"cannot be reached .* --targets-dir, or your"):

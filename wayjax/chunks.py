@@ -7,6 +7,7 @@ the frozen model is a plain argument, never donated and never differentiated.
 import collections
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -34,6 +35,16 @@ class TrainSettings:
   batch_size: int = 8
   members_at_once: int | None = None
   eval_every: int = 0
+
+  def __post_init__(self):
+    counts = {"steps": self.steps, "batch_size": self.batch_size}
+    if self.members_at_once is not None:
+      counts["members_at_once"] = self.members_at_once
+    for name, value in counts.items():
+      if not isinstance(value, int) or value < 1:
+        raise WayjaxError(f"{name} must be a whole number of at least 1, not {value!r}")
+    if not (math.isfinite(self.lr) and self.lr >= 0):
+      raise WayjaxError(f"lr must be a number of at least 0, not {self.lr}")
 
 
 def group_by_length(members: list[Member]) -> dict[int, list[Member]]:
@@ -156,9 +167,17 @@ def compile_group(
     state_M = jax.eval_shape(
       functools.partial(stack_states, group[:1], padded, settings.steps, size)
     )
-    compiled = train_dispatch.lower(
+    lowered = train_dispatch.lower(
       lm.graphdef, settings.steps, lm.params, leaves_M, state_M, steps_K, rows_KxN
-    ).compile()
+    )
+    try:
+      compiled = lowered.compile()
+    except jax.errors.JaxRuntimeError as error:
+      # TPUs refuse a program that is too large when they compile it.
+      if size == 1 or "RESOURCE_EXHAUSTED" not in str(error):
+        raise
+      size //= 2
+      continue
     memory = compiled.memory_analysis().temp_size_in_bytes
     if settings.members_at_once is not None or memory <= free:
       return Program(compiled, size, memory)

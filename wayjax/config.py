@@ -7,6 +7,7 @@ import math
 from wayjax.errors import WayjaxError
 
 AUTO = "auto"
+MOST_STEPS = 1_000_000  # the order of examples is drawn ahead
 
 
 def _option(default, group: str, help: str, **details):
@@ -168,6 +169,8 @@ class RunConfig:
       )
     for name in ("steps", "batch_size"):
       self._at_least(name, 1)
+    if self.steps > MOST_STEPS:
+      raise WayjaxError(f"--steps must be at most {MOST_STEPS:,}, not {self.steps:,}")
     for name in ("train_rows", "eval_rows", "max_targets", "prompt_tokens"):
       self._at_least(name, 1, optional=True)
     self._at_least("max_length", 17, optional=True)

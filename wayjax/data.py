@@ -1,8 +1,11 @@
 """Labelled texts of a task, from the Hugging Face Hub or from a folder of files."""
 
+import csv
 import dataclasses
+import glob
 import hashlib
 import json
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +20,7 @@ DEV_SHARE = 0.1
 DATA_SEED = 100  # of the released code; it decides which training rows are dev
 _READERS = {
   ".csv": ("csv", {"sep": ","}),
-  ".tsv": ("csv", {"sep": "\t"}),
+  ".tsv": ("csv", {"sep": "\t", "quoting": csv.QUOTE_NONE}),
   ".jsonl": ("json", {}),
   ".parquet": ("parquet", {}),
 }
@@ -147,13 +150,13 @@ def _expected(task: Task, data_dir, split: str) -> str:
 
 def _folder_reader(task: Task, data_dir: Path):
   folder = data_dir / task.name
-  if not folder.is_dir():
+  if not os.path.isdir(folder):
     raise WayjaxError(
       f"data folder {folder} does not exist: --data-dir is the folder that holds '{task.name}/'"
     )
 
   def read(split: str) -> Examples | None:
-    files = [path for ext in _READERS if (path := folder / f"{split}{ext}").is_file()]
+    files = [path for ext in _READERS if os.path.isfile(path := folder / f"{split}{ext}")]
     if len(files) > 1:
       names = ", ".join(path.name for path in files)
       raise WayjaxError(f"{folder} holds {names}: keep one file for '{split}'")
@@ -161,10 +164,13 @@ def _folder_reader(task: Task, data_dir: Path):
       return None
     path = files[0]
     builder, options = _READERS[path.suffix]
+    options = {**options, "data_files": {split: glob.escape(str(path))}}
     if builder == "csv":
+      _check_fields(path, options["sep"], options.get("quoting", csv.QUOTE_MINIMAL))
       # Texts stay texts: "null" is no missing value and "007" no number.
-      options = {**options, "keep_default_na": False, "converters": {"text": str, "label": str}}
-    rows = _load_dataset(str(path), builder, data_files={split: str(path)}, split=split, **options)
+      as_text = {"text": str, "label": str}
+      options |= {"keep_default_na": False, "converters": as_text}
+    rows = _load_dataset(str(path), builder, split=split, **options)
     return _to_examples(rows, task, "text", "label", str(path), names_only=False)
 
   return read
@@ -172,8 +178,13 @@ def _folder_reader(task: Task, data_dir: Path):
 
 def _hub_reader(task: Task):
   source = task.hub
-  folder = hub.snapshot(source.repo_id, "dataset", None, _HUB_FILES)
   splits = {"train": "train", "test": source.test_split}
+
+  def is_complete(folder: Path) -> bool:
+    names = [path.name for path in folder.rglob("*") if path.suffix in _READERS]
+    return all(any(split in name for name in names) for split in splits.values())
+
+  folder = hub.snapshot(source.repo_id, "dataset", None, _HUB_FILES, is_complete)
 
   def read(split: str) -> Examples | None:
     if split not in splits:
@@ -183,6 +194,22 @@ def _hub_reader(task: Task):
     return _to_examples(rows, task, source.text, source.label, where, names_only=True)
 
   return read, folder.name
+
+
+def _check_fields(path: Path, sep: str, quoting: int) -> None:
+  """Names the first row whose fields do not fit the header; pandas would shift or drop them."""
+  try:
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+      rows = (row for row in csv.reader(file, delimiter=sep, quoting=quoting) if row)
+      header = next(rows, [])
+      for number, row in enumerate(rows, start=1):
+        if len(row) != len(header):
+          raise WayjaxError(
+            f"{path}, row {number}: {len(row)} fields, but the header has {len(header)}"
+            + ("; put a text that holds a comma in quotes" if sep == "," else "")
+          )
+  except (OSError, csv.Error) as error:
+    raise WayjaxError(f"{path} cannot be read: {error}") from error
 
 
 def _load_dataset(where: str, *args, **options):
@@ -213,7 +240,9 @@ def _to_examples(
   names = getattr(rows.features[label], "names", None)
   classes = []
   for number, (value, content) in enumerate(zip(labels, texts, strict=True), start=1):
-    if not isinstance(content, str) or not content.strip():
+    if content is not None and not isinstance(content, str):
+      raise WayjaxError(f"{where}, row {number}: the text is {content!r}, which is no text")
+    if not (content or "").strip():
       raise WayjaxError(f"{where}, row {number}: the text is empty")
     if names and isinstance(value, int) and 0 <= value < len(names):
       value = names[value]

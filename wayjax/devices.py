@@ -1,5 +1,6 @@
 """The device a run computes on: which one, at what precision, with how much memory."""
 
+import contextlib
 from pathlib import Path
 
 import jax
@@ -60,8 +61,10 @@ def _unused_accelerator(root: Path = Path("/")) -> str | None:
 
 def resolve_precision(precision: str) -> str:
   """`auto` becomes bfloat16 on TPU, GPU and CPUs with bf16 units, and float32 elsewhere."""
-  if precision != "auto":
+  if precision in ("float32", "bfloat16"):
     return precision
+  if precision != "auto":
+    raise WayjaxError(f"precision must be float32, bfloat16 or auto, not {precision!r}")
   if jax.default_backend() != "cpu":
     return "bfloat16"
   try:
@@ -76,17 +79,32 @@ def free_memory() -> int:
   stats = jax.local_devices()[0].memory_stats()
   if stats and "bytes_limit" in stats:
     return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+  return max(min(_memory_limits(Path("/")), default=4 * 2**30), 0)
+
+
+def _memory_limits(root: Path) -> list[int]:
+  """Bytes free by the kernel's count, and under every memory limit of this process's cgroups."""
   limits = []
-  try:
-    lines = Path("/proc/meminfo").read_text().splitlines()
+  with contextlib.suppress(OSError):
+    lines = (root / "proc/meminfo").read_text().splitlines()
     limits += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")]
-    cgroup = Path("/sys/fs/cgroup")
-    most = (cgroup / "memory.max").read_text().strip()
-    if most != "max":
-      limits.append(int(most) - int((cgroup / "memory.current").read_text()))
-  except OSError:
-    pass  # not Linux, or no cgroup: what was found so far has to do
-  return max(min(limits, default=4 * 2**30), 0)
+  with contextlib.suppress(OSError):
+    for line in (root / "proc/self/cgroup").read_text().splitlines():
+      _, controllers, path = line.split(":", 2)
+      if controllers not in ("", "memory"):
+        continue
+      names = ("memory.max", "memory.current")
+      if controllers:
+        names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+      group = root / "sys/fs/cgroup" / controllers / path.lstrip("/")
+      while group.is_relative_to(root / "sys/fs/cgroup"):
+        with contextlib.suppress(OSError, ValueError):
+          most, used = (int((group / name).read_text()) for name in names)
+          # The page cache counts as used there, but gives way.
+          stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+          limits.append(most - used + int(stat["inactive_file"]))
+        group = group.parent
+  return limits
 
 
 def describe() -> str:

@@ -27,7 +27,7 @@ class Evaluation:
   Attributes:
     accuracy: share of examples whose true class has the smallest mean log-loss.
     macro_f1: F1 of each class, averaged over classes.
-    predictions_N: the predicted class of every example.
+    predictions_N: the predicted class of every example; -1 where the losses are not numbers.
     losses_NxC: mean log-loss of every class's continuation, nats.
   """
 
@@ -50,15 +50,25 @@ class Evaluator:
   Args:
     lm: the frozen language model.
     examples: encoded examples with their true classes.
+    prompts_at_once: how many prompts are scored in one program.
   """
 
-  def __init__(self, lm: LanguageModel, examples: EncodedExamples):
-    self._lm = lm
+  def __init__(
+    self, lm: LanguageModel, examples: EncodedExamples, prompts_at_once: int = PROMPTS_AT_ONCE
+  ):
+    self._lm, self._at_once = lm, prompts_at_once
     self._examples = examples
     self._rows, self._slots = packing.pack_evaluation(examples, ROW_POSITIONS)
 
   def __call__(self, prompts: list[np.ndarray]) -> list[Evaluation]:
     """Scores prompts of any lengths, each (P, D)."""
+    width = self._lm.table_VxD.shape[1]
+    for prompt in prompts:
+      if np.ndim(prompt) != 2 or np.shape(prompt)[1] != width:
+        raise WayjaxError(
+          f"a prompt must have the shape (tokens, {width}), not {np.shape(prompt)}: give a list of "
+          "prompts"
+        )
     longest = max((len(prompt) for prompt in prompts), default=0)
     if longest + self._examples.longest() > self._lm.max_positions:
       raise WayjaxError(
@@ -70,8 +80,8 @@ class Evaluator:
     for i, prompt in enumerate(prompts):
       groups.setdefault(packing.round_up(len(prompt), packing.PROMPT_MULTIPLE), []).append(i)
     for padded, members in groups.items():
-      for first in range(0, len(members), PROMPTS_AT_ONCE):
-        chunk = members[first : first + PROMPTS_AT_ONCE]
+      for first in range(0, len(members), self._at_once):
+        chunk = members[first : first + self._at_once]
         losses_MxNxC = self._losses([prompts[i] for i in chunk], padded)
         results.update(zip(chunk, map(self._summarise, losses_MxNxC)))
     return [results[i] for i in range(len(prompts))]
@@ -104,8 +114,9 @@ class Evaluator:
     return losses_MxNxC
 
   def _summarise(self, losses_NxC: np.ndarray) -> Evaluation:
-    # A NaN is never the smallest: a prompt that breaks the model predicts nothing by luck.
-    predictions_N = np.argmin(np.where(np.isnan(losses_NxC), np.inf, losses_NxC), axis=1)
+    predictions_N = np.argmin(losses_NxC, axis=1)
+    # A prompt that breaks the model predicts nothing, and so nothing by luck.
+    predictions_N[np.isnan(losses_NxC).any(axis=1)] = -1
     labels_N = self._examples.labels
     return Evaluation(
       float(np.mean(predictions_N == labels_N)),

@@ -1,6 +1,7 @@
 """Snapshots of Hugging Face Hub repositories: from the cache first, then from the network."""
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 import huggingface_hub
@@ -17,7 +18,13 @@ from wayjax.errors import WayjaxError
 _ANSWER_SECONDS = 4.0
 
 
-def snapshot(repo_id: str, kind: str, revision: str | None, patterns: list[str]) -> Path:
+def snapshot(
+  repo_id: str,
+  kind: str,
+  revision: str | None,
+  patterns: list[str],
+  is_complete: Callable[[Path], bool],
+) -> Path:
   """The folder that holds a repository's files, downloaded where they are not cached yet.
 
   Args:
@@ -25,6 +32,7 @@ def snapshot(repo_id: str, kind: str, revision: str | None, patterns: list[str])
     kind: `model` or `dataset`.
     revision: branch, tag or commit; None means `main`.
     patterns: glob patterns of the files that are wanted; never pickle, never code.
+    is_complete: whether a cached folder holds all that is needed; else the Hub is asked.
 
   Returns:
     The snapshot's folder, whose name is the commit.
@@ -34,10 +42,11 @@ def snapshot(repo_id: str, kind: str, revision: str | None, patterns: list[str])
   """
   where = f"{kind} '{repo_id}'" + (f" at revision '{revision}'" if revision else "")
   wanted = {"repo_id": repo_id, "repo_type": kind, "revision": revision, "allow_patterns": patterns}
+  cached = None
   with contextlib.suppress(LocalEntryNotFoundError, HFValidationError):
-    folder = Path(huggingface_hub.snapshot_download(**wanted, local_files_only=True))
-    if kind == "dataset" or any(folder.glob("*.safetensors")):
-      return folder
+    cached = Path(huggingface_hub.snapshot_download(**wanted, local_files_only=True))
+    if is_complete(cached):
+      return cached
   try:
     # One short question first: a download would retry for half a minute before it gives up.
     huggingface_hub.HfApi().repo_info(
@@ -58,6 +67,8 @@ def snapshot(repo_id: str, kind: str, revision: str | None, patterns: list[str])
       "with `hf auth login` if it is private"
     ) from error
   except Exception as error:  # the client raises its HTTP library's errors, and that changes
+    if cached is not None:
+      return cached  # what it lacks is named where it is read
     way_on = "--model with a local folder" if kind == "model" else "--data-dir with a local folder"
     reason = (str(error) or type(error).__name__).splitlines()[0]
     raise WayjaxError(

@@ -1,12 +1,14 @@
 """The members of a sweep, on the host: targets x gamma x seeds, and the prompt each starts from."""
 
 import dataclasses
+import math
 
 import numpy as np
 
 from wayjax.encoding import token_ids
 from wayjax.errors import WayjaxError
 from wayjax.models import LanguageModel
+from wayjax.projection import c_proj
 from wayjax.targets import Target
 
 INITS = ("target", "vocab", "random")
@@ -45,7 +47,8 @@ class Member:
   @property
   def key(self) -> str:
     """The member's name in a run folder."""
-    return f"{self.target.group}/{self.target.name}/gamma={self.gamma:g}/seed={self.seed}"
+    gamma = repr(self.gamma).removesuffix(".0")
+    return f"{self.target.group}/{self.target.name}/gamma={gamma}/seed={self.seed}"
 
 
 def make_members(
@@ -76,6 +79,11 @@ def make_members(
   Raises:
     WayjaxError: a prompt does not fit the context, or its length does not fit its target.
   """
+  for gamma in gammas:
+    if not (math.isfinite(gamma) and gamma >= 0):
+      raise WayjaxError(f"gamma must be a number of at least 0, not {gamma}")
+  if not (targets and gammas and seeds):
+    raise WayjaxError("a sweep needs at least one target, one gamma and one seed")
   table_VxD = np.asarray(lm.table_VxD)
   members = []
   for target in targets:
@@ -83,12 +91,16 @@ def make_members(
     length = len(ids) if prompt_tokens is None else prompt_tokens
     if not length:
       raise WayjaxError(f"target '{target.name}' has no tokens: give it some text")
-    if length + longest_example > lm.max_positions:
-      raise WayjaxError(
-        f"target '{target.name}' has {length} tokens, which with the longest example's "
-        f"{longest_example} exceed the model's {lm.max_positions} positions: shorten the target, "
-        "or lower --max-length"
-      )
+    # The target is scored as a prompt too, whatever the length of the tuned one.
+    for count, what, mend in (
+      (len(ids), f"target '{target.name}' has", "shorten the target"),
+      (length, "--prompt-tokens asks for", "ask for fewer"),
+    ):
+      if count + longest_example > lm.max_positions:
+        raise WayjaxError(
+          f"{what} {count} tokens, which with the longest example's {longest_example} exceed the "
+          f"model's {lm.max_positions} positions: {mend}, or lower --max-length"
+        )
     if length != len(ids) and (init == "target" or any(gammas)):
       why = "--init target" if init == "target" else "a gamma above 0"
       raise WayjaxError(
@@ -98,15 +110,17 @@ def make_members(
     for gamma in gammas:
       for seed in seeds:
         start = initial_prompt(table_VxD, ids, init, length, seed)
-        members.append(Member(target, ids, table_VxD[ids], float(gamma), int(seed), start))
+        members.append(Member(target, ids, c_proj(ids, table_VxD), float(gamma), int(seed), start))
   return members
 
 
 def initial_prompt(table_VxD, target_ids, init: str, length: int, seed: int) -> np.ndarray:
   """The prompt at step 0, (length, D); a function of the target's tokens and the seed."""
+  if init not in INITS:
+    raise WayjaxError(f"init must be one of {', '.join(INITS)}, not {init!r}")
   rng = np.random.default_rng([seed, *target_ids.tolist()])
   if init == "target":
-    return table_VxD[target_ids]
+    return c_proj(target_ids, table_VxD)
   if init == "vocab":
     return table_VxD[rng.choice(len(table_VxD), length)]
   noise_PxD = rng.standard_normal((length, table_VxD.shape[1]))

@@ -75,7 +75,7 @@ def macro_f1(labels, predictions) -> float:
   """F1 of each class, averaged over the classes that occur among labels or predictions."""
   labels, predictions = np.asarray(labels), np.asarray(predictions)
   scores = []
-  for c in np.union1d(labels, predictions):
+  for c in np.union1d(labels, predictions[predictions >= 0]):  # -1 is no prediction
     hits = np.sum((labels == c) & (predictions == c))
     scores.append(2 * hits / (np.sum(labels == c) + np.sum(predictions == c)))
   return float(np.mean(scores))

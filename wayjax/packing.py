@@ -149,15 +149,12 @@ def pack_training(examples: EncodedExamples, rows: np.ndarray, text: int, scored
   return packed
 
 
-def pack_evaluation(
-  examples: EncodedExamples, text: int, multiple: int = 1
-) -> tuple[PackedRow, ScoredSlots]:
+def pack_evaluation(examples: EncodedExamples, text: int) -> tuple[PackedRow, ScoredSlots]:
   """Packs every example with the continuations of all classes.
 
   Args:
     examples: examples to score.
     text: T of every row; rows grow to the longest example where it needs more.
-    multiple: T is rounded up to a multiple of this.
 
   Returns:
     Rows stacked along a leading axis N, with weight 1 / length on every scored token of a
@@ -167,7 +164,7 @@ def pack_evaluation(
   read = sum(len(candidate) - 1 for _, candidate in candidates)
   slots = sum(len(candidate) for _, candidate in candidates)
   lengths = [len(prefix) + read for prefix in examples.prefixes]
-  text = round_up(max(text, *lengths), multiple)
+  text = max(text, *lengths)
   groups, room = [], 0
   for i, length in enumerate(lengths):
     if length > room:

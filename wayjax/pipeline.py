@@ -10,7 +10,6 @@ import warnings
 from importlib import metadata
 from pathlib import Path
 
-import jax
 import numpy as np
 
 import wayjax
@@ -19,7 +18,7 @@ from wayjax.chunks import TrainSettings, group_by_length
 from wayjax.config import AUTO, RunConfig
 from wayjax.data import TaskData, load_data
 from wayjax.encoding import encode
-from wayjax.evaluation import Evaluation, Evaluator
+from wayjax.evaluation import PROMPTS_AT_ONCE, Evaluation, Evaluator
 from wayjax.members import Member, make_members
 from wayjax.metrics import majority
 from wayjax.models import LanguageModel, load_lm
@@ -63,12 +62,13 @@ def run(config: RunConfig, task: Task, targets: list[Target], display: Display) 
       _run(config, task, targets, display, None)
     return None
   folder = Path(config.out) if config.out else default_folder(config, task)
-  results.create_folder(folder)
+  is_new = results.create_folder(folder)
   try:
     _run(config, task, targets, display, results.RunWriter(folder))
   finally:
-    with contextlib.suppress(OSError):
-      folder.rmdir()  # it goes where a wrong input left it empty
+    if is_new:
+      with contextlib.suppress(OSError):
+        folder.rmdir()  # it goes again where a wrong input left it empty
   return folder
 
 
@@ -103,9 +103,13 @@ def _run(
   )
   display.plan(_plan(config, task, lm, data, members))
   if writer is not None:
-    writer.write_config(_resolved(config, task, lm, data))
-  measure = _Measure(config, task, lm, Evaluator(lm, evaluation))
-  watch = _Watch(config, display, writer, len(members), Evaluator(lm, dev) if dev else None)
+    writer.write_config(_resolved(config, task, targets, lm, data))
+  at_once = PROMPTS_AT_ONCE
+  if config.members_at_once != AUTO:
+    at_once = min(at_once, config.members_at_once)
+  measure = _Measure(config, task, lm, Evaluator(lm, evaluation, at_once))
+  dev_evaluator = Evaluator(lm, dev, at_once) if dev and config.eval_every else None
+  watch = _Watch(config, display, writer, len(members), dev_evaluator)
   most_frequent = majority(data.evaluation.labels)
   rows = []
   try:
@@ -135,12 +139,11 @@ def _settings(config: RunConfig) -> TrainSettings:
 def _plan(
   config: RunConfig, task: Task, lm: LanguageModel, data: TaskData, members: list[Member]
 ) -> dict[str, str]:
-  parameters = sum(leaf.size for leaf in jax.tree.leaves(lm.params))
   lengths = sorted({len(member.target_ids) for member in members})
   count = len({member.target for member in members})
   groups = group_by_length(members)
   return {
-    "model": f"{lm.name}: {parameters / 1e6:,.1f} M numbers, {lm.dtype.name} products, "
+    "model": f"{lm.name}: {lm.parameters / 1e6:,.1f} M parameters, {lm.dtype.name} products, "
     f"{devices.describe()}",
     "data": f"{task.name}: {len(data.train):,} training, {len(data.dev):,} dev, "
     f"{len(data.evaluation):,} {config.split} rows; the most frequent class is "
@@ -153,13 +156,17 @@ def _plan(
   }
 
 
-def _resolved(config: RunConfig, task: Task, lm: LanguageModel, data: TaskData) -> dict:
+def _resolved(
+  config: RunConfig, task: Task, targets: list[Target], lm: LanguageModel, data: TaskData
+) -> dict:
   """The configuration as it was carried out, with all that a repetition needs."""
   packages = ("jax", "jaxlib", "flax", "optax", "transformers", "datasets", "numpy")
   return {
     **dataclasses.asdict(config),
     "task": dataclasses.asdict(task),
     "resolved": {
+      "targets": [f"{target.group}/{target.name}" for target in targets],
+      "max_length": config.max_length or task.max_length,
       "precision": lm.dtype.name,
       "device": devices.describe(),
       "model_revision": lm.revision,
@@ -193,7 +200,7 @@ class _Watch:
     self._display.progress(at, self._members)
     due = self._config.eval_every and at.step % self._config.eval_every == 0
     scores = [None] * len(at.chunk)
-    if due and self._dev is not None:
+    if due and self._dev:
       scores = [evaluation.accuracy for evaluation in self._dev(at.prompts())]
     self._writer.append_metrics(
       [
@@ -261,18 +268,18 @@ class _Measure:
       "prompt_f1": reading.prompt_f1,
       "prompt_f1_lemma": reading.prompt_f1_lemma,
       "token_match": reading.token_match,
-      "c_dist": reading.c_dist,
+      "c_dist": _finite(reading.c_dist),
       "projection": config.projection,
       "projected_text": reading.texts[config.projection],
       **{f"projected_text_{metric}": text for metric, text in reading.texts.items()},
-      "train_loss": _finite(np.mean(losses_T)) if len(losses_T) else None,
+      "train_loss": _finite(np.mean(losses_T) if len(losses_T) else None),
       "wall_seconds": round(tuned.wall_seconds, 3),
     }
 
 
 def _finite(value) -> float | None:
-  """A number for JSON, which knows no NaN."""
-  return float(value) if math.isfinite(value) else None
+  """A number for JSON, which knows no NaN; None stays None."""
+  return float(value) if value is not None and math.isfinite(value) else None
 
 
 def warn_on_display(display: Display) -> None:

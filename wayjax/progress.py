@@ -3,6 +3,7 @@
 import itertools
 import time
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
@@ -67,11 +68,11 @@ class Display:
       ended = at.step == at.steps
       if ended or now - self._last >= _PLAIN_EVERY_SECONDS:
         self._last = now
-        self.line(self._status(at, members) + f", {duration(at.seconds_left)} left")
+        self.line(self._status(at, members))
       return
     if self._bars is None:
       self._bars = Progress(
-        BarColumn(),
+        BarColumn(bar_width=16),
         TaskProgressColumn(),
         TextColumn("{task.description}", markup=False),
         console=self._console,
@@ -79,7 +80,7 @@ class Display:
       )
       self._bars.add_task("", total=at.member_steps_total)
       self._bars.start()
-    text = self._status(at, members) + f", {duration(at.seconds_left)} left"
+    text = self._status(at, members)
     self._bars.update(self._bars.task_ids[0], completed=at.member_steps, description=text)
 
   def measuring(self, members: int, rows: int) -> None:
@@ -91,13 +92,19 @@ class Display:
       self._bars.update(self._bars.task_ids[0], description=text)
 
   def _status(self, at: sweeps.Progress, members: int) -> str:
-    loss = at.losses.cross_entropy[:, -1].mean()
-    return (
-      f"step {at.step:,}/{at.steps:,} of {len(at.chunk)} members "
-      f"({at.members_trained}/{members} trained), cross-entropy {loss:.4f}, "
-      f"c-dist {at.losses.c_dist[:, -1].mean():.3f}, "
-      f"{at.member_steps / at.seconds:.3g} member-steps/s"
-    )
+    """Where a sweep stands, the most wanted first: a narrow terminal cuts the end."""
+    parts = [
+      f"{duration(at.seconds_left)} left",
+      f"{at.member_steps / at.seconds:.3g} member-steps/s",
+      f"step {at.step:,}/{at.steps:,}",
+      f"{at.members_trained}/{members} members",
+    ]
+    distances = at.losses.c_dist[[member.has_c_dist for member in at.chunk], -1]
+    for name, values in (("cross-entropy", at.losses.cross_entropy[:, -1]), ("c-dist", distances)):
+      finite = values[np.isfinite(values)]
+      if len(finite):
+        parts.append(f"{name} {finite.mean():.4g}")
+    return ", ".join(parts)
 
   def stop(self) -> None:
     """Takes the bars away."""

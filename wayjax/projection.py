@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from wayjax.errors import WayjaxError
+
 METRICS = ("euclidean", "dot", "cosine")
 _RERANKED = 16  # nearest by the product, ordered again by the exact score
 _BLOCK = 1024  # prompt vectors whose scores against the vocabulary exist at a time
@@ -55,6 +57,8 @@ def nearest_tokens(prompt_PxD, table_VxD, *, metric: str = "euclidean", k: int =
     (P, k) token ids, and (P, k) scores: the negative Euclidean distance, the dot product or the
     cosine. Equal scores are ordered by id.
   """
+  if metric not in METRICS:
+    raise WayjaxError(f"metric must be one of {', '.join(METRICS)}, not {metric!r}")
   prompt_PxD = jnp.asarray(prompt_PxD, jnp.float32)
   table_VxD = jnp.asarray(table_VxD, jnp.float32)
   count = min(k + _RERANKED, table_VxD.shape[0])

@@ -16,13 +16,17 @@ CONFIG, ROWS, METRICS = "config.json", "results.jsonl", "metrics.jsonl"
 PROMPTS, SUMMARY = "prompts.safetensors", "summary.md"
 
 
-def create_folder(path: Path) -> None:
+def create_folder(path: Path) -> bool:
   """Makes a run folder.
+
+  Returns:
+    Whether it was not there before.
 
   Raises:
     WayjaxError: it exists and is not empty, or cannot be written to.
   """
-  if path.exists() and not path.is_dir():
+  existed = os.path.isdir(path)
+  if os.path.exists(path) and not existed:
     raise WayjaxError(f"--out {path} is a file: name a folder")
   try:
     path.mkdir(parents=True, exist_ok=True)
@@ -33,6 +37,7 @@ def create_folder(path: Path) -> None:
     probe.unlink()
   except OSError as error:
     raise WayjaxError(f"--out {path} cannot be written to: {error.strerror}") from error
+  return not existed
 
 
 class RunWriter:
@@ -140,7 +145,7 @@ def read_run(path: str | Path) -> Run:
     WayjaxError: it is no run folder, or a file in it is damaged.
   """
   path = Path(path)
-  if not (path / CONFIG).is_file():
+  if not os.path.isfile(path / CONFIG):
     raise WayjaxError(f"{path} is no run folder: it has no {CONFIG}")
   try:
     config = json.loads((path / CONFIG).read_text(encoding="utf-8"))

@@ -10,6 +10,9 @@ from wayjax.tasks import get_task, read_task_file
 
 def main(argv: list[str] | None = None) -> int:
   """Runs the command line; returns its exit code."""
+  for stream in (sys.stdout, sys.stderr):
+    if hasattr(stream, "reconfigure"):
+      stream.reconfigure(errors="replace")  # not every terminal can write every target
   try:
     config = parse_args(argv)
     task = read_task_file(config.task_file) if config.task_file else get_task(config.dataset)

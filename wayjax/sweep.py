@@ -11,6 +11,7 @@ import numpy as np
 from wayjax import chunks, packing
 from wayjax.chunks import TrainSettings
 from wayjax.encoding import EncodedExamples
+from wayjax.errors import WayjaxError
 from wayjax.members import Member, make_members
 from wayjax.models import LanguageModel
 from wayjax.targets import Target
@@ -192,7 +193,7 @@ class _TrainingRows:
       axis=1,
     )
     text, self._scored = packing.training_sizes(examples, self._batches_TxNxB)
-    self._text = packing.round_up(text, ROW_MULTIPLE[jax.default_backend()])
+    self._text = packing.round_up(text, ROW_MULTIPLE.get(jax.default_backend(), 64))
     self.per_dispatch = min(
       STEPS_PER_DISPATCH, settings.steps, settings.eval_every or settings.steps
     )
@@ -232,6 +233,8 @@ def tune(
   Raises:
     WayjaxError: a target that does not fit, or not enough memory.
   """
+  if isinstance(targets, str):
+    raise WayjaxError("targets must be a list of texts, not one text")
   targets = [
     Target("text", f"text-{i}", target) if isinstance(target, str) else target
     for i, target in enumerate(targets, start=1)

@@ -1,10 +1,11 @@
 """Target prompts: the texts that tuned prompts are to read as."""
 
+import contextlib
 import dataclasses
 import hashlib
+import http.client
 import json
 import os
-import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -80,6 +81,10 @@ def load_targets(
     targets += _file(Path(file))
   targets += [Target("text", f"text-{i}", text) for i, text in enumerate(texts, start=1)]
   for target in targets:
+    try:
+      target.text.encode("utf-8")
+    except UnicodeEncodeError:
+      raise WayjaxError(f"target '{target.name}' ({target.group}) is not valid Unicode") from None
     if not target.text.strip():
       raise WayjaxError(f"target '{target.name}' ({target.group}) is empty: give it some text")
   if not targets:
@@ -91,11 +96,12 @@ def _group(group: str, task: Task, targets_dir) -> list[Target]:
   name, sha256 = GROUPS[group]
   if targets_dir is not None:
     path = Path(targets_dir) / name
-    if not path.is_file():
+    if not os.path.isfile(path):
       raise WayjaxError(f"target group '{group}' needs {path}, which does not exist")
-    texts = _parse(_read(path), str(path))
+    content = _read(path)
   else:
-    texts = _parse(_fetch(group, name, sha256), name)
+    content = _fetch(group, name, sha256)
+  texts = _parse(_decode(content, name), name)
   if group == "true":
     if task.true_prefix is None:
       raise WayjaxError(f"target group 'true' has no descriptions of the task '{task.name}'")
@@ -104,11 +110,11 @@ def _group(group: str, task: Task, targets_dir) -> list[Target]:
 
 
 def _file(path: Path) -> list[Target]:
-  content = _read(path)
-  if content.lstrip().startswith(b"{"):
+  content = _decode(_read(path), str(path))
+  if content.lstrip().startswith("{") or _is_json_list(content):
     texts = _parse(content, str(path))
   else:
-    lines = _decode(content, str(path)).splitlines()
+    lines = content.splitlines()
     texts = {f"line-{i}": line for i, line in enumerate(lines, start=1) if line.strip()}
   return [Target("file", key, text) for key, text in texts.items()]
 
@@ -122,14 +128,29 @@ def _read(path: Path) -> bytes:
 
 def _decode(content: bytes, where: str) -> str:
   try:
-    return content.decode("utf-8")
+    return content.decode("utf-8-sig")
   except UnicodeDecodeError as error:
     raise WayjaxError(f"targets file {where} is not UTF-8 text") from error
 
 
-def _parse(content: bytes, where: str) -> dict[str, str]:
+def _is_json_list(content: str) -> bool:
   try:
-    texts = json.loads(_decode(content, where))
+    return isinstance(json.loads(content), list)
+  except ValueError:
+    return False  # lines of text, of which the first may well begin with a bracket
+
+
+def _unique(pairs: list[tuple]) -> dict:
+  names = [name for name, _ in pairs]
+  for name in names:
+    if names.count(name) > 1:
+      raise ValueError(f"the name '{name}' stands there twice")
+  return dict(pairs)
+
+
+def _parse(content: str, where: str) -> dict[str, str]:
+  try:
+    texts = json.loads(content, object_pairs_hook=_unique)
   except ValueError as error:
     raise WayjaxError(f"targets file {where} cannot be read as JSON: {error}") from error
   if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
@@ -141,13 +162,13 @@ def _fetch(group: str, name: str, sha256: str) -> bytes:
   """A released file, from the cache or from the network, its hash checked either way."""
   home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
   cached = home / "wayjax" / "targets" / _COMMIT / name
-  if cached.is_file() and _sha256(content := cached.read_bytes()) == sha256:
+  if os.path.isfile(cached) and _sha256(content := cached.read_bytes()) == sha256:
     return content
   url = f"{_RELEASED}/{name}"
   try:
     with urllib.request.urlopen(url, timeout=_ANSWER_SECONDS) as answer:
       content = answer.read()
-  except (urllib.error.URLError, OSError) as error:
+  except (OSError, http.client.HTTPException) as error:
     raise WayjaxError(
       f"target group '{group}' is not cached and the paper's repository cannot be reached "
       f"({getattr(error, 'reason', error)}): connect to the network, give a folder that holds "
@@ -158,10 +179,11 @@ def _fetch(group: str, name: str, sha256: str) -> bytes:
       f"{url} does not have the expected sha256: something changed it on the way; try again, or "
       "use --targets-dir"
     )
-  cached.parent.mkdir(parents=True, exist_ok=True)
-  partial = cached.with_suffix(f".{os.getpid()}")
-  partial.write_bytes(content)
-  partial.replace(cached)
+  with contextlib.suppress(OSError):  # without a cache it is fetched again next time
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    partial = cached.with_suffix(f".{os.getpid()}")
+    partial.write_bytes(content)
+    partial.replace(cached)
   return content
 
 

@@ -29,6 +29,7 @@ class LanguageModel:
     params: the weights, a pytree: a plain argument of compiled functions.
     max_positions: longest sequence, soft prompt included, in tokens.
     dtype: compute type of the matrices.
+    parameters: how many numbers the model has; a tied head counts once.
   """
 
   name: str
@@ -38,6 +39,7 @@ class LanguageModel:
   params: nnx.State = dataclasses.field(repr=False)
   max_positions: int
   dtype: jnp.dtype
+  parameters: int
 
   @property
   def table_VxD(self) -> jax.Array:
@@ -47,11 +49,6 @@ class LanguageModel:
     """
     table_VxD = nnx.merge(self.graphdef, self.params).embedding_table()
     return table_VxD[: len(self.tokenizer)]
-
-  @property
-  def eos_id(self) -> int:
-    """The tokenizer's end-of-sequence token, the last scored token of every label."""
-    return self.tokenizer.eos_token_id
 
 
 def load_lm(name: str, *, revision: str | None = None, precision: str = "auto") -> LanguageModel:
@@ -69,14 +66,15 @@ def load_lm(name: str, *, revision: str | None = None, precision: str = "auto") 
     WayjaxError: no such model, an unsupported architecture or option, unsafe or unfit weights, or a
       tokenizer that cannot be used.
   """
-  if Path(name).is_dir():
+  if os.path.isdir(name):
     folder, commit = Path(name), None
     if revision is not None:
       raise WayjaxError(f"--revision belongs to models on the Hub; '{name}' is a local folder")
   elif name.startswith((".", "/", "~")) or name.count("/") > 1:
     raise WayjaxError(f"model folder '{name}' does not exist")
   else:
-    folder = hub.snapshot(name, "model", revision, ["*.json", "*.txt", "*.safetensors"])
+    wanted = ["*.json", "*.txt", "*.safetensors"]
+    folder = hub.snapshot(name, "model", revision, wanted, _is_complete)
     commit = folder.name
   config = _read_config(folder)
   family, config_class, module_class = _family(config, folder)
@@ -92,7 +90,28 @@ def load_lm(name: str, *, revision: str | None = None, precision: str = "auto") 
     family.IGNORED,
     family.PREFIX,
   )
-  return LanguageModel(name, commit, tokenizer, graphdef, params, settings.n_positions, dtype)
+  sizes = {family.TENSORS[path]: leaf.size for path, leaf in nnx.to_flat_state(abstract_params)}
+  return LanguageModel(
+    name=name,
+    revision=commit,
+    tokenizer=tokenizer,
+    graphdef=graphdef,
+    params=params,
+    max_positions=settings.n_positions,
+    dtype=dtype,
+    parameters=sum(sizes.values()),
+  )
+
+
+def _is_complete(folder: Path) -> bool:
+  return any(folder.glob("*.safetensors")) and _has_tokenizer(folder)
+
+
+def _has_tokenizer(folder: Path) -> bool:
+  # Without these files transformers makes up a tokenizer of one token.
+  return (folder / "tokenizer.json").is_file() or all(
+    (folder / name).is_file() for name in ("vocab.json", "merges.txt")
+  )
 
 
 def _read_config(folder: Path) -> dict:
@@ -110,7 +129,7 @@ def _read_config(folder: Path) -> dict:
 
 def _family(config: dict, folder: Path):
   model_type = config.get("model_type")
-  if model_type not in FAMILIES:
+  if not isinstance(model_type, str) or model_type not in FAMILIES:
     raise WayjaxError(
       f"{folder} is a model of type {model_type!r}; supported: {', '.join(sorted(FAMILIES))}"
     )
@@ -121,6 +140,10 @@ def _load_tokenizer(folder: Path, vocab_size: int):
   os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # no torch is needed
   from transformers import AutoTokenizer  # imported here: it takes seconds
 
+  if not _has_tokenizer(folder):
+    raise WayjaxError(
+      f"{folder} has no tokenizer: it needs tokenizer.json, or vocab.json and merges.txt"
+    )
   try:
     tokenizer = AutoTokenizer.from_pretrained(
       folder, local_files_only=True, trust_remote_code=False, clean_up_tokenization_spaces=False

@@ -44,6 +44,12 @@ class GPT2Config:
         )
     fields = {field.name for field in dataclasses.fields(cls)}
     result = cls(**{name: config[name] for name in fields & set(config)})
+    for name in ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head"):
+      value = getattr(result, name)
+      if not isinstance(value, int) or value < 1:
+        raise WayjaxError(
+          f"the model's config.json sets {name} to {value!r}, not to a whole number"
+        )
     if result.n_embd % result.n_head:
       raise WayjaxError(
         f"the model's config.json has n_embd {result.n_embd}, which n_head {result.n_head} does "

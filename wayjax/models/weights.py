@@ -36,7 +36,10 @@ def find_tensors(folder: Path) -> dict[str, Path]:
       "they are opened: convert them to safetensors (in transformers, from_pretrained and then "
       "save_pretrained) or take a revision that has model.safetensors"
     )
-  raise WayjaxError(f"{folder} holds no weights: wayjax looks for {_SINGLE} or {_INDEX}")
+  raise WayjaxError(
+    f"{folder} holds no weights: wayjax looks for {_SINGLE} or {_INDEX}; pickle files (.bin) are "
+    "not loaded, for they can run any code"
+  )
 
 
 def load_weights(
@@ -63,12 +66,14 @@ def load_weights(
     WayjaxError: naming every tensor that is missing, unknown or of the wrong shape.
   """
   found = {name.removeprefix(prefix): (name, path) for name, path in files.items()}
+  twice = sorted(name for name in files if name != name.removeprefix(prefix) in files)
   parameters = dict(nnx.to_flat_state(abstract))
   wanted = {path: _names(sources[path], leaf.shape) for path, leaf in parameters.items()}
-  if problems := _misfits(parameters, wanted, found, sources, ignored):
-    folder = next(iter(files.values())).parent
+  problems = [f"twice, with and without '{prefix}': {name}" for name in twice]
+  problems += _misfits(parameters, wanted, found, sources, ignored)
+  if problems:
     raise WayjaxError(
-      f"the weights in {folder} do not fit the model's config.json: " + "; ".join(problems)
+      "the weights do not fit the model's config.json (" + "; ".join(problems) + ")"
     )
 
   arrays = {}
