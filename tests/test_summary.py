@@ -49,8 +49,10 @@ def test_means_over_seeds_then_over_targets():
 
 
 def test_one_line_for_every_gamma_above_zero():
-  lines = summarise([row(gamma=gamma) for gamma in (0.0, 0.1, 0.2)])
+  lines = summarise([row(target, gamma) for target in "ab" for gamma in (0.0, 0.1, 0.2)])
   assert [(line["target"] is None, line["gamma"]) for line in lines] == [
+    (False, 0.1),
+    (False, 0.2),
     (False, 0.1),
     (False, 0.2),
     (True, 0.1),
@@ -59,13 +61,13 @@ def test_one_line_for_every_gamma_above_zero():
 
 
 def test_without_a_constrained_prompt_there_is_only_the_other():
-  line, _ = summarise([row()])
+  (line,) = summarise([row()])
   assert (line["accuracy_0"], line["accuracy"], line["delta"]) == (0.5, None, None)
   assert cells(line)[list(COLUMNS).index("Δ̂ %")] == "–"
 
 
 def test_without_an_unconstrained_prompt_there_is_no_drop():
-  line, _ = summarise([row(gamma=0.1)])
+  (line,) = summarise([row(gamma=0.1)])
   assert (line["accuracy_0"], line["accuracy"], line["delta"]) == (None, 0.5, None)
 
 
@@ -84,6 +86,6 @@ def test_markdown_escapes_texts_and_shows_line_ends():
   assert "a\\|b⏎&lt;script&gt;\\*\\_\\`" in text
   assert "x" * 59 + "…" in text
   table = [line for line in text.splitlines() if line.startswith("|")]
-  assert len(table) == 4
+  assert len(table) == 3
   assert "50.0" in text
   assert to_markdown([], 0.5) == "No member has finished.\n"

@@ -12,7 +12,7 @@ _TEXT_WIDTH = 60  # of a target or projected text in a table
 
 
 def summarise(rows: list[dict]) -> list[dict]:
-  """Means over seeds, a line for each target and gamma, then the means over targets.
+  """Means over seeds, a line for each target and gamma, then the means over several targets.
 
   Args:
     rows: rows of one run folder; members that diverged are left out of every mean.
@@ -33,6 +33,8 @@ def summarise(rows: list[dict]) -> list[dict]:
     for gamma in gammas
     if by_gamma.get(gamma)
   ]
+  if len(by_target) < 2:
+    return lines
   return lines + [
     _over_targets([line for line in lines if line["gamma"] == gamma])
     for gamma in gammas
