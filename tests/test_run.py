@@ -217,7 +217,7 @@ def test_ctrl_c_leaves_what_is_finished(command, tmp_path, capsys, monkeypatch):
   assert len(run.rows) == 4
   assert run.prompt(run.rows[-1]["prompt_key"]).dtype == np.float32
   assert "4 of 8 members are in" in capsys.readouterr().out
-  assert "mean over targets" in (tmp_path / "run" / "summary.md").read_text()
+  assert "| read me |" in (tmp_path / "run" / "summary.md").read_text()
 
 
 def test_your_own_task(model_dir, tmp_path):
