@@ -28,7 +28,18 @@ CPU_MEMBERS = 16  # on a CPU more members at once gain nothing and finish later
 
 @dataclasses.dataclass(frozen=True)
 class TrainSettings:
-  """What all members of a sweep share; the defaults are the paper's."""
+  """What all members of a sweep share; the defaults are the paper's.
+
+  Attributes:
+    steps: training steps of each member.
+    lr: learning rate of the first step; it decays linearly to 0.
+    batch_size: examples in a batch.
+    members_at_once: members in one program; None means what fits the memory.
+    eval_every: a dispatch ends at every multiple of this; 0 means they end as they come.
+
+  Raises:
+    WayjaxError: a value that cannot be.
+  """
 
   steps: int = 2000
   lr: float = 0.01

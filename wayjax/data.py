@@ -16,7 +16,7 @@ from wayjax import hub
 from wayjax.errors import WayjaxError
 from wayjax.tasks import Task
 
-DEV_SHARE = 0.1
+TRAIN_SHARE = 0.9
 DATA_SEED = 100  # of the released code; it decides which training rows are dev
 _READERS = {
   ".csv": ("csv", {"sep": ","}),
@@ -110,7 +110,7 @@ def load_data(
     )
   train, dev = train.first(train_rows), dev.first(eval_rows)
   evaluation = evaluation.first(eval_rows)
-  for name, part in (("training", train), (split, evaluation)):
+  for name, part in (("training", train), ("dev", dev), ("test", evaluation)):
     if not len(part):
       raise WayjaxError(f"task '{task.name}' has no {name} rows left: give it more data")
   return TaskData(train, dev, evaluation, revision, _hash(train, dev, evaluation))
@@ -131,7 +131,7 @@ def dev_rows(strata) -> set[int]:
   for value in dict.fromkeys(strata):
     rows = [i for i, other in enumerate(strata) if other == value]
     rng.shuffle(rows)
-    chosen.update(rows[int((1 - DEV_SHARE) * len(rows)) :])
+    chosen.update(rows[int(TRAIN_SHARE * len(rows)) :])
   return chosen
 
 

@@ -89,7 +89,7 @@ def _run(
   )
   lm = load_lm(config.model, revision=config.revision, precision=config.precision)
   train, dev, evaluation = (
-    encode(lm.tokenizer, task, part, config.max_length) if len(part) else None
+    encode(lm.tokenizer, task, part, config.max_length)
     for part in (data.train, data.dev, data.evaluation)
   )
   members = make_members(
@@ -99,7 +99,7 @@ def _run(
     config.seeds,
     init=config.init,
     prompt_tokens=config.prompt_tokens,
-    longest_example=max(part.longest() for part in (train, dev, evaluation) if part),
+    longest_example=max(part.longest() for part in (train, dev, evaluation)),
   )
   display.plan(_plan(config, task, lm, data, members))
   if writer is not None:
@@ -108,7 +108,7 @@ def _run(
   if config.members_at_once != AUTO:
     at_once = min(at_once, config.members_at_once)
   measure = _Measure(config, task, lm, Evaluator(lm, evaluation, at_once))
-  dev_evaluator = Evaluator(lm, dev, at_once) if dev and config.eval_every else None
+  dev_evaluator = Evaluator(lm, dev, at_once) if config.eval_every else None
   watch = _Watch(config, display, writer, len(members), dev_evaluator)
   most_frequent = majority(data.evaluation.labels)
   rows = []
