@@ -1,11 +1,15 @@
 """Accuracy of prompts: any number of them, of any length, at once."""
 
+import re
+
 import numpy as np
 import pytest
 import tiny
 
+from wayjax import evaluation, packing
 from wayjax.errors import WayjaxError
 from wayjax.evaluation import Evaluator, evaluate
+from wayjax.loss import SCORE_BLOCK
 from wayjax.metrics import macro_f1
 
 
@@ -47,3 +51,21 @@ def test_a_broken_prompt_scores_without_raising(lm, rng):
 def test_a_lone_array_is_no_list_of_prompts(lm, rng):
   with pytest.raises(WayjaxError, match=r"shape \(tokens, 32\), not \(32,\)"):
     evaluate(lm, tiny.examples(rng), prompts_of(rng, [4])[0])
+
+
+def test_logits_exist_a_block_at_a_time(lm, rng):
+  encoded = tiny.examples(rng, [3] * 60)
+  rows, _ = packing.pack_evaluation(encoded, 600)
+  row = packing.PackedRow(*(array[0] for array in rows))
+  prompts, scored, vocabulary = 3, len(row.labels_R), tiny.CONFIG.vocab_size
+  assert scored == 360
+  text = (
+    evaluation._score_row.lower(
+      lm.graphdef, lm.params, np.zeros((prompts, 16, 32), np.float32), np.ones((prompts, 16)), row
+    )
+    .compile()
+    .as_text()
+  )
+  shapes = [tuple(map(int, dims.split(","))) for dims in re.findall(r"\bf32\[([\d,]+)\]", text)]
+  logits = [np.prod(shape) // vocabulary for shape in shapes if vocabulary in shape]
+  assert max(logits) <= prompts * SCORE_BLOCK < prompts * scored
