@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from test_hub import COMMIT, cache, cached_repo  # noqa: F401 - a fixture
+import tiny
 
 from wayjax.data import dev_rows, load_data
 from wayjax.errors import WayjaxError
@@ -200,9 +200,9 @@ def test_your_own_task_needs_a_folder():
     load_data(Task("mine", "%s", ("a", "b"), ("a", "b")))
 
 
-def test_hub_labels_are_mapped_by_name(cache):  # noqa: F811
+def test_hub_labels_are_mapped_by_name(hub_cache):
   # In this repository 0 is objective; in the paper's files 0 is subjective.
-  repo = cached_repo(cache, "dataset", "SetFit/subj")
+  repo = tiny.cached_repo(hub_cache, "dataset", "SetFit/subj")
   for split in ("train", "test"):
     rows = [
       {"text": f"{name} {i}", "label": number, "label_text": name}
@@ -211,14 +211,14 @@ def test_hub_labels_are_mapped_by_name(cache):  # noqa: F811
     ]
     (repo / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
   data = load_data(TASKS["subj"])
-  assert data.revision == COMMIT
+  assert data.revision == tiny.COMMIT
   assert len(data.train) == 18
   for text, label in zip(data.train.texts, data.train.labels):
     assert text.startswith(("subjective", "objective")[label])
 
 
-def test_hub_class_labels_are_mapped_by_name_and_sst2_is_tested_on_validation(cache):  # noqa: F811
-  repo = cached_repo(cache, "dataset", "stanfordnlp/sst2")
+def test_hub_class_labels_are_mapped_by_name_and_sst2_is_tested_on_validation(hub_cache):
+  repo = tiny.cached_repo(hub_cache, "dataset", "stanfordnlp/sst2")
   (repo / "data").mkdir()
   (repo / "README.md").write_text(_CARD)
   for split, labels in (("train", [1, 0] * 10), ("validation", [0, 0, 1]), ("test", [-1])):

@@ -39,7 +39,6 @@ def test_lemmas_join_singular_and_plural(shared, monkeypatch):
 
 def test_without_wordnet_there_is_no_lemma_f1_and_one_warning(monkeypatch, tmp_path):
   monkeypatch.setattr(nltk.data, "path", [str(tmp_path)])
-  nltk.corpus.reader.wordnet  # noqa: B018 - the lazy corpus may have been loaded by another test
   monkeypatch.setattr(
     "nltk.stem.WordNetLemmatizer.lemmatize",
     lambda self, word: (_ for _ in ()).throw(LookupError("no wordnet")),

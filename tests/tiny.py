@@ -20,6 +20,7 @@ from wayjax.models.weights import find_tensors, load_weights
 
 CONFIG = gpt2.GPT2Config(vocab_size=261, n_positions=160, n_embd=32, n_layer=2, n_head=4)
 EOS = "<|endoftext|>"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 def tensors(config=CONFIG, seed=0, prefix="transformer.") -> dict[str, np.ndarray]:
@@ -71,6 +72,16 @@ def save_rows(folder: Path, train=60, test=20) -> Path:
       for _ in range(count):
         label = int(rng.integers(2))
         writer.writerow([f"{rng.integers(100)} {['sad', 'fun'][label]}", label])
+  return folder
+
+
+def cached_repo(cache, kind, repo_id):
+  """A repository in the cache, as a download leaves it; returns the snapshot's folder."""
+  repo = cache / f"{kind}s--{repo_id.replace('/', '--')}"
+  (repo / "refs").mkdir(parents=True)
+  (repo / "refs" / "main").write_text(COMMIT)
+  folder = repo / "snapshots" / COMMIT
+  folder.mkdir(parents=True)
   return folder
 
 
