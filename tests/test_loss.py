@@ -15,6 +15,7 @@ from wayjax import packing
 from wayjax.evaluation import Evaluator
 from wayjax.loss import SCORE_BLOCK, c_dist, cross_entropy, token_losses, wayward_loss
 from wayjax.members import left_mask, pad_left
+from wayjax.models import load_lm
 
 
 @pytest.fixture(scope="module")
@@ -32,19 +33,19 @@ def pack(encoded, rows, spare=0):
   return packing.pack_training(encoded, rows, text + spare, scored + spare)
 
 
-@jax.jit
+@functools.partial(jax.jit, static_argnums=3)
 @jax.value_and_grad
-def packed_cross_entropy(prompt_PxD, mask_P, row):
-  return cross_entropy(tiny.random_model(), prompt_PxD, mask_P, row)
+def packed_cross_entropy(prompt_PxD, mask_P, row, model_type):
+  return cross_entropy(tiny.random_model(model_type), prompt_PxD, mask_P, row)
 
 
-def check_packed_equals_unpacked(rng, encoded, rows, prompt_tokens, padding, row):
+def check_packed_equals_unpacked(rng, encoded, rows, prompt_tokens, padding, row, family="gpt2"):
   prompt = prompt_of(rng, prompt_tokens)
   mask_P = left_mask(prompt_tokens, prompt_tokens + padding)
   # What stands in the padding must not matter.
   padded = pad_left(prompt, prompt_tokens + padding) + 7.0 * (1 - mask_P)[:, None]
-  loss, gradient = packed_cross_entropy(padded, mask_P, row)
-  expected, expected_gradient = tiny.unpacked_cross_entropy(prompt, encoded, rows)
+  loss, gradient = packed_cross_entropy(padded, mask_P, row, family)
+  expected, expected_gradient = tiny.unpacked_cross_entropy(prompt, encoded, rows, family)
   np.testing.assert_allclose(loss, expected, rtol=1e-5)
   scale = np.abs(expected_gradient).max()
   np.testing.assert_allclose(gradient[padding:], expected_gradient, rtol=0, atol=1e-5 * scale)
@@ -68,6 +69,16 @@ def test_packed_equals_unpacked(rng, lengths, rows, prompt_tokens, padding, spar
   encoded, rows = tiny.examples(rng, lengths), list(rows)
   row = pack(encoded, rows, spare)
   check_packed_equals_unpacked(rng, encoded, rows, prompt_tokens, padding, row)
+
+
+OTHER_FAMILIES = sorted(tiny.CONFIGS.keys() - {"gpt2"})
+
+
+@pytest.mark.parametrize("family", OTHER_FAMILIES)
+def test_packed_equals_unpacked_in_every_family(rng, family):
+  encoded, rows = tiny.examples(rng, (3, 7, 0, 5)), [0, 1, 2, 3]
+  row = pack(encoded, rows, spare=5)
+  check_packed_equals_unpacked(rng, encoded, rows, 4, 3, row, family)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -94,6 +105,17 @@ def test_class_scores_equal_unpacked_ones(lm, rng, lengths, padding):
   for i, prefix in enumerate(encoded.prefixes):
     for c, candidate in enumerate(encoded.candidates):
       expected = np.mean(tiny.unpacked_losses(prompt, prefix, candidate))
+      np.testing.assert_allclose(result.losses_NxC[i, c], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("family", OTHER_FAMILIES)
+def test_class_scores_equal_unpacked_ones_in_every_family(rng, family, tmp_path):
+  loaded = load_lm(str(tiny.save_model(tmp_path, tiny.CONFIGS[family])), precision="float32")
+  encoded, prompt = tiny.examples(rng, (3, 0, 6)), prompt_of(rng, 13)
+  (result,) = Evaluator(loaded, encoded)([prompt])
+  for i, prefix in enumerate(encoded.prefixes):
+    for c, candidate in enumerate(encoded.candidates):
+      expected = np.mean(tiny.unpacked_losses(prompt, prefix, candidate, family))
       np.testing.assert_allclose(result.losses_NxC[i, c], expected, rtol=1e-5)
 
 

@@ -4,13 +4,16 @@ import json
 import shutil
 
 import jax
+import ml_dtypes
 import numpy as np
 import pytest
 import tiny
+from flax import nnx
 from safetensors.numpy import load_file, save_file
 
 from wayjax.errors import WayjaxError
 from wayjax.models import load_lm
+from wayjax.projection import d_proj
 
 
 @pytest.fixture
@@ -116,7 +119,10 @@ def test_shards_cannot_point_outside_the_folder(folder, tmp_path):
     (lambda f: (f / "config.json").unlink(), "no config.json"),
     (lambda f: (f / "config.json").write_text("{"), "cannot be read as JSON"),
     (lambda f: (f / "config.json").write_text("[]"), "no JSON object"),
-    (lambda f: tiny.save_config(f, model_type="t5"), "type 't5'; supported: gpt2"),
+    (
+      lambda f: tiny.save_config(f, model_type="t5"),
+      "type 't5'; supported: gpt2, gpt_neox, gptj, llama",
+    ),
     (lambda f: tiny.save_config(f, model_type=["gpt2"]), "type ..gpt2..; supported: gpt2"),
     (lambda f: tiny.save_config(f, n_head=0), "sets n_head to 0"),
     (lambda f: tiny.save_config(f, n_embd="32"), "sets n_embd to '32'"),
@@ -146,6 +152,41 @@ def test_a_tensor_that_stands_there_twice_is_refused(folder):
     tiny.tensors() | {"wpe.weight": np.zeros((160, 32), np.float32)}, folder / "model.safetensors"
   )
   with pytest.raises(WayjaxError, match=r"twice, with and without .*: transformer.wpe.weight"):
+    load_lm(str(folder))
+
+
+@pytest.mark.parametrize("model_type", tiny.CONFIGS)
+def test_a_padded_vocabulary_is_never_projected_to(model_type, tmp_path):
+  loaded = load_lm(str(tiny.save_model(tmp_path, tiny.CONFIGS[model_type])), precision="float32")
+  assert len(loaded.tokenizer) == 257
+  table = nnx.merge(loaded.graphdef, loaded.params).embedding_table()
+  assert len(table) == 261
+  ids = d_proj(table, loaded.table_VxD)  # the last four are padding
+  np.testing.assert_array_equal(ids[:257], np.arange(257))
+  assert max(ids[257:]) < 257
+
+
+def test_an_untied_head_is_its_own_tensor(tmp_path):
+  config = {**tiny.CONFIGS["gpt2"], "tie_word_embeddings": False}
+  named = tiny.tensors(config)
+  loaded = load_lm(str(tiny.save_model(tmp_path, config)), precision="float32")
+  model = nnx.merge(loaded.graphdef, loaded.params)
+  np.testing.assert_array_equal(model.lm_head.weight[...], named["lm_head.weight"])
+  np.testing.assert_array_equal(model.embedding_table(), named["transformer.wte.weight"])
+  assert loaded.parameters == sum(array.size for array in named.values())
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+def test_half_precision_files_are_read(folder, dtype):
+  named = {name: array.astype(dtype) for name, array in tiny.tensors().items()}
+  save_file(named, folder / "model.safetensors")
+  table = load_lm(str(folder), precision="float32").table_VxD
+  np.testing.assert_array_equal(table, named["transformer.wte.weight"][:257].astype(np.float32))
+
+
+def test_quantised_safetensors_are_refused(folder):
+  tiny.save_config(folder, quantization_config={"quant_method": "gptq"})
+  with pytest.raises(WayjaxError, match=r"sets quantization_config: .*GGUF"):
     load_lm(str(folder))
 
 

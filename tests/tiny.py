@@ -3,7 +3,6 @@
 import csv
 import functools
 import json
-import tempfile
 from pathlib import Path
 
 import jax
@@ -15,27 +14,86 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from wayjax.encoding import EncodedExamples
-from wayjax.models import gpt2
-from wayjax.models.weights import find_tensors, load_weights
+from wayjax.models import FAMILIES, gpt2
+from wayjax.models.weights import StoredTensor, load_weights
 
 CONFIG = gpt2.GPT2Config(vocab_size=261, n_positions=160, n_embd=32, n_layer=2, n_head=4)
 EOS = "<|endoftext|>"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-def tensors(config=CONFIG, seed=0, prefix="transformer.") -> dict[str, np.ndarray]:
+# Small models of every family, as their config.json; all but GPT-2's share keys and values.
+CONFIGS = {
+  "gpt2": {"model_type": "gpt2", **vars(CONFIG)},
+  "llama": {
+    "model_type": "llama",
+    "vocab_size": 261,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 160,
+    "tie_word_embeddings": False,
+  },
+  "gptj": {
+    "model_type": "gptj",
+    "vocab_size": 261,
+    "n_positions": 160,
+    "n_embd": 32,
+    "n_layer": 2,
+    "n_head": 4,
+    "rotary_dim": 4,
+  },
+}
+CONFIGS["qwen2"] = {**CONFIGS["llama"], "model_type": "qwen2", "tie_word_embeddings": True}
+CONFIGS["qwen3"] = {**CONFIGS["llama"], "model_type": "qwen3", "head_dim": 12}
+CONFIGS["gpt_neox"] = {**CONFIGS["llama"], "model_type": "gpt_neox", "rotary_pct": 0.5}
+
+
+def build(config: dict, dtype=jnp.float32):
+  """A family, its hyper-parameters, and its model as structure and shapes."""
+  family = FAMILIES[config["model_type"]]
+  settings = family.read_config(config)
+  model = nnx.eval_shape(lambda: family.module(settings, dtype, rngs=nnx.Rngs(0)))
+  return family, settings, *nnx.split(model)
+
+
+def fill(config: dict, named: dict[str, np.ndarray], dtype=jnp.float32) -> nnx.Module:
+  """A model with the weights that Hugging Face's files hold under these names."""
+  family, settings, graphdef, abstract = build(config, dtype)
+  stored = {
+    name.removeprefix(family.prefix): StoredTensor(name, array.shape, lambda array=array: array)
+    for name, array in named.items()
+  }
+  params = load_weights(
+    abstract, stored, family, tied=settings.tie_word_embeddings, transposed=family.transposed
+  )
+  return nnx.merge(graphdef, params)
+
+
+def tensors(config: dict | None = None, seed=0, prefix=None) -> dict[str, np.ndarray]:
   """Random weights under Hugging Face's names, large enough that every part matters."""
-  model = gpt2.GPT2(config, jnp.float32, rngs=nnx.Rngs(0))
+  family, settings, _, abstract = build(config or CONFIGS["gpt2"])
+  prefix = family.prefix if prefix is None else prefix
   rng = np.random.default_rng(seed)
   named = {}
-  for path, leaf in nnx.to_flat_state(nnx.split(model)[1]):
-    source = gpt2.TENSORS[path]
+  for path, leaf in nnx.to_flat_state(abstract):
+    source = family.tensor_name(path, settings.tie_word_embeddings)
     scale = 0.2 if path[-1] == "kernel" else 0.1
     value = rng.normal(1.0 if path[-1] == "scale" else 0.0, scale, leaf.shape).astype(np.float32)
+    value *= 4 if path == ("norm", "scale") else 1
+    if path[-1] == "kernel" and family.transposed:
+      value = np.swapaxes(value, -1, -2)
     for layer, array in enumerate(value) if "{}" in source else [(0, value)]:
-      named.setdefault(prefix + source.format(layer), np.ascontiguousarray(array))
-  named[f"{prefix}ln_f.weight"] *= 4
+      name = source.format(layer)
+      name = name if path[0] == "lm_head" and name != source_of_table(family) else prefix + name
+      named.setdefault(name, np.ascontiguousarray(array))
   return named
+
+
+def source_of_table(family) -> str:
+  return family.tensor_name(("embed_tokens",), False)
 
 
 def save_tokenizer(folder: Path) -> None:
@@ -48,12 +106,11 @@ def save_tokenizer(folder: Path) -> None:
   PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=EOS).save_pretrained(folder)
 
 
-def save_config(folder: Path, config=CONFIG, **changes) -> None:
-  fields = {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], **vars(config), **changes}
-  (folder / "config.json").write_text(json.dumps(fields))
+def save_config(folder: Path, config: dict | None = None, **changes) -> None:
+  (folder / "config.json").write_text(json.dumps({**(config or CONFIGS["gpt2"]), **changes}))
 
 
-def save_model(folder: Path, config=CONFIG) -> Path:
+def save_model(folder: Path, config: dict | None = None) -> Path:
   folder.mkdir(exist_ok=True)
   save_config(folder, config)
   save_tokenizer(folder)
@@ -99,10 +156,10 @@ def examples(rng, lengths=(3, 7, 1, 5, 9, 4), classes=3, vocab=257) -> EncodedEx
 LONGEST = 24  # tokens of an unpacked row; what stands after an example's own is never read
 
 
-@jax.jit
-def _row_losses(prompt_PxD, ids_L):
+@functools.partial(jax.jit, static_argnums=2)
+def _row_losses(prompt_PxD, ids_L, model_type):
   """Log-loss of every token of one plain causal row, `[prompt][ids]`."""
-  model = random_model()
+  model = random_model(model_type)
   x_SxD = jnp.concatenate([prompt_PxD, model.embed(ids_L)])
   size = len(x_SxD)
   hidden_SxD = model.hidden(x_SxD, jnp.arange(size), jnp.tril(jnp.ones((size, size), bool)))
@@ -110,10 +167,10 @@ def _row_losses(prompt_PxD, ids_L):
   return losses_SxV[jnp.arange(len(ids_L)), ids_L]
 
 
-@jax.jit
+@functools.partial(jax.jit, static_argnums=3)
 @jax.value_and_grad
-def _row_mean(prompt_PxD, ids_L, scored_L):
-  return jnp.sum(_row_losses(prompt_PxD, ids_L) * scored_L) / jnp.sum(scored_L)
+def _row_mean(prompt_PxD, ids_L, scored_L, model_type):
+  return jnp.sum(_row_losses(prompt_PxD, ids_L, model_type) * scored_L) / jnp.sum(scored_L)
 
 
 def _row(prefix, candidate):
@@ -125,17 +182,19 @@ def _row(prefix, candidate):
   return np.pad(ids, (0, after)), scored
 
 
-def unpacked_losses(prompt_PxD, prefix, candidate) -> np.ndarray:
+def unpacked_losses(prompt_PxD, prefix, candidate, model_type="gpt2") -> np.ndarray:
   """Log-losses of a continuation, one example a row."""
   ids, scored = _row(prefix, candidate)
-  return np.asarray(_row_losses(prompt_PxD, ids))[scored > 0]
+  return np.asarray(_row_losses(prompt_PxD, ids, model_type))[scored > 0]
 
 
-def unpacked_cross_entropy(prompt_PxD, encoded, rows):
+def unpacked_cross_entropy(prompt_PxD, encoded, rows, model_type="gpt2"):
   """Mean over each label's tokens, then over the examples; and its gradient at the prompt."""
   values, gradients = zip(
     *(
-      _row_mean(prompt_PxD, *_row(encoded.prefixes[i], encoded.candidates[encoded.labels[i]]))
+      _row_mean(
+        prompt_PxD, *_row(encoded.prefixes[i], encoded.candidates[encoded.labels[i]]), model_type
+      )
       for i in rows
     )
   )
@@ -143,15 +202,8 @@ def unpacked_cross_entropy(prompt_PxD, encoded, rows):
 
 
 @functools.cache
-def random_model() -> nnx.Module:
+def random_model(model_type: str = "gpt2") -> nnx.Module:
   """The tiny model with the weights that `save_model` writes."""
-  graphdef, abstract = nnx.split(
-    nnx.eval_shape(lambda: gpt2.GPT2(CONFIG, jnp.float32, rngs=nnx.Rngs(0)))
-  )
-  # Tests call this while they trace, and the weights are to be plain arrays even then.
-  with jax.ensure_compile_time_eval(), tempfile.TemporaryDirectory() as folder:
-    save_file(tensors(), Path(folder) / "model.safetensors")
-    params = load_weights(
-      abstract, find_tensors(Path(folder)), gpt2.TENSORS, gpt2.IGNORED, gpt2.PREFIX
-    )
-  return nnx.merge(graphdef, params)
+  config = CONFIGS[model_type]
+  with jax.ensure_compile_time_eval():  # tests call this while they trace
+    return fill(config, tensors(config))

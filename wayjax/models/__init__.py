@@ -1,7 +1,6 @@
 """Frozen language models behind one door: `load_lm`."""
 
 import dataclasses
-import json
 import os
 from pathlib import Path
 
@@ -11,10 +10,19 @@ from flax import nnx
 
 from wayjax import devices, hub
 from wayjax.errors import WayjaxError
-from wayjax.models import gpt2, weights
+from wayjax.models import folder, gpt2, gpt_neox, gptj, llama, qwen, weights
+from wayjax.models.family import Family
+from wayjax.models.gguf_file import GGUFFile
 
-# model_type in config.json -> (the family's file, its configuration, its module)
-FAMILIES = {"gpt2": (gpt2, gpt2.GPT2Config, gpt2.GPT2)}
+# model_type in config.json, architecture in GGUF files -> family
+FAMILIES: dict[str, Family] = {
+  "gpt2": gpt2.FAMILY,
+  "gpt_neox": gpt_neox.FAMILY,
+  "gptj": gptj.FAMILY,
+  "llama": llama.FAMILY,
+  "qwen2": qwen.QWEN2,
+  "qwen3": qwen.QWEN3,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,8 +30,8 @@ class LanguageModel:
   """A frozen language model and its tokenizer.
 
   Attributes:
-    name: the folder or Hub id it was loaded from.
-    revision: the Hub commit; None for a folder.
+    name: the folder, GGUF file or Hub id it was loaded from.
+    revision: the Hub commit; None for what is on this machine.
     tokenizer: the Hugging Face tokenizer.
     graphdef: the module's structure, hashable: a static argument of compiled functions.
     params: the weights, a pytree: a plain argument of compiled functions.
@@ -55,7 +63,8 @@ def load_lm(name: str, *, revision: str | None = None, precision: str = "auto") 
   """Loads a frozen language model and its tokenizer.
 
   Args:
-    name: a local folder in Hugging Face's layout, or a Hub id such as `openai-community/gpt2`.
+    name: a local folder in Hugging Face's layout, a GGUF file, or a Hub id such as
+      `openai-community/gpt2`.
     revision: branch, tag or commit on the Hub; None means `main`.
     precision: `float32`, `bfloat16` or `auto` (bfloat16 where the device is fast at it).
 
@@ -66,99 +75,70 @@ def load_lm(name: str, *, revision: str | None = None, precision: str = "auto") 
     WayjaxError: no such model, an unsupported architecture or option, unsafe or unfit weights, or a
       tokenizer that cannot be used.
   """
-  if os.path.isdir(name):
-    folder, commit = Path(name), None
-    if revision is not None:
-      raise WayjaxError(f"--revision belongs to models on the Hub; '{name}' is a local folder")
-  elif name.startswith((".", "/", "~")) or name.count("/") > 1:
-    raise WayjaxError(f"model folder '{name}' does not exist")
-  else:
-    wanted = ["*.json", "*.txt", "*.safetensors"]
-    folder = hub.snapshot(name, "model", revision, wanted, _is_complete)
-    commit = folder.name
-  config = _read_config(folder)
-  family, config_class, module_class = _family(config, folder)
+  os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # no torch is needed
+  checkpoint, commit = _open(name, revision)
+  family = _family(checkpoint)
+  settings = family.read_config(checkpoint.config)
+  tokenizer = checkpoint.load_tokenizer()
+  _check_tokenizer(tokenizer, checkpoint.path, settings.vocab_size)
   dtype = jnp.dtype(devices.resolve_precision(precision))
-  settings = config_class.from_hf(config)
-  tokenizer = _load_tokenizer(folder, settings.vocab_size)
-  abstract = nnx.eval_shape(lambda: module_class(settings, dtype, rngs=nnx.Rngs(0)))
-  graphdef, abstract_params = nnx.split(abstract)
-  params = weights.load_weights(
-    abstract_params,
-    weights.find_tensors(folder),
-    family.TENSORS,
-    family.IGNORED,
-    family.PREFIX,
+  tied = settings.tie_word_embeddings
+  graphdef, abstract = nnx.split(
+    nnx.eval_shape(lambda: family.module(settings, dtype, rngs=nnx.Rngs(0)))
   )
-  sizes = {family.TENSORS[path]: leaf.size for path, leaf in nnx.to_flat_state(abstract_params)}
+  stored, transposed = checkpoint.find_tensors(
+    family, weights.tensor_names(abstract, family, tied=tied)
+  )
   return LanguageModel(
     name=name,
     revision=commit,
     tokenizer=tokenizer,
     graphdef=graphdef,
-    params=params,
-    max_positions=settings.n_positions,
+    params=weights.load_weights(abstract, stored, family, tied=tied, transposed=transposed),
+    max_positions=settings.max_position_embeddings,
     dtype=dtype,
-    parameters=sum(sizes.values()),
+    parameters=weights.count_parameters(abstract, family, tied=tied),
   )
 
 
-def _is_complete(folder: Path) -> bool:
-  return any(folder.glob("*.safetensors")) and _has_tokenizer(folder)
+def _open(name: str, revision: str | None) -> tuple[folder.Folder | GGUFFile, str | None]:
+  """The checkpoint that a name means, and its commit on the Hub."""
+  if os.path.exists(name):
+    if revision is not None:
+      raise WayjaxError(f"--revision belongs to models on the Hub; '{name}' is on this machine")
+    path = Path(name)
+    return (folder.Folder(path) if path.is_dir() else GGUFFile(path, FAMILIES)), None
+  if name.endswith(".gguf"):
+    raise WayjaxError(f"model file '{name}' does not exist")
+  if name.startswith((".", "/", "~")) or name.count("/") > 1:
+    raise WayjaxError(f"model folder '{name}' does not exist")
+  path = hub.snapshot(name, "model", revision, folder.PATTERNS, folder.is_complete)
+  return folder.Folder(path), path.name
 
 
-def _has_tokenizer(folder: Path) -> bool:
-  # Without these files transformers makes up a tokenizer of one token.
-  return (folder / "tokenizer.json").is_file() or all(
-    (folder / name).is_file() for name in ("vocab.json", "merges.txt")
-  )
-
-
-def _read_config(folder: Path) -> dict:
-  path = folder / "config.json"
-  if not path.is_file():
-    raise WayjaxError(f"{folder} is no model folder: it has no config.json")
-  try:
-    config = json.loads(path.read_text(encoding="utf-8"))
-  except (OSError, ValueError) as error:
-    raise WayjaxError(f"{path} cannot be read as JSON: {error}") from error
-  if not isinstance(config, dict):
-    raise WayjaxError(f"{path} holds no JSON object")
-  return config
-
-
-def _family(config: dict, folder: Path):
-  model_type = config.get("model_type")
+def _family(checkpoint: folder.Folder | GGUFFile) -> Family:
+  model_type = checkpoint.config.get("model_type")
   if not isinstance(model_type, str) or model_type not in FAMILIES:
     raise WayjaxError(
-      f"{folder} is a model of type {model_type!r}; supported: {', '.join(sorted(FAMILIES))}"
+      f"{checkpoint.path} is a model of type {model_type!r}; supported: "
+      f"{', '.join(sorted(FAMILIES))}"
+    )
+  if "quantization_config" in checkpoint.config:
+    raise WayjaxError(
+      f"{checkpoint.path} sets quantization_config: wayjax reads quantised weights from GGUF files "
+      "only; take those or the model's unquantised safetensors"
     )
   return FAMILIES[model_type]
 
 
-def _load_tokenizer(folder: Path, vocab_size: int):
-  os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # no torch is needed
-  from transformers import AutoTokenizer  # imported here: it takes seconds
-
-  if not _has_tokenizer(folder):
-    raise WayjaxError(
-      f"{folder} has no tokenizer: it needs tokenizer.json, or vocab.json and merges.txt"
-    )
-  try:
-    tokenizer = AutoTokenizer.from_pretrained(
-      folder, local_files_only=True, trust_remote_code=False, clean_up_tokenization_spaces=False
-    )
-  except Exception as error:  # transformers raises whatever its parsers raise
-    reason = (str(error) or type(error).__name__).splitlines()[0]
-    raise WayjaxError(f"the tokenizer in {folder} cannot be loaded: {reason}") from error
+def _check_tokenizer(tokenizer, path: Path, vocab_size: int) -> None:
   if tokenizer.eos_token_id is None:
     raise WayjaxError(
-      f"the tokenizer in {folder} names no end-of-sequence token, which every label ends with: set "
-      "eos_token in its tokenizer_config.json"
+      f"the tokenizer in {path} names no end-of-sequence token, which every label ends with: set "
+      "eos_token in tokenizer_config.json, or take another file"
     )
   if len(tokenizer) > vocab_size:
     raise WayjaxError(
-      f"the tokenizer in {folder} has {len(tokenizer)} tokens but the model only {vocab_size} "
+      f"the tokenizer in {path} has {len(tokenizer)} tokens but the model only {vocab_size} "
       "embeddings: take the tokenizer that belongs to it"
     )
-  return tokenizer

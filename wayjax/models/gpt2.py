@@ -1,13 +1,13 @@
-"""GPT-2 (Radford et al., 2019), in any size; names are those of Hugging Face's weights."""
+"""GPT-2 (Radford et al., 2019), in any size."""
 
 import dataclasses
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from wayjax.errors import WayjaxError
-from wayjax.models.layers import LayerNorm, Linear, attention, frozen_dot, scan_layers, stack_layers
+from wayjax.models.decoder import Decoder, embedding, scan_layers
+from wayjax.models.family import GGUF, Family, read_fields, require, require_divides
+from wayjax.models.layers import MLP, LayerNorm, Linear, attention
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,40 +21,29 @@ class GPT2Config:
   n_head: int = 12
   n_inner: int | None = None
   layer_norm_epsilon: float = 1e-5
+  tie_word_embeddings: bool = True
+
+  @property
+  def max_position_embeddings(self) -> int:
+    return self.n_positions
 
   @classmethod
   def from_hf(cls, config: dict) -> "GPT2Config":
-    """Reads a Hugging Face `config.json`.
+    """Reads a Hugging Face configuration.
 
     Raises:
-      WayjaxError: the configuration uses an option that is not implemented, or lacks sense.
+      WayjaxError: it uses an option that is not implemented, or lacks sense.
     """
-    supported = {
-      "activation_function": "gelu_new",
-      "scale_attn_weights": True,
-      "scale_attn_by_inverse_layer_idx": False,
-      "add_cross_attention": False,
-      "tie_word_embeddings": True,
-    }
-    for option, value in supported.items():
-      if config.get(option, value) != value:
-        raise WayjaxError(
-          f"the model's config.json sets {option} to {config[option]!r}; for GPT-2 wayjax "
-          f"implements {value!r} only"
-        )
-    fields = {field.name for field in dataclasses.fields(cls)}
-    result = cls(**{name: config[name] for name in fields & set(config)})
-    for name in ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head"):
-      value = getattr(result, name)
-      if not isinstance(value, int) or value < 1:
-        raise WayjaxError(
-          f"the model's config.json sets {name} to {value!r}, not to a whole number"
-        )
-    if result.n_embd % result.n_head:
-      raise WayjaxError(
-        f"the model's config.json has n_embd {result.n_embd}, which n_head {result.n_head} does "
-        "not divide"
-      )
+    require(
+      config,
+      "GPT-2",
+      activation_function="gelu_new",
+      scale_attn_weights=True,
+      scale_attn_by_inverse_layer_idx=False,
+      add_cross_attention=False,
+    )
+    result = read_fields(cls, config)
+    require_divides(result, "n_head", "n_embd")
     return result
 
 
@@ -73,94 +62,60 @@ class Attention(nnx.Module):
     return self.c_proj(y_SxHxK.reshape(size, width))
 
 
-class MLP(nnx.Module):
-  def __init__(self, config: GPT2Config, dtype, *, rngs: nnx.Rngs):
-    inner = config.n_inner or 4 * config.n_embd
-    self.c_fc = Linear(config.n_embd, inner, dtype, rngs=rngs)
-    self.c_proj = Linear(inner, config.n_embd, dtype, rngs=rngs)
-
-  def __call__(self, x_SxD):
-    # approximate=True is gelu_new, the tanh form that GPT-2 was trained with.
-    return self.c_proj(jax.nn.gelu(self.c_fc(x_SxD), approximate=True))
-
-
 class Block(nnx.Module):
   def __init__(self, config: GPT2Config, dtype, *, rngs: nnx.Rngs):
+    inner = config.n_inner or 4 * config.n_embd
     self.ln_1 = LayerNorm(config.n_embd, config.layer_norm_epsilon)
     self.attn = Attention(config, dtype, rngs=rngs)
     self.ln_2 = LayerNorm(config.n_embd, config.layer_norm_epsilon)
-    self.mlp = MLP(config, dtype, rngs=rngs)
+    self.mlp = MLP(config.n_embd, inner, "gelu_new", dtype, rngs=rngs)
 
   def __call__(self, h_SxD, visible_SxS):
     h_SxD = h_SxD + self.attn(self.ln_1(h_SxD), visible_SxS)
     return h_SxD + self.mlp(self.ln_2(h_SxD))
 
 
-class GPT2(nnx.Module):
-  """A frozen GPT-2 over one packed row.
-
-  Args:
-    config: hyper-parameters.
-    dtype: compute type of the matrices: float32 or bfloat16.
-    rngs: keys for random weights (tests, benchmarks); loading replaces them.
-  """
+class GPT2(Decoder):
+  """A frozen GPT-2; its positions are learned vectors."""
 
   def __init__(self, config: GPT2Config, dtype=jnp.float32, *, rngs: nnx.Rngs):
-    def table(rows):
-      return nnx.Param(0.02 * jax.random.normal(rngs.params(), (rows, config.n_embd), jnp.float32))
-
-    self.wte = table(config.vocab_size)
-    self.wpe = table(config.n_positions)
-    self.blocks = stack_layers(lambda rngs: Block(config, dtype, rngs=rngs), config.n_layer, rngs)
-    self.ln_f = LayerNorm(config.n_embd, config.layer_norm_epsilon)
-    # The head is tied to wte; it is its own array so that it can be held in the compute type.
-    self.lm_head = nnx.Param(self.wte[...].astype(dtype))
-
-  def embedding_table(self):
-    """The table that prompts are projected to, (V, D), float32."""
-    return self.wte[...]
-
-  def embed(self, ids_S):
-    """Input embeddings of token ids, (S, D), before positions are added."""
-    return self.wte[...][ids_S]
+    super().__init__(
+      config.vocab_size,
+      config.n_embd,
+      lambda rngs: Block(config, dtype, rngs=rngs),
+      config.n_layer,
+      LayerNorm(config.n_embd, config.layer_norm_epsilon),
+      dtype,
+      rngs=rngs,
+    )
+    self.wpe = embedding(config.n_positions, config.n_embd, rngs)
 
   def hidden(self, x_SxD, positions_S, visible_SxS):
-    """Final hidden states of one packed row.
-
-    Args:
-      x_SxD: input embeddings; soft-prompt vectors stand here like any others.
-      positions_S: position number of each, below `n_positions`.
-      visible_SxS: whether position i sees position j.
-
-    Returns:
-      (S, D), float32, after the last layer norm.
-    """
     h_SxD = x_SxD + self.wpe[...][positions_S]
-    return self.ln_f(scan_layers(self.blocks, h_SxD, visible_SxS))
-
-  def unembed(self, h_RxD):
-    """Logits over the vocabulary, (R, V), float32."""
-    return frozen_dot(h_RxD, self.lm_head[...], 1)
+    return self.norm(scan_layers(self.layers, h_SxD, visible_SxS))
 
 
-# Parameter -> tensor in Hugging Face's files; {} is the layer. Conv1D kernels are (in, out) there.
-TENSORS = {
-  ("wte",): "wte.weight",
-  ("wpe",): "wpe.weight",
-  ("lm_head",): "wte.weight",
-  ("ln_f", "scale"): "ln_f.weight",
-  ("ln_f", "bias"): "ln_f.bias",
-  **{
-    ("blocks", norm, ours): f"h.{{}}.{norm}.{theirs}"
-    for norm in ("ln_1", "ln_2")
-    for ours, theirs in (("scale", "weight"), ("bias", "bias"))
+FAMILY = Family(
+  read_config=GPT2Config.from_hf,
+  module=GPT2,
+  prefix="transformer.",
+  names={
+    "embed_tokens": "wte",
+    "layers": "h",
+    "norm": "ln_f",
+    "fc_in": "c_fc",
+    "mlp.fc_out": "mlp.c_proj",
   },
-  **{
-    ("blocks", part, name, ours): f"h.{{}}.{part}.{name}.{theirs}"
-    for part, name in (("attn", "c_attn"), ("attn", "c_proj"), ("mlp", "c_fc"), ("mlp", "c_proj"))
-    for ours, theirs in (("kernel", "weight"), ("bias", "bias"))
-  },
-}
-# Causal masks that old files store as buffers, and the tied head, which is wte again.
-IGNORED = (r"h\.\d+\.attn\.(bias|masked_bias)", r"lm_head\.weight")
-PREFIX = "transformer."
+  transposed=False,  # Conv1D
+  ignored=(r"h\.\d+\.attn\.(bias|masked_bias)",),  # causal masks
+  gguf=GGUF(
+    options={
+      "context_length": "n_positions",
+      "embedding_length": "n_embd",
+      "feed_forward_length": "n_inner",
+      "block_count": "n_layer",
+      "attention.head_count": "n_head",
+      "attention.layer_norm_epsilon": "layer_norm_epsilon",
+    }
+  ),
+)

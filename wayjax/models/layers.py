@@ -1,7 +1,8 @@
 """What the model families share. Every layer is frozen: nothing here has a weight gradient.
 
 Products take operands in the model's compute type and accumulate in float32; residual stream,
-norms and softmax are float32. Letters: S positions, D width, H heads, K width of a head.
+norms and softmax are float32. Letters: S positions, D width, H heads, G key-value heads, K width of
+a head.
 """
 
 import functools
@@ -60,13 +61,13 @@ frozen_dot.defvjp(_frozen_dot_forward, _frozen_dot_backward)
 class Linear(nnx.Module):
   """`x @ kernel + bias`; kernel in the compute type, (in, out), bias in float32."""
 
-  def __init__(self, inputs: int, outputs: int, dtype, *, rngs: nnx.Rngs):
+  def __init__(self, inputs: int, outputs: int, dtype, *, bias: bool = True, rngs: nnx.Rngs):
     self.kernel = nnx.Param(0.02 * jax.random.normal(rngs.params(), (inputs, outputs), dtype))
-    self.bias = nnx.Param(jnp.zeros((outputs,), jnp.float32))
+    self.bias = nnx.Param(jnp.zeros((outputs,), jnp.float32)) if bias else None
 
   def __call__(self, x_SxI):
     y_SxO = frozen_dot(x_SxI, self.kernel[...])
-    return y_SxO + self.bias[...][None, :]
+    return y_SxO if self.bias is None else y_SxO + self.bias[...][None, :]
 
 
 class LayerNorm(nnx.Module):
@@ -84,13 +85,37 @@ class LayerNorm(nnx.Module):
     return y_SxD * self.scale[...][None, :] + self.bias[...][None, :]
 
 
-def attention(q_SxHxK, k_SxHxK, v_SxHxK, visible_SxS, dtype):
+class RMSNorm(nnx.Module):
+  """Root-mean-square normalisation of the last axis (Zhang and Sennrich, 2019) in float32."""
+
+  def __init__(self, width: int, epsilon: float):
+    self.scale = nnx.Param(jnp.ones((width,), jnp.float32))
+    self.epsilon = epsilon
+
+  def __call__(self, x):
+    square = jnp.mean(jnp.square(x), axis=-1, keepdims=True)
+    scale = self.scale[...].reshape((1,) * (x.ndim - 1) + (-1,))
+    return x * lax.rsqrt(square + self.epsilon) * scale
+
+
+# Hugging Face's names of activations; the last three are one function.
+ACTIVATIONS = {
+  "relu": jax.nn.relu,
+  "silu": jax.nn.silu,
+  "gelu": functools.partial(jax.nn.gelu, approximate=False),
+  "gelu_new": functools.partial(jax.nn.gelu, approximate=True),
+  "gelu_fast": functools.partial(jax.nn.gelu, approximate=True),
+  "gelu_pytorch_tanh": functools.partial(jax.nn.gelu, approximate=True),
+}
+
+
+def attention(q_SxHxK, k_SxGxK, v_SxGxK, visible_SxS, dtype):
   """Scaled dot-product attention (Vaswani et al., 2017) over one packed row.
 
   Args:
     q_SxHxK: queries.
-    k_SxHxK: keys.
-    v_SxHxK: values.
+    k_SxGxK: keys; each of the G heads serves H / G neighbouring query heads (Ainslie et al., 2023).
+    v_SxGxK: values.
     visible_SxS: whether position i sees position j; every position must see at least one.
     dtype: compute type of the products.
 
@@ -100,31 +125,26 @@ def attention(q_SxHxK, k_SxHxK, v_SxHxK, visible_SxS, dtype):
   dot = functools.partial(
     jnp.einsum, precision=_precision(dtype), preferred_element_type=jnp.float32
   )
-  scale = q_SxHxK.shape[-1] ** -0.5
-  logits_HxSxS = dot("qhk,thk->hqt", (q_SxHxK * scale).astype(dtype), k_SxHxK.astype(dtype))
+  size, heads, width = q_SxHxK.shape
+  groups = k_SxGxK.shape[1]
+  q_SxGxJxK = (q_SxHxK * width**-0.5).reshape(size, groups, heads // groups, width)
+  logits_GxJxSxS = dot("qgjk,tgk->gjqt", q_SxGxJxK.astype(dtype), k_SxGxK.astype(dtype))
   # A finite mask value: a row of -inf would make the softmax NaN.
   lowest = jnp.finfo(jnp.float32).min
-  weights_HxSxS = jax.nn.softmax(jnp.where(visible_SxS[None], logits_HxSxS, lowest), axis=-1)
-  return dot("hqt,thk->qhk", weights_HxSxS.astype(dtype), v_SxHxK.astype(dtype))
+  weights_GxJxSxS = jax.nn.softmax(
+    jnp.where(visible_SxS[None, None], logits_GxJxSxS, lowest), axis=-1
+  )
+  y_SxGxJxK = dot("gjqt,tgk->qgjk", weights_GxJxSxS.astype(dtype), v_SxGxK.astype(dtype))
+  return y_SxGxJxK.reshape(size, heads, width)
 
 
-def stack_layers(make_layer, n_layers: int, rngs: nnx.Rngs) -> nnx.Module:
-  """One module that holds `n_layers` layers, their weights stacked along a leading axis."""
+class MLP(nnx.Module):
+  """`fc_out(activation(fc_in(x)))`; the activation by Hugging Face's name."""
 
-  @nnx.split_rngs(splits=n_layers)
-  @nnx.vmap(in_axes=(0,), out_axes=0)
-  def make(rngs):
-    return make_layer(rngs)
+  def __init__(self, width: int, inner: int, activation: str, dtype, *, rngs: nnx.Rngs):
+    self.fc_in = Linear(width, inner, dtype, rngs=rngs)
+    self.fc_out = Linear(inner, width, dtype, rngs=rngs)
+    self.activation = activation
 
-  return make(rngs)
-
-
-def scan_layers(stacked: nnx.Module, h_SxD, *inputs):
-  """Applies stacked layers one after the other; each gets the same further inputs."""
-  graphdef, weights = nnx.split(stacked)
-
-  def apply(h_SxD, layer):
-    return nnx.merge(graphdef, layer)(h_SxD, *inputs), None
-
-  h_SxD, _ = lax.scan(apply, h_SxD, weights)
-  return h_SxD
+  def __call__(self, x_SxD):
+    return self.fc_out(ACTIVATIONS[self.activation](self.fc_in(x_SxD)))

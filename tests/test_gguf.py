@@ -1,0 +1,287 @@
+"""GGUF files: what they hold, how it is read, and all that can be wrong with them."""
+
+import gguf
+import jax
+import numpy as np
+import pytest
+from gguf import GGMLQuantizationType as Quantisation
+from gguf import GGUFValueType
+from test_families import GOLDENS
+from tokenizers.pre_tokenizers import ByteLevel
+
+from wayjax.data import load_data
+from wayjax.errors import WayjaxError
+from wayjax.models import FAMILIES, gguf_file, load_lm
+from wayjax.models.gguf_tokenizer import PRE_TOKENIZERS, build_tokenizer
+from wayjax.tasks import get_task
+
+LLAMA = GOLDENS / "gguf-llama" / "model.gguf"
+TYPES = {str: GGUFValueType.STRING, int: GGUFValueType.UINT32, float: GGUFValueType.FLOAT32}
+TOKENS = ["<|endoftext|>", *sorted(ByteLevel.alphabet())]
+
+
+def rewrite(path, source=LLAMA, fields=(), without=(), tensors=()):
+  """A copy of a GGUF file with other fields, and without some tensors or with others."""
+  reader, fields = gguf.GGUFReader(source), dict(fields)
+  writer = gguf.GGUFWriter(path, fields.pop("general.architecture", "llama"))
+  for key, field in reader.fields.items():
+    if key.startswith("GGUF.") or key in fields or key == "general.architecture":
+      continue
+    kind = field.types[-1] if field.types[0] == GGUFValueType.ARRAY else None
+    writer.add_key_value(key, field.contents(), field.types[0], kind)
+  for key, value in fields.items():
+    if isinstance(value, list):
+      writer.add_array(key, value)
+    elif value is not None:
+      writer.add_key_value(key, value, TYPES[type(value)])
+  added = dict(tensors)
+  for tensor in reader.tensors:
+    if tensor.name not in (*without, *added):
+      writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+  for name, array in added.items():
+    writer.add_tensor(name, array)
+  writer.write_header_to_file()
+  writer.write_kv_data_to_file()
+  writer.write_tensors_to_file()
+  writer.close()
+  return path
+
+
+def load(path):
+  return load_lm(str(path), precision="float32")
+
+
+@pytest.fixture
+def path(tmp_path):
+  return tmp_path / "model.gguf"
+
+
+def test_everything_comes_from_the_file():
+  lm = load(LLAMA)
+  assert lm.revision is None
+  assert lm.max_positions == 64
+  assert lm.tokenizer.eos_token == "<|endoftext|>"
+  assert lm.table_VxD.shape == (258, 32)
+  stored = {tensor.name: tensor for tensor in gguf.GGUFReader(LLAMA).tensors}
+  table = gguf.dequantize(stored["token_embd.weight"].data, stored["token_embd.weight"].tensor_type)
+  np.testing.assert_array_equal(lm.table_VxD, table)
+  assert lm.parameters == sum(int(tensor.n_elements) for tensor in stored.values())
+
+
+def test_a_head_that_the_file_lacks_is_tied(path):
+  lm = load(rewrite(path, without=["output.weight"]))
+  assert lm.parameters == load(LLAMA).parameters - 258 * 32
+  leaves = [leaf for leaf in jax.tree.leaves(lm.params) if leaf.shape == (258, 32)]
+  assert leaves[0] is leaves[1]
+
+
+def test_divisors_slow_the_rotation(path):
+  divisors = np.array([1, 2, 4, 8], np.float32)
+  read = FAMILIES["llama"].read_config
+  plain = gguf_file.GGUFFile(LLAMA, FAMILIES)
+  slowed = gguf_file.GGUFFile(rewrite(path, tensors={"rope_freqs.weight": divisors}), FAMILIES)
+  np.testing.assert_allclose(
+    np.array(read(slowed.config).frequencies) * divisors, read(plain.config).frequencies
+  )
+  load(path)  # the tensor is no surprise to the loader
+
+
+def dequantisable():
+  """Every type that the library can dequantise."""
+  for kind in Quantisation:
+    try:
+      shape = gguf.quants.quant_shape_to_byte_shape((1, 256), kind)
+      gguf.dequantize(np.zeros(shape, np.uint8), kind)
+    except (NotImplementedError, ValueError):
+      continue
+    yield kind
+
+
+@pytest.mark.parametrize("kind", list(dequantisable()), ids=lambda kind: kind.name)
+def test_every_quantisation_is_read_in_parts_as_in_whole(kind, path, rng, monkeypatch):
+  monkeypatch.setattr(gguf_file, "_ROWS", 4)
+  # Small bytes, for random ones may be scales that are no numbers.
+  data = rng.integers(50, size=gguf.quants.quant_shape_to_byte_shape((10, 256), kind))
+  writer = gguf.GGUFWriter(path, "llama")
+  writer.add_tensor("a", data.astype(np.uint8), raw_dtype=kind)
+  writer.write_header_to_file()
+  writer.write_kv_data_to_file()
+  writer.write_tensors_to_file()
+  writer.close()
+  (tensor,) = gguf.GGUFReader(path).tensors
+  whole = gguf.dequantize(tensor.data, kind)
+  assert whole.shape == (10, 256)
+  np.testing.assert_array_equal(gguf_file._dequantise(tensor, path), whole)
+
+
+def test_there_are_many_quantisations():
+  names = {kind.name for kind in dequantisable()}
+  assert {"F16", "BF16", "Q4_0", "Q4_1", "Q8_0", "Q2_K", "Q4_K", "Q6_K", "IQ4_XS"} <= names
+
+
+class TestWhatIsWrong:
+  def refused(self, path, message):
+    with pytest.raises(WayjaxError, match=message) as caught:
+      load(path)
+    assert "\n" not in str(caught.value)
+
+  @pytest.mark.parametrize("share", np.linspace(0.001, 0.999, 25))
+  def test_cut_short(self, share, path):
+    whole = LLAMA.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    self.refused(path, "cut short")
+
+  def test_an_absurd_count(self, path):
+    whole = bytearray(LLAMA.read_bytes())
+    at = whole.index(b"tokenizer.ggml.token_type") + len(b"tokenizer.ggml.token_type") + 8
+    whole[at : at + 8] = (2**62).to_bytes(8, "little")  # the length of the array
+    path.write_bytes(whole)
+    self.refused(path, "damaged or cut short")
+
+  @pytest.mark.parametrize("start", [b"", b"GGML", b"PK\x03\x04"])
+  def test_wrong_magic(self, start, path):
+    path.write_bytes(start + LLAMA.read_bytes()[4:] if start else b"")
+    self.refused(path, f"no GGUF file: it begins with {start!r}".replace("\\", r"\\"))
+
+  def test_unknown_version(self, path):
+    whole = bytearray(LLAMA.read_bytes())
+    whole[4] = 9
+    path.write_bytes(whole)
+    self.refused(path, "version 9")
+
+  def test_missing_file(self, path):
+    self.refused(path, f"model file '{path}' does not exist")
+
+  def test_missing_and_unknown_tensors(self, path):
+    extra = {"blk.0.attn_q_norm.weight": np.ones(8, np.float32)}
+    rewrite(path, without=["blk.1.ffn_up.weight"], tensors=extra)
+    self.refused(
+      path,
+      r"missing: layers.1.mlp.up_proj.weight; not part of this model: blk.0.attn_q_norm.weight",
+    )
+
+  def test_wrong_shape(self, path):
+    rewrite(path, tensors={"blk.0.attn_q.weight": np.ones((32, 16), np.float32)})
+    self.refused(path, r"wrong shape: blk.0.attn_q.weight is \(32, 16\), expected \(32, 32\)")
+
+  def test_no_embeddings(self, path):
+    rewrite(path, without=["token_embd.weight"])
+    self.refused(path, "missing: embed_tokens.weight")
+
+  @pytest.mark.parametrize("name", ["gptneox", "mamba", "gptj"])
+  def test_architecture(self, name, path):
+    rewrite(path, fields={"general.architecture": name})
+    self.refused(path, f"architecture '{name}'; of GGUF files wayjax reads gpt2, llama, qwen2")
+
+  @pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+      ("llama.expert_count", 8, "llama.expert_count to 8, which wayjax does not implement"),
+      ("llama.attention.sliding_window", 64, "llama.attention.sliding_window to 64"),
+      ("llama.rope.scaling.type", "yarn", "rope_type to 'yarn'"),
+      ("llama.rope.scaling.factor", 2.0, "rope_type to 'linear'"),
+      ("llama.context_length", None, "lacks llama.context_length"),
+      ("llama.rope.dimension_count", 4, "turns 4 of a head's 8 numbers"),
+      ("llama.attention.head_count", 0, "num_attention_heads to 0"),
+      ("llama.attention.head_count", [4, 4], r"num_attention_heads to \[4, 4\]"),
+      ("llama.block_count", 0, "num_hidden_layers to 0"),
+      ("split.count", 3, "one of 3 parts"),
+      ("tokenizer.ggml.model", "llama", "tokenizer of kind 'llama'"),
+      ("tokenizer.ggml.pre", "tekken", "pre-tokenizer 'tekken'; wayjax knows gpt-2"),
+      ("tokenizer.ggml.pre", None, "pre-tokenizer None"),
+      ("tokenizer.ggml.tokens", None, "no tokenizer.ggml.tokens"),
+      ("tokenizer.ggml.tokens", ["a", "a"], "cannot be built"),
+      ("tokenizer.ggml.merges", ["x"], "cannot be built"),
+      ("tokenizer.ggml.merges", ["x yz"], "cannot be built"),
+      ("tokenizer.ggml.eos_token_id", None, "no end-of-sequence token"),
+      ("tokenizer.ggml.eos_token_id", 5000, "cannot be built"),
+    ],
+  )
+  def test_field(self, field, value, message, path):
+    rewrite(path, fields={field: value})
+    self.refused(path, message)
+
+  def test_an_option_that_is_off_is_accepted(self, path):
+    load(rewrite(path, fields={"llama.expert_count": 0, "llama.rope.scaling.type": "none"}))
+
+  def test_a_revision_belongs_to_the_hub(self):
+    with pytest.raises(WayjaxError, match="--revision belongs to models on the Hub"):
+      load_lm(str(LLAMA), revision="main")
+
+
+def metadata(pre, tokens=TOKENS, kinds=None, merges=()):
+  return {
+    "tokenizer.ggml.model": "gpt2",
+    "tokenizer.ggml.pre": pre,
+    "tokenizer.ggml.tokens": list(tokens),
+    "tokenizer.ggml.token_type": kinds or [3] + [1] * (len(tokens) - 1),
+    "tokenizer.ggml.merges": list(merges),
+    "tokenizer.ggml.eos_token_id": 0,
+  }
+
+
+class TestTokenizer:
+  @pytest.mark.parametrize(
+    ("pre", "words"),
+    [
+      ("gpt-2", ["I", "'ll", " PAY", "'", "LL", " 12345", " x", "!!", " \n"]),
+      ("smollm", ["I", "'ll", " PAY", "'", "LL", " ", "1", "2", "3", "4", "5", " x", "!!", " \n"]),
+      ("llama-bpe", ["I", "'ll", " PAY", "'LL", " ", "123", "45", " x", "!!", " \n"]),
+      ("qwen2", ["I", "'ll", " PAY", "'LL", " ", "1", "2", "3", "4", "5", " x", "!!", " \n"]),
+    ],
+  )
+  def test_how_text_is_cut(self, pre, words):
+    tokenizer = build_tokenizer(metadata(pre), "file")
+    text = "I'll PAY'LL 12345 x!! \n"
+    cut = tokenizer.backend_tokenizer.pre_tokenizer.pre_tokenize_str(text)
+    assert [text[first:last] for _, (first, last) in cut] == words
+
+  @pytest.mark.parametrize("pre", PRE_TOKENIZERS)
+  def test_text_comes_back(self, pre):
+    tokenizer = build_tokenizer(metadata(pre), "file")
+    for text in (
+      "",
+      " two  spaces ",
+      "naïve 你好 \U0001f600",
+      "a\n\n b\t1234567",
+      "x<|endoftext|>",
+    ):
+      assert tokenizer.decode(tokenizer.encode(text)) == text
+
+  def test_special_and_added_tokens_are_one_token(self):
+    tokens = [*TOKENS, "<|im_start|>", "hello world"]
+    kinds = [3] + [1] * (len(TOKENS) - 1) + [3, 4]
+    tokenizer = build_tokenizer(metadata("qwen2", tokens, kinds), "file")
+    assert tokenizer.encode("<|im_start|>hello world") == [257, 258]
+    assert tokenizer.decode([257, 258], skip_special_tokens=True) == "hello world"
+
+  def test_unused_tokens_at_the_end_are_left_out(self, path):
+    tokens = [*TOKENS[:255], "th", "[PAD256]", "[PAD257]"]
+    kinds = [3] + [1] * 255 + [5, 5]
+    lm = load(rewrite(path, fields=metadata("llama-bpe", tokens, kinds, merges=["t h"])))
+    assert len(lm.tokenizer) == 256
+    assert lm.table_VxD.shape == (256, 32)  # so no prompt is ever read as one of them
+
+  def test_a_whole_word_is_a_token_for_llama_3_only(self):
+    tokens = [*TOKENS, "th", "the"]  # no merge leads to "the"
+    for pre, expected in (("llama-bpe", [258]), ("qwen2", [257, TOKENS.index("e")])):
+      tokenizer = build_tokenizer(metadata(pre, tokens, merges=["t h"]), "file")
+      assert tokenizer.encode("the") == expected
+
+
+@pytest.mark.parametrize("pre", ["gpt-2", "qwen2"])
+def test_ids_equal_those_of_transformers_own_tokenizer(pre, shared):
+  """With GPT-2's vocabulary, on real text."""
+  from transformers import GPT2Tokenizer, Qwen2Tokenizer
+
+  folder = shared / "models" / "gpt2-tokenizer"
+  kind = {"gpt-2": GPT2Tokenizer, "qwen2": Qwen2Tokenizer}[pre]
+  theirs = kind(str(folder / "vocab.json"), str(folder / "merges.txt"))
+  vocab = theirs.get_vocab()
+  tokens = sorted((token for token in vocab if vocab[token] < 50257), key=vocab.get)
+  merges = (folder / "merges.txt").read_text(encoding="utf-8").splitlines()[1:]
+  fields = metadata(pre, tokens, [1] * 50256 + [3], [merge for merge in merges if merge])
+  ours = build_tokenizer(fields, "file")
+  data = load_data(get_task("agnews"), str(shared / "data"), eval_rows=300)
+  for text in [*data.evaluation.texts, "I'LL pay 12345 é你好  \n\n x"]:
+    assert ours.encode(text) == theirs.encode(text)

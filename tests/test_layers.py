@@ -1,0 +1,54 @@
+"""What the families share: products without weight gradients, grouped attention, rotation."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from wayjax.models import layers, rotary
+
+
+def test_frozen_dot_has_the_gradient_of_a_product_and_none_for_the_weight(rng):
+  x, w, g = (rng.normal(size=shape).astype(np.float32) for shape in ((3, 4), (4, 5), (3, 5)))
+  for axis, matrix in ((0, w), (1, w.T)):
+    y, vjp = jax.vjp(lambda x, m=matrix, a=axis: layers.frozen_dot(x, m, a), x)
+    np.testing.assert_allclose(y, x @ w, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(vjp(g)[0], g @ w.T, rtol=1e-5, atol=1e-6)
+  assert not np.any(jax.grad(lambda w: layers.frozen_dot(x, w).sum())(w))
+
+
+def test_backward_of_a_bfloat16_product_rounds_the_cotangent(rng):
+  x = rng.normal(size=(3, 4)).astype(np.float32)
+  w = jnp.asarray(rng.normal(size=(4, 5)), jnp.bfloat16)
+  jaxpr = jax.make_jaxpr(jax.grad(lambda x: layers.frozen_dot(x, w).sum()))(x)
+  products = [equation for equation in jaxpr.eqns if equation.primitive.name == "dot_general"]
+  assert len(products) == 2  # forward and backward
+  for product in products:
+    assert {var.aval.dtype for var in product.invars} == {jnp.dtype(jnp.bfloat16)}
+    assert product.outvars[0].aval.dtype == jnp.float32
+
+
+def test_grouped_attention_repeats_keys_and_values(rng):
+  q, k, v = (rng.normal(size=(6, heads, 8)).astype(np.float32) for heads in (4, 2, 2))
+  visible = np.tril(np.ones((6, 6), bool))
+  repeated = [np.repeat(array, 2, axis=1) for array in (k, v)]  # heads 0, 0, 1, 1
+  np.testing.assert_allclose(
+    layers.attention(q, k, v, visible, jnp.float32),
+    layers.attention(q, *repeated, visible, jnp.float32),
+    rtol=1e-5,
+    atol=1e-6,
+  )
+
+
+@pytest.mark.parametrize("interleaved", [False, True])
+def test_rotation_turns_each_pair_as_a_complex_number(rng, interleaved):
+  frequencies, positions = (1.0, 0.1), np.arange(7)
+  x = rng.normal(size=(7, 3, 6)).astype(np.float32)  # two pairs turn, two numbers stay
+  y = rotary.rotate(
+    x, *rotary.rotation(frequencies, jnp.asarray(positions)), interleaved=interleaved
+  )
+  for pair, frequency in enumerate(frequencies):
+    a, b = (2 * pair, 2 * pair + 1) if interleaved else (pair, pair + 2)
+    turned = (x[..., a] + 1j * x[..., b]) * np.exp(1j * frequency * positions)[:, None]
+    np.testing.assert_allclose(y[..., a] + 1j * y[..., b], turned, rtol=1e-5, atol=1e-6)
+  np.testing.assert_array_equal(y[..., 4:], x[..., 4:])

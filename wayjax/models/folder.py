@@ -1,0 +1,155 @@
+"""A model folder in Hugging Face's layout: config.json, safetensors, tokenizer."""
+
+import json
+from pathlib import Path
+
+import ml_dtypes  # noqa: F401  safetensors looks bfloat16 up among NumPy's types
+from safetensors import SafetensorError, safe_open
+
+from wayjax.errors import WayjaxError
+from wayjax.models.family import Family
+from wayjax.models.weights import StoredTensor
+
+PATTERNS = ["*.json", "*.txt", "*.safetensors"]  # what is fetched from the Hub
+_INDEX = "model.safetensors.index.json"
+_SINGLE = "model.safetensors"
+
+
+class Folder:
+  """A model folder.
+
+  Args:
+    path: the folder.
+
+  Raises:
+    WayjaxError: it has no readable config.json.
+  """
+
+  def __init__(self, path: Path):
+    self.path = path
+    self.config = _read_config(path)
+
+  def load_tokenizer(self):
+    """The tokenizer.
+
+    Raises:
+      WayjaxError: there is none, or it cannot be loaded.
+    """
+    from transformers import AutoTokenizer  # imported here: it takes seconds
+
+    if not _has_tokenizer(self.path):
+      raise WayjaxError(
+        f"{self.path} has no tokenizer: it needs tokenizer.json, or vocab.json and merges.txt"
+      )
+    try:
+      return AutoTokenizer.from_pretrained(
+        self.path,
+        local_files_only=True,
+        trust_remote_code=False,
+        clean_up_tokenization_spaces=False,
+      )
+    except Exception as error:  # transformers raises whatever its parsers raise
+      reason = (str(error) or type(error).__name__).splitlines()[0]
+      raise WayjaxError(f"the tokenizer in {self.path} cannot be loaded: {reason}") from error
+
+  def find_tensors(self, family: Family, names: set[str]) -> tuple[dict[str, StoredTensor], bool]:
+    """The tensors by name without the family's prefix, and whether matrices are (out, in).
+
+    Args:
+      family: whose prefix and layout they have.
+      names: what a model needs; a folder's files bear these names already.
+
+    Raises:
+      WayjaxError: there are none, there are only pickle files, or a file is damaged or missing.
+    """
+    files = _files(self.path)
+    found = {name.removeprefix(family.prefix): (name, file) for name, file in files.items()}
+    if twice := sorted(name for name in files if name != name.removeprefix(family.prefix) in files):
+      raise WayjaxError(
+        f"{self.path} holds tensors twice, with and without '{family.prefix}': {', '.join(twice)}"
+      )
+    shapes = _shapes({file for _, file in found.values()})
+    lacking = [
+      f"missing: {name}, which the index places in {file.name}"
+      for name, file in found.values()
+      if name not in shapes[file]
+    ]
+    if lacking:
+      raise WayjaxError(f"the files of {self.path} do not fit their index ({'; '.join(lacking)})")
+    return {
+      short: StoredTensor(name, shapes[file][name], _reader(file, name))
+      for short, (name, file) in found.items()
+    }, family.transposed
+
+
+def is_complete(path: Path) -> bool:
+  """Whether a snapshot of a repository has weights and tokenizer."""
+  return any(path.glob("*.safetensors")) and _has_tokenizer(path)
+
+
+def _has_tokenizer(path: Path) -> bool:
+  # Without these files transformers makes up a tokenizer of one token.
+  return (path / "tokenizer.json").is_file() or all(
+    (path / name).is_file() for name in ("vocab.json", "merges.txt")
+  )
+
+
+def _read_config(folder: Path) -> dict:
+  path = folder / "config.json"
+  if not path.is_file():
+    raise WayjaxError(f"{folder} is no model folder: it has no config.json")
+  try:
+    config = json.loads(path.read_text(encoding="utf-8"))
+  except (OSError, ValueError) as error:
+    raise WayjaxError(f"{path} cannot be read as JSON: {error}") from error
+  if not isinstance(config, dict):
+    raise WayjaxError(f"{path} holds no JSON object")
+  return config
+
+
+def _files(folder: Path) -> dict[str, Path]:
+  """Tensor name -> the safetensors file that holds it."""
+  if (folder / _INDEX).is_file():
+    try:
+      weight_map = json.loads((folder / _INDEX).read_text(encoding="utf-8"))["weight_map"]
+      return {name: folder / Path(file).name for name, file in weight_map.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+      raise WayjaxError(f"{folder / _INDEX} is damaged ({error!r}): download it again") from error
+  if (folder / _SINGLE).is_file():
+    with _open(folder / _SINGLE) as file:
+      return dict.fromkeys(file.keys(), folder / _SINGLE)
+  if pickles := sorted(path.name for path in folder.glob("*.bin")):
+    raise WayjaxError(
+      f"{folder} holds only pickle weights ({', '.join(pickles[:3])}), which can run any code when "
+      "they are opened: convert them to safetensors (in transformers, from_pretrained and then "
+      "save_pretrained) or take a revision that has model.safetensors"
+    )
+  raise WayjaxError(
+    f"{folder} holds no weights: wayjax looks for {_SINGLE} or {_INDEX}; pickle files (.bin) are "
+    "not loaded, for they can run any code"
+  )
+
+
+def _shapes(files: set[Path]) -> dict[Path, dict[str, tuple[int, ...]]]:
+  shapes = {}
+  for path in sorted(files):
+    with _open(path) as file:
+      shapes[path] = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+  return shapes
+
+
+def _reader(path: Path, name: str):
+  def read():
+    with _open(path) as file:
+      return file.get_tensor(name)
+
+  return read
+
+
+def _open(path: Path):
+  try:
+    return safe_open(path, framework="numpy")
+  except (SafetensorError, OSError) as error:
+    raise WayjaxError(
+      f"{path} cannot be read as safetensors ({error}): download it again"
+    ) from error

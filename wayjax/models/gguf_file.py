@@ -1,0 +1,191 @@
+"""A model in one GGUF file: configuration, weights and tokenizer under Hugging Face's names."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import gguf
+import numpy as np
+
+from wayjax.errors import WayjaxError
+from wayjax.models.family import Family
+from wayjax.models.gguf_tokenizer import build_tokenizer
+from wayjax.models.weights import StoredTensor
+
+_MAGIC = b"GGUF"
+_ROWS = 4096  # rows that are dequantised at a time: it takes several times their memory
+_DIVISORS = "rope_freqs.weight"
+# Metadata of an architecture that changes no number, or that the tensors say too.
+_NEUTRAL = {"vocab_size", "attention.value_length", "tensor_data_layout"}
+# Metadata that has a default; what else a family reads must be there.
+_OPTIONAL = {
+  "attention.head_count_kv",
+  "attention.key_length",
+  "rope.freq_base",
+  "rope.dimension_count",
+}
+
+
+class GGUFFile:
+  """A GGUF file; `read_config` decides what it must be.
+
+  Args:
+    path: the file.
+    families: the known families by `model_type`, which GGUF calls architecture.
+
+  Raises:
+    WayjaxError: it is damaged, one part of several, or of an architecture or with an option that
+      is not implemented.
+  """
+
+  def __init__(self, path: Path, families: Mapping[str, Family]):
+    self.path = path
+    self._metadata, self._tensors = _read(path)
+    readable = sorted(name for name, family in families.items() if family.gguf)
+    self._architecture = self._metadata.get("general.architecture")
+    if self._architecture not in readable:
+      raise WayjaxError(
+        f"{path} is a model of architecture {self._architecture!r}; of GGUF files wayjax reads "
+        f"{', '.join(readable)}"
+      )
+    if (parts := self._metadata.get("split.count", 0)) not in (0, 1):
+      raise WayjaxError(
+        f"{path} is one of {parts} parts: join them with llama.cpp's `llama-gguf-split --merge`"
+      )
+    self._gguf = families[self._architecture].gguf
+    self.config = self._read_config()
+
+  def _read_config(self) -> dict:
+    """The metadata as `config.json` would hold it."""
+    prefix = f"{self._architecture}."
+    given = {k.removeprefix(prefix): v for k, v in self._metadata.items() if k.startswith(prefix)}
+    config = {
+      "model_type": self._architecture,
+      "tie_word_embeddings": "output.weight" not in self._tensors,
+    }
+    needed = self._gguf.options.keys() - _OPTIONAL
+    if lacking := sorted(prefix + key for key in needed - given.keys()):
+      raise WayjaxError(f"{self.path} lacks {', '.join(lacking)}: it is no whole model")
+    for key, value in given.items():
+      if key in self._gguf.options:
+        config[self._gguf.options[key]] = value
+      elif key.startswith("rope.scaling.") or key in _NEUTRAL:
+        pass
+      elif value:  # what is zero, false or empty is not in use
+        raise WayjaxError(
+          f"{self.path} sets {prefix}{key} to {str(value)[:50]}, which wayjax does not implement"
+        )
+    if "token_embd.weight" in self._tensors:
+      config["vocab_size"] = int(self._tensors["token_embd.weight"].shape[-1])
+    return config | self._rope_options(given)
+
+  def _rope_options(self, given: dict) -> dict:
+    factor = given.get("rope.scaling.factor", 1.0)
+    kind = given.get("rope.scaling.type", "none" if factor in (0, 1) else "linear")
+    if kind != "none":
+      return {"rope_scaling": {"rope_type": kind}}
+    if _DIVISORS in self._tensors:
+      divisors = _dequantise(self._tensors[_DIVISORS], self.path).ravel().tolist()
+      return {"rope_scaling": {"rope_type": "divisors", "divisors": divisors}}
+    return {}
+
+  def load_tokenizer(self):
+    """The tokenizer.
+
+    Raises:
+      WayjaxError: it cannot be built, or is of another kind than byte-level BPE.
+    """
+    return build_tokenizer(self._metadata, self.path)
+
+  def find_tensors(self, family: Family, names: set[str]) -> tuple[dict[str, StoredTensor], bool]:
+    """The tensors by Hugging Face's names without prefix, and that matrices are (out, in)."""
+    theirs = self._gguf_names(family, names)
+    found = {}
+    for name, tensor in self._tensors.items():
+      if name == _DIVISORS:
+        continue  # the configuration holds it
+      short = theirs.get(name, name)
+      heads = self._permuted_heads(family, short)
+      shape = tuple(int(size) for size in reversed(tensor.shape))
+      found[short] = StoredTensor(name, shape, _reader(tensor, self.path, heads))
+    return found, True
+
+  def _gguf_names(self, family: Family, names: set[str]) -> dict[str, str]:
+    """GGUF's name -> Hugging Face's name without prefix, for tensors that a model needs."""
+    architecture = next(a for a, n in gguf.MODEL_ARCH_NAMES.items() if n == self._architecture)
+    layers = self._metadata.get(f"{self._architecture}.block_count", 0)
+    table = gguf.get_tensor_name_map(architecture, layers)
+    found = {}
+    for name in names:
+      for full in (family.prefix + name, name):
+        if (theirs := table.get_name(full, (".weight", ".bias"))) is not None:
+          found[theirs] = name
+    return found
+
+  def _permuted_heads(self, family: Family, name: str) -> int | None:
+    """How many heads' rows stand in the order of interleaved pairs; None for other tensors."""
+    for module, option in family.gguf.permuted.items():
+      if f".{module}." in name:
+        # Without key-value heads of their own, all heads are that.
+        return self.config.get(option) or self.config["num_attention_heads"]
+    return None
+
+
+class _Reader(gguf.GGUFReader):
+  """The library's reader; by itself it is slow, and goes on beyond the end of a file cut short."""
+
+  def _get(self, offset, dtype, count=1, *args, **options):
+    if isinstance(self.data, np.memmap):
+      self.data = np.asarray(self.data)  # the same memory, but slices of it are made faster
+    end = int(offset) + int(count) * np.dtype(dtype).itemsize
+    if end > len(self.data):
+      raise ValueError(f"it ends at byte {len(self.data):,}, and byte {end:,} is needed")
+    return super()._get(offset, dtype, count, *args, **options)
+
+
+def _read(path: Path) -> tuple[dict, dict[str, gguf.ReaderTensor]]:
+  """Metadata and tensors; the tensors' data stay in the file until they are read."""
+  try:
+    with path.open("rb") as file:
+      magic = file.read(len(_MAGIC))
+  except OSError as error:
+    raise WayjaxError(f"{path} cannot be read: {error.strerror}") from error
+  if magic != _MAGIC:
+    raise WayjaxError(
+      f"{path} is no GGUF file: it begins with {magic!r}, not {_MAGIC!r}; --model takes a .gguf "
+      "file, a folder in Hugging Face's layout, or a Hub id"
+    )
+  try:
+    reader = _Reader(path)
+    metadata = {key: field.contents() for key, field in reader.fields.items()}
+    return metadata, {tensor.name: tensor for tensor in reader.tensors}
+  except Exception as error:  # the reader raises whatever a wrong offset leads to
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    raise WayjaxError(f"{path} is damaged or cut short ({reason}): download it again") from error
+
+
+def _reader(tensor: gguf.ReaderTensor, path: Path, heads: int | None):
+  """Reads a tensor as float32, with rows in Hugging Face's order."""
+
+  def read():
+    array = _dequantise(tensor, path)
+    if heads is None:
+      return array
+    # Neighbouring rows are a rotary pair here; there the first halves come first.
+    pairs = array.reshape(heads, array.shape[0] // heads // 2, 2, *array.shape[1:])
+    return np.swapaxes(pairs, 1, 2).reshape(array.shape)
+
+  return read
+
+
+def _dequantise(tensor: gguf.ReaderTensor, path: Path) -> np.ndarray:
+  array = np.empty(tuple(reversed(tensor.shape.tolist())), np.float32)
+  try:
+    for first in range(0, len(array), _ROWS):
+      rows = slice(first, first + _ROWS)
+      array[rows] = gguf.dequantize(tensor.data[rows], tensor.tensor_type)
+  except NotImplementedError as error:
+    raise WayjaxError(
+      f"{path} holds {tensor.name} as {tensor.tensor_type.name}, which cannot be dequantised: take "
+      "another quantisation"
+    ) from error
+  return array

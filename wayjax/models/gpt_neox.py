@@ -1,0 +1,115 @@
+"""GPT-NeoX (Black et al., 2022), the architecture of Pythia."""
+
+import dataclasses
+
+import jax.numpy as jnp
+from flax import nnx
+
+from wayjax.models.decoder import RotaryDecoder
+from wayjax.models.family import Family, read_fields, require_divides, require_one_of
+from wayjax.models.layers import ACTIVATIONS, MLP, LayerNorm, Linear, attention
+from wayjax.models.rotary import read_frequencies, rotate
+
+
+@dataclasses.dataclass(frozen=True)
+class GPTNeoXConfig:
+  """GPT-NeoX's hyper-parameters under Hugging Face's names; the defaults are the 20B model's.
+
+  `frequencies` are read from all rotary options.
+  """
+
+  vocab_size: int = 50432
+  hidden_size: int = 6144
+  num_hidden_layers: int = 44
+  num_attention_heads: int = 64
+  intermediate_size: int = 24576
+  hidden_act: str = "gelu"
+  max_position_embeddings: int = 2048
+  layer_norm_eps: float = 1e-5
+  tie_word_embeddings: bool = False
+  use_parallel_residual: bool = True
+  attention_bias: bool = True
+  frequencies: tuple[float, ...] = ()
+
+  @classmethod
+  def from_hf(cls, config: dict) -> "GPTNeoXConfig":
+    """Reads a Hugging Face configuration.
+
+    Raises:
+      WayjaxError: it uses an option that is not implemented, or lacks sense.
+    """
+    require_one_of(config, "hidden_act", ACTIVATIONS)
+    result = read_fields(cls, config)
+    require_divides(result, "num_attention_heads", "hidden_size")
+    frequencies = read_frequencies(
+      config,
+      result.hidden_size // result.num_attention_heads,
+      theta=config.get("rotary_emb_base", 10_000.0),
+      share=config.get("rotary_pct", 0.25),
+    )
+    return dataclasses.replace(result, frequencies=frequencies)
+
+
+class Attention(nnx.Module):
+  def __init__(self, config: GPTNeoXConfig, dtype, *, rngs: nnx.Rngs):
+    width, bias = config.hidden_size, config.attention_bias
+    self.query_key_value = Linear(width, 3 * width, dtype, bias=bias, rngs=rngs)
+    self.dense = Linear(width, width, dtype, bias=bias, rngs=rngs)
+    self.heads, self.dtype = config.num_attention_heads, dtype
+
+  def __call__(self, x_SxD, visible_SxS, cos, sin):
+    size, width = x_SxD.shape
+    qkv_SxHx3xK = self.query_key_value(x_SxD).reshape(size, self.heads, 3, width // self.heads)
+    q_SxHxK, k_SxHxK, v_SxHxK = (qkv_SxHx3xK[:, :, i] for i in range(3))
+    q_SxHxK = rotate(q_SxHxK, cos, sin)
+    k_SxHxK = rotate(k_SxHxK, cos, sin)
+    y_SxHxK = attention(q_SxHxK, k_SxHxK, v_SxHxK, visible_SxS, self.dtype)
+    return self.dense(y_SxHxK.reshape(size, width))
+
+
+class Block(nnx.Module):
+  def __init__(self, config: GPTNeoXConfig, dtype, *, rngs: nnx.Rngs):
+    width, inner = config.hidden_size, config.intermediate_size
+    self.input_layernorm = LayerNorm(width, config.layer_norm_eps)
+    self.attention = Attention(config, dtype, rngs=rngs)
+    self.post_attention_layernorm = LayerNorm(width, config.layer_norm_eps)
+    self.mlp = MLP(width, inner, config.hidden_act, dtype, rngs=rngs)
+    self.parallel = config.use_parallel_residual
+
+  def __call__(self, h_SxD, *inputs):
+    attended_SxD = h_SxD + self.attention(self.input_layernorm(h_SxD), *inputs)
+    # In parallel form the MLP reads what attention read, not what attention wrote.
+    read_SxD = h_SxD if self.parallel else attended_SxD
+    return attended_SxD + self.mlp(self.post_attention_layernorm(read_SxD))
+
+
+class GPTNeoX(RotaryDecoder):
+  """A frozen GPT-NeoX."""
+
+  def __init__(self, config: GPTNeoXConfig, dtype=jnp.float32, *, rngs: nnx.Rngs):
+    super().__init__(
+      config.vocab_size,
+      config.hidden_size,
+      lambda rngs: Block(config, dtype, rngs=rngs),
+      config.num_hidden_layers,
+      LayerNorm(config.hidden_size, config.layer_norm_eps),
+      dtype,
+      frequencies=config.frequencies,
+      rngs=rngs,
+    )
+
+
+FAMILY = Family(
+  read_config=GPTNeoXConfig.from_hf,
+  module=GPTNeoX,
+  prefix="gpt_neox.",
+  names={
+    "embed_tokens": "embed_in",
+    "norm": "final_layer_norm",
+    "lm_head": "embed_out",
+    "fc_in": "dense_h_to_4h",
+    "fc_out": "dense_4h_to_h",
+  },
+  # Causal masks and frequencies.
+  ignored=(r"layers\.\d+\.attention\.(bias|masked_bias|rotary_emb\.inv_freq)",),
+)

@@ -1,0 +1,161 @@
+"""Llama (Touvron et al., 2023; Llama team, 2024), and what the Qwen models change in it."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from wayjax.errors import WayjaxError
+from wayjax.models.decoder import RotaryDecoder
+from wayjax.models.family import GGUF, Family, read_fields, require, require_divides
+from wayjax.models.layers import Linear, RMSNorm, attention
+from wayjax.models.rotary import read_frequencies, rotate
+
+
+@dataclasses.dataclass(frozen=True)
+class LlamaConfig:
+  """Llama's hyper-parameters under Hugging Face's names; the defaults are Llama 1's, 7B.
+
+  Three more tell Qwen2 and Qwen3 apart: `qkv_bias` (biases on q, k and v only), `qk_norm` (norms on
+  the heads of q and k), and `frequencies`, which are read from all rotary options.
+  """
+
+  vocab_size: int = 32000
+  hidden_size: int = 4096
+  intermediate_size: int = 11008
+  num_hidden_layers: int = 32
+  num_attention_heads: int = 32
+  num_key_value_heads: int | None = None
+  head_dim: int | None = None
+  max_position_embeddings: int = 2048
+  rms_norm_eps: float = 1e-6
+  tie_word_embeddings: bool = False
+  attention_bias: bool = False
+  mlp_bias: bool = False
+  qkv_bias: bool = False
+  qk_norm: bool = False
+  frequencies: tuple[float, ...] = ()
+
+  @classmethod
+  def from_hf(cls, config: dict) -> "LlamaConfig":
+    """Reads a Hugging Face configuration.
+
+    Raises:
+      WayjaxError: it uses an option that is not implemented, or lacks sense.
+    """
+    require(config, "Llama", hidden_act="silu", sliding_window=None)
+    return cls.read(config)
+
+  @classmethod
+  def read(cls, config: dict, **changes) -> "LlamaConfig":
+    """Reads what Llama and Qwen share; `changes` are options of the family's own."""
+    result = dataclasses.replace(read_fields(cls, config), **changes)
+    if result.head_dim is None:
+      require_divides(result, "num_attention_heads", "hidden_size")
+    heads = result.num_attention_heads
+    result = dataclasses.replace(
+      result,
+      num_key_value_heads=result.num_key_value_heads or heads,
+      head_dim=result.head_dim or result.hidden_size // heads,
+    )
+    require_divides(result, "num_key_value_heads", "num_attention_heads")
+    frequencies = read_frequencies(config, result.head_dim)
+    turning = config.get("rotary_dim", 2 * len(frequencies))  # GGUF files state it
+    if turning != result.head_dim:
+      raise WayjaxError(
+        f"the model's configuration turns {turning} of a head's {result.head_dim} "
+        "numbers (partial_rotary_factor); for Llama and Qwen wayjax implements all only"
+      )
+    return dataclasses.replace(result, frequencies=frequencies)
+
+
+class Attention(nnx.Module):
+  def __init__(self, config: LlamaConfig, dtype, *, rngs: nnx.Rngs):
+    width, head = config.hidden_size, config.head_dim
+    queries, keys = config.num_attention_heads * head, config.num_key_value_heads * head
+    bias = config.attention_bias or config.qkv_bias
+    self.q_proj = Linear(width, queries, dtype, bias=bias, rngs=rngs)
+    self.k_proj = Linear(width, keys, dtype, bias=bias, rngs=rngs)
+    self.v_proj = Linear(width, keys, dtype, bias=bias, rngs=rngs)
+    self.o_proj = Linear(queries, width, dtype, bias=config.attention_bias, rngs=rngs)
+    self.q_norm = RMSNorm(head, config.rms_norm_eps) if config.qk_norm else None
+    self.k_norm = RMSNorm(head, config.rms_norm_eps) if config.qk_norm else None
+    self.head_dim, self.dtype = head, dtype
+
+  def __call__(self, x_SxD, visible_SxS, cos, sin):
+    size = len(x_SxD)
+    q_SxHxK, k_SxGxK, v_SxGxK = (
+      project(x_SxD).reshape(size, -1, self.head_dim)
+      for project in (self.q_proj, self.k_proj, self.v_proj)
+    )
+    if self.q_norm is not None:
+      q_SxHxK, k_SxGxK = self.q_norm(q_SxHxK), self.k_norm(k_SxGxK)
+    q_SxHxK = rotate(q_SxHxK, cos, sin)
+    k_SxGxK = rotate(k_SxGxK, cos, sin)
+    y_SxHxK = attention(q_SxHxK, k_SxGxK, v_SxGxK, visible_SxS, self.dtype)
+    return self.o_proj(y_SxHxK.reshape(size, -1))
+
+
+class SwiGLU(nnx.Module):
+  """`down(silu(gate(x)) * up(x))` (Shazeer, 2020)."""
+
+  def __init__(self, config: LlamaConfig, dtype, *, rngs: nnx.Rngs):
+    width, inner, bias = config.hidden_size, config.intermediate_size, config.mlp_bias
+    self.gate_proj = Linear(width, inner, dtype, bias=bias, rngs=rngs)
+    self.up_proj = Linear(width, inner, dtype, bias=bias, rngs=rngs)
+    self.down_proj = Linear(inner, width, dtype, bias=bias, rngs=rngs)
+
+  def __call__(self, x_SxD):
+    return self.down_proj(jax.nn.silu(self.gate_proj(x_SxD)) * self.up_proj(x_SxD))
+
+
+class Block(nnx.Module):
+  def __init__(self, config: LlamaConfig, dtype, *, rngs: nnx.Rngs):
+    self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+    self.self_attn = Attention(config, dtype, rngs=rngs)
+    self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+    self.mlp = SwiGLU(config, dtype, rngs=rngs)
+
+  def __call__(self, h_SxD, *inputs):
+    h_SxD = h_SxD + self.self_attn(self.input_layernorm(h_SxD), *inputs)
+    return h_SxD + self.mlp(self.post_attention_layernorm(h_SxD))
+
+
+class Llama(RotaryDecoder):
+  """A frozen Llama, Qwen2 or Qwen3."""
+
+  def __init__(self, config: LlamaConfig, dtype=jnp.float32, *, rngs: nnx.Rngs):
+    super().__init__(
+      config.vocab_size,
+      config.hidden_size,
+      lambda rngs: Block(config, dtype, rngs=rngs),
+      config.num_hidden_layers,
+      RMSNorm(config.hidden_size, config.rms_norm_eps),
+      dtype,
+      frequencies=config.frequencies,
+      rngs=rngs,
+    )
+
+
+FAMILY = Family(
+  read_config=LlamaConfig.from_hf,
+  module=Llama,
+  prefix="model.",
+  ignored=(r"layers\.\d+\.self_attn\.rotary_emb\.inv_freq",),
+  gguf=GGUF(
+    options={
+      "context_length": "max_position_embeddings",
+      "embedding_length": "hidden_size",
+      "feed_forward_length": "intermediate_size",
+      "block_count": "num_hidden_layers",
+      "attention.head_count": "num_attention_heads",
+      "attention.head_count_kv": "num_key_value_heads",
+      "attention.key_length": "head_dim",
+      "attention.layer_norm_rms_epsilon": "rms_norm_eps",
+      "rope.freq_base": "rope_theta",
+      "rope.dimension_count": "rotary_dim",
+    },
+    permuted={"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads"},
+  ),
+)

@@ -1,0 +1,45 @@
+"""Qwen2 (biases on q, k and v) and Qwen3 (norms on the heads of q and k): else they are Llamas."""
+
+import dataclasses
+
+from wayjax.errors import WayjaxError
+from wayjax.models import llama
+from wayjax.models.family import GGUF, require
+from wayjax.models.llama import LlamaConfig
+
+
+def _read(config: dict, defaults: dict, **changes) -> LlamaConfig:
+  require(config, "Qwen", hidden_act="silu")
+  result = LlamaConfig.read({**defaults, **config}, **changes)
+  window = config.get("sliding_window", 4096) if config.get("use_sliding_window") else None
+  kinds = config.get("layer_types") or []
+  slides = window is not None and config.get("max_window_layers", 28) < result.num_hidden_layers
+  if "sliding_attention" in kinds or (slides and not kinds):
+    raise WayjaxError(
+      f"the model's configuration has a sliding_window of {window} in use; wayjax implements full "
+      "attention only"
+    )
+  return result
+
+
+def read_qwen2(config: dict) -> LlamaConfig:
+  """Reads a Hugging Face configuration; raises WayjaxError for what is not implemented."""
+  defaults = {"vocab_size": 151936, "max_position_embeddings": 32768, "intermediate_size": 22016}
+  return _read(config, defaults, qkv_bias=True, attention_bias=False, mlp_bias=False)
+
+
+def read_qwen3(config: dict) -> LlamaConfig:
+  """Reads a Hugging Face configuration; raises WayjaxError for what is not implemented."""
+  defaults = {
+    "vocab_size": 151936,
+    "max_position_embeddings": 32768,
+    "intermediate_size": 22016,
+    "head_dim": 128,
+  }
+  return _read(config, defaults, qk_norm=True, mlp_bias=False)
+
+
+QWEN2 = dataclasses.replace(
+  llama.FAMILY, read_config=read_qwen2, gguf=GGUF(options=llama.FAMILY.gguf.options)
+)
+QWEN3 = dataclasses.replace(QWEN2, read_config=read_qwen3)

@@ -1,0 +1,112 @@
+"""Rotary position embeddings (Su et al., 2021): their frequencies, and the rotation itself."""
+
+import math
+
+import jax.numpy as jnp
+import numpy as np
+
+from wayjax.errors import WayjaxError
+
+
+def read_frequencies(
+  config: dict, head_dim: int, *, theta: float = 10_000.0, share: float = 1.0
+) -> tuple[float, ...]:
+  """Reads the rotary options of a Hugging Face configuration, in its old and its new form.
+
+  The frequency of pair i of n is `theta ** (-i / n)`; of the types of scaling, Llama 3's is
+  implemented (Llama team, 2024), and the divisors that GGUF files store in its place.
+
+  Args:
+    config: `rope_parameters`, or `rope_theta` and `rope_scaling`.
+    head_dim: width of a head.
+    theta: the base where the configuration names none.
+    share: the share of a head that turns, where the configuration does not say it.
+
+  Returns:
+    Radians per position of each of the n pairs of numbers of a head that turn.
+
+  Raises:
+    WayjaxError: another type of scaling, or values that cannot be.
+  """
+  options = config.get("rope_parameters") or config.get("rope_scaling") or {}
+  if not isinstance(options, dict):
+    raise WayjaxError(f"the model's configuration sets rope_scaling to {options!r}, not an object")
+  theta = options.get("rope_theta", config.get("rope_theta", theta))
+  share = options.get("partial_rotary_factor", config.get("partial_rotary_factor", share))
+  for name, value in (("rope_theta", theta), ("partial_rotary_factor", share)):
+    if not isinstance(value, int | float) or not 0 < value < math.inf:
+      raise WayjaxError(f"the model's configuration sets {name} to {value!r}, not to a number")
+  width = int(head_dim * share)
+  if width % 2 or not 0 < width <= head_dim:
+    raise WayjaxError(
+      f"the model's configuration turns {width} of a head's {head_dim} numbers: rotary embeddings "
+      "turn them in pairs"
+    )
+  frequencies = float(theta) ** (-np.arange(0, width, 2) / width)
+  kind = options.get("rope_type", options.get("type", "default"))
+  if kind == "llama3":
+    frequencies = _llama3(frequencies, options, config)
+  elif kind == "divisors":
+    divisors = np.asarray(options["divisors"], np.float64)
+    if divisors.shape != frequencies.shape or not np.all(divisors > 0):
+      raise WayjaxError(
+        f"the model has {divisors.size} rotary divisors for {frequencies.size} frequencies"
+      )
+    frequencies = frequencies / divisors
+  elif kind != "default":
+    raise WayjaxError(
+      f"the model's configuration sets rope_type to {kind!r}; wayjax implements 'default' and "
+      "'llama3'"
+    )
+  return tuple(frequencies.tolist())
+
+
+def _llama3(frequencies, options: dict, config: dict):
+  """Llama 3's scaling: long waves slowed by a factor, short ones kept, a ramp between."""
+  trained = config.get("original_max_position_embeddings") or options.get(
+    "original_max_position_embeddings", config.get("max_position_embeddings")
+  )
+  names = ("factor", "low_freq_factor", "high_freq_factor")
+  values = [*(options.get(name) for name in names), trained]
+  for name, value in zip([*names, "original_max_position_embeddings"], values):
+    if not isinstance(value, int | float) or not 0 < value < math.inf:
+      raise WayjaxError(
+        f"the model's configuration sets {name} to {value!r}: rope_type 'llama3' needs a number"
+      )
+  factor, low, high, trained = values
+  if low >= high:
+    raise WayjaxError(
+      f"the model's configuration sets low_freq_factor to {low}, which must be below "
+      f"high_freq_factor, {high}"
+    )
+  turns = trained * frequencies / (2 * math.pi)  # within the context of the first training
+  kept = np.clip((turns - low) / (high - low), 0, 1)
+  return frequencies * (kept + (1 - kept) / factor)
+
+
+def rotation(frequencies: tuple[float, ...], positions_S):
+  """Cosine and sine of every position's angles, each (S, 1, pairs), float32."""
+  frequencies_F = jnp.asarray(frequencies, jnp.float32)
+  angles_SxF = positions_S.astype(jnp.float32)[:, None] * frequencies_F[None, :]
+  return jnp.cos(angles_SxF)[:, None, :], jnp.sin(angles_SxF)[:, None, :]
+
+
+def rotate(x_SxHxK, cos_Sx1xF, sin_Sx1xF, *, interleaved: bool = False):
+  """Turns the first 2F numbers of every head's vector; the rest stay as they are.
+
+  Args:
+    x_SxHxK: queries or keys.
+    cos_Sx1xF: cosines of the F pairs' angles.
+    sin_Sx1xF: their sines.
+    interleaved: a pair is two neighbours (GPT-J), not a number of the first half with its
+      counterpart in the second (GPT-NeoX, Llama).
+
+  Returns:
+    (S, H, K), float32.
+  """
+  pairs = cos_Sx1xF.shape[-1]
+  turning, rest = x_SxHxK[..., : 2 * pairs], x_SxHxK[..., 2 * pairs :]
+  axis, split = (-1, (pairs, 2)) if interleaved else (-2, (2, pairs))
+  a, b = jnp.moveaxis(turning.reshape(*turning.shape[:-1], *split), axis, 0)
+  turned = jnp.stack([a * cos_Sx1xF - b * sin_Sx1xF, b * cos_Sx1xF + a * sin_Sx1xF], axis)
+  return jnp.concatenate([turned.reshape(turning.shape), rest], axis=-1)
