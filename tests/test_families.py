@@ -2,7 +2,6 @@
 
 import functools
 import json
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -10,12 +9,12 @@ import numpy as np
 import pytest
 import tiny
 from flax import nnx
+from tiny import GOLDENS
 
 from wayjax.errors import WayjaxError
 from wayjax.models import FAMILIES, gpt2, gptj, layers, llama, load_lm
 from wayjax.models.folder import Folder
 
-GOLDENS = Path(__file__).parent / "goldens"
 FOLDERS = sorted(path.parent.name for path in GOLDENS.glob("*/config.json"))
 GGUFS = sorted(path.parent.name for path in GOLDENS.glob("*/model.gguf"))
 TOLERANCE = 1e-4

@@ -5,8 +5,8 @@ import jax
 import numpy as np
 import pytest
 from gguf import GGMLQuantizationType as Quantisation
-from gguf import GGUFValueType
-from test_families import GOLDENS
+from tiny import GGUF_LLAMA as LLAMA
+from tiny import rewrite_gguf as rewrite
 from tokenizers.pre_tokenizers import ByteLevel
 
 from wayjax.data import load_data
@@ -15,36 +15,7 @@ from wayjax.models import FAMILIES, gguf_file, load_lm
 from wayjax.models.gguf_tokenizer import PRE_TOKENIZERS, build_tokenizer
 from wayjax.tasks import get_task
 
-LLAMA = GOLDENS / "gguf-llama" / "model.gguf"
-TYPES = {str: GGUFValueType.STRING, int: GGUFValueType.UINT32, float: GGUFValueType.FLOAT32}
 TOKENS = ["<|endoftext|>", *sorted(ByteLevel.alphabet())]
-
-
-def rewrite(path, source=LLAMA, fields=(), without=(), tensors=()):
-  """A copy of a GGUF file with other fields, and without some tensors or with others."""
-  reader, fields = gguf.GGUFReader(source), dict(fields)
-  writer = gguf.GGUFWriter(path, fields.pop("general.architecture", "llama"))
-  for key, field in reader.fields.items():
-    if key.startswith("GGUF.") or key in fields or key == "general.architecture":
-      continue
-    kind = field.types[-1] if field.types[0] == GGUFValueType.ARRAY else None
-    writer.add_key_value(key, field.contents(), field.types[0], kind)
-  for key, value in fields.items():
-    if isinstance(value, list):
-      writer.add_array(key, value)
-    elif value is not None:
-      writer.add_key_value(key, value, TYPES[type(value)])
-  added = dict(tensors)
-  for tensor in reader.tensors:
-    if tensor.name not in (*without, *added):
-      writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
-  for name, array in added.items():
-    writer.add_tensor(name, array)
-  writer.write_header_to_file()
-  writer.write_kv_data_to_file()
-  writer.write_tensors_to_file()
-  writer.close()
-  return path
 
 
 def load(path):

@@ -220,6 +220,43 @@ def test_ctrl_c_leaves_what_is_finished(command, tmp_path, capsys, monkeypatch):
   assert "| read me |" in (tmp_path / "run" / "summary.md").read_text()
 
 
+@pytest.mark.parametrize("model_type", ["llama", "gpt_neox"])
+def test_another_family(command, tmp_path, model_type):
+  model = tiny.save_model(tmp_path / "model", tiny.CONFIGS[model_type])
+  assert main([*command, "--model", str(model), "--steps", "3", "--seeds", "1"]) == 0
+  rows = wayjax.read_run(tmp_path / "run").rows
+  assert {(row["status"], row["projected_text"] == row["target_text"]) for row in rows} == {
+    ("done", True)
+  }
+
+
+def test_a_gguf_file(command, tmp_path, capsys):
+  model = tiny.rewrite_gguf(tmp_path / "a.gguf", fields={"llama.context_length": 300})
+  options = ["--model", str(model), "--steps", "3", "--seeds", "1"]
+  assert main([*command, *options]) == 0
+  assert f"{model}: 0.0 M parameters" in capsys.readouterr().out
+  rows = wayjax.read_run(tmp_path / "run").rows
+  assert {row["model"] for row in rows} == {str(model)}
+  assert {row["status"] for row in rows} == {"done"}
+
+
+@pytest.mark.parametrize(
+  ("damage", "sentence"),
+  [
+    (lambda whole: whole[:20_000], "is damaged or cut short"),
+    (lambda whole: b"GGML" + whole[4:], "is no GGUF file"),
+  ],
+)
+def test_a_damaged_gguf_file(command, tmp_path, capsys, damage, sentence):
+  model = tmp_path / "a.gguf"
+  model.write_bytes(damage(tiny.GGUF_LLAMA.read_bytes()))
+  assert main([*command, "--model", str(model)]) == 2
+  error = capsys.readouterr().err
+  assert sentence in error
+  assert error.count("\n") == 1
+  assert "Traceback" not in error
+
+
 def test_your_own_task(model_dir, tmp_path):
   (tmp_path / "mood.toml").write_text('template = "I feel %s."\nlabel_words = ["low", "high"]\n')
   tiny.save_rows(tmp_path)

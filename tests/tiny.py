@@ -5,10 +5,12 @@ import functools
 import json
 from pathlib import Path
 
+import gguf
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from gguf import GGUFValueType
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
@@ -18,6 +20,9 @@ from wayjax.models import FAMILIES, gpt2
 from wayjax.models.weights import StoredTensor, load_weights
 
 CONFIG = gpt2.GPT2Config(vocab_size=261, n_positions=160, n_embd=32, n_layer=2, n_head=4)
+GOLDENS = Path(__file__).parent / "goldens"
+GGUF_LLAMA = GOLDENS / "gguf-llama" / "model.gguf"
+_TYPES = {str: GGUFValueType.STRING, int: GGUFValueType.UINT32, float: GGUFValueType.FLOAT32}
 EOS = "<|endoftext|>"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -116,6 +121,33 @@ def save_model(folder: Path, config: dict | None = None) -> Path:
   save_tokenizer(folder)
   save_file(tensors(config), folder / "model.safetensors")
   return folder
+
+
+def rewrite_gguf(path, fields=(), without=(), tensors=()):
+  """A copy of the small Llama's GGUF file with other fields, without or with other tensors."""
+  reader, fields = gguf.GGUFReader(GGUF_LLAMA), dict(fields)
+  writer = gguf.GGUFWriter(path, fields.pop("general.architecture", "llama"))
+  for key, field in reader.fields.items():
+    if key.startswith("GGUF.") or key in fields or key == "general.architecture":
+      continue
+    kind = field.types[-1] if field.types[0] == GGUFValueType.ARRAY else None
+    writer.add_key_value(key, field.contents(), field.types[0], kind)
+  for key, value in fields.items():
+    if isinstance(value, list):
+      writer.add_array(key, value)
+    elif value is not None:
+      writer.add_key_value(key, value, _TYPES[type(value)])
+  added = dict(tensors)
+  for tensor in reader.tensors:
+    if tensor.name not in (*without, *added):
+      writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+  for name, array in added.items():
+    writer.add_tensor(name, array)
+  writer.write_header_to_file()
+  writer.write_kv_data_to_file()
+  writer.write_tensors_to_file()
+  writer.close()
+  return path
 
 
 def save_rows(folder: Path, train=60, test=20) -> Path:
