@@ -6,7 +6,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from wayjax.models.decoder import Decoder, embedding, scan_layers
-from wayjax.models.family import GGUF, Family, read_fields, require, require_divides
+from wayjax.models.family import GGUF, Family
+from wayjax.models.hyperparameters import read_fields, require, require_divides
 from wayjax.models.layers import MLP, LayerNorm, Linear, attention
 
 

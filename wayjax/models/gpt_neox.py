@@ -5,10 +5,12 @@ import dataclasses
 import jax.numpy as jnp
 from flax import nnx
 
+from wayjax.errors import WayjaxError
 from wayjax.models.decoder import RotaryDecoder
-from wayjax.models.family import Family, read_fields, require_divides, require_one_of
+from wayjax.models.family import Family
+from wayjax.models.hyperparameters import read_fields, require_divides, require_one_of
 from wayjax.models.layers import ACTIVATIONS, MLP, LayerNorm, Linear, attention
-from wayjax.models.rotary import read_frequencies, rotate
+from wayjax.models.rotary import read_frequencies, rope_options, rotate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,13 +43,16 @@ class GPTNeoXConfig:
     require_one_of(config, "hidden_act", ACTIVATIONS)
     result = read_fields(cls, config)
     require_divides(result, "num_attention_heads", "hidden_size")
-    frequencies = read_frequencies(
-      config,
-      result.hidden_size // result.num_attention_heads,
-      theta=config.get("rotary_emb_base", 10_000.0),
-      share=config.get("rotary_pct", 0.25),
-    )
-    return dataclasses.replace(result, frequencies=frequencies)
+    old = {"rope_theta": "rotary_emb_base", "partial_rotary_factor": "rotary_pct"}
+    config = {new: config[name] for new, name in old.items() if name in config} | config
+    head = result.hidden_size // result.num_attention_heads
+    turning = int(head * rope_options(config).get("partial_rotary_factor", 0.25))
+    if turning > head:
+      raise WayjaxError(
+        f"the model's configuration turns {turning} of a head's {head} numbers: set "
+        "partial_rotary_factor or rotary_pct to at most 1"
+      )
+    return dataclasses.replace(result, frequencies=read_frequencies(config, turning))
 
 
 class Attention(nnx.Module):

@@ -5,8 +5,10 @@ import dataclasses
 import jax.numpy as jnp
 from flax import nnx
 
+from wayjax.errors import WayjaxError
 from wayjax.models.decoder import RotaryDecoder
-from wayjax.models.family import Family, read_fields, require_divides, require_one_of
+from wayjax.models.family import Family
+from wayjax.models.hyperparameters import read_fields, require_divides, require_one_of
 from wayjax.models.layers import ACTIVATIONS, MLP, LayerNorm, Linear, attention
 from wayjax.models.rotary import read_frequencies, rotate
 
@@ -45,7 +47,12 @@ class GPTJConfig:
     result = read_fields(cls, config)
     require_divides(result, "n_head", "n_embd")
     head = result.n_embd // result.n_head
-    frequencies = read_frequencies(config, head, share=result.rotary_dim / head)
+    if result.rotary_dim > head:
+      raise WayjaxError(
+        f"the model's configuration sets rotary_dim to {result.rotary_dim}; a head has {head} "
+        "numbers"
+      )
+    frequencies = read_frequencies(config, result.rotary_dim)
     return dataclasses.replace(result, frequencies=frequencies)
 
 

@@ -8,9 +8,10 @@ from flax import nnx
 
 from wayjax.errors import WayjaxError
 from wayjax.models.decoder import RotaryDecoder
-from wayjax.models.family import GGUF, Family, read_fields, require, require_divides
+from wayjax.models.family import GGUF, Family
+from wayjax.models.hyperparameters import read_fields, require, require_divides
 from wayjax.models.layers import Linear, RMSNorm, attention
-from wayjax.models.rotary import read_frequencies, rotate
+from wayjax.models.rotary import read_frequencies, rope_options, rotate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,14 +61,14 @@ class LlamaConfig:
       head_dim=result.head_dim or result.hidden_size // heads,
     )
     require_divides(result, "num_key_value_heads", "num_attention_heads")
-    frequencies = read_frequencies(config, result.head_dim)
-    turning = config.get("rotary_dim", 2 * len(frequencies))  # GGUF files state it
+    turning = int(result.head_dim * rope_options(config).get("partial_rotary_factor", 1.0))
+    turning = config.get("rotary_dim", turning)  # GGUF files state it
     if turning != result.head_dim:
       raise WayjaxError(
         f"the model's configuration turns {turning} of a head's {result.head_dim} "
         "numbers (partial_rotary_factor); for Llama and Qwen wayjax implements all only"
       )
-    return dataclasses.replace(result, frequencies=frequencies)
+    return dataclasses.replace(result, frequencies=read_frequencies(config, turning))
 
 
 class Attention(nnx.Module):

@@ -4,7 +4,8 @@ import dataclasses
 
 from wayjax.errors import WayjaxError
 from wayjax.models import llama
-from wayjax.models.family import GGUF, require
+from wayjax.models.family import GGUF
+from wayjax.models.hyperparameters import require
 from wayjax.models.llama import LlamaConfig
 
 

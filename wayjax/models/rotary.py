@@ -8,41 +8,49 @@ import numpy as np
 from wayjax.errors import WayjaxError
 
 
-def read_frequencies(
-  config: dict, head_dim: int, *, theta: float = 10_000.0, share: float = 1.0
-) -> tuple[float, ...]:
-  """Reads the rotary options of a Hugging Face configuration, in its old and its new form.
+def rope_options(config: dict) -> dict:
+  """The rotary options of a Hugging Face configuration, in its old form or its new one.
 
-  The frequency of pair i of n is `theta ** (-i / n)`; of the types of scaling, Llama 3's is
-  implemented (Llama team, 2024), and the divisors that GGUF files store in its place.
+  Raises:
+    WayjaxError: they are no object, or a base or share is no positive number.
+  """
+  options = config.get("rope_scaling") or config.get("rope_parameters") or {}
+  if not isinstance(options, dict):
+    raise WayjaxError(f"the model's configuration sets rope_scaling to {options!r}, not an object")
+  names = ("rope_theta", "partial_rotary_factor")
+  options = {name: config[name] for name in names if name in config} | options
+  for name in names:
+    value = options.get(name, 1.0)
+    if not isinstance(value, int | float) or not 0 < value < math.inf:
+      raise WayjaxError(f"the model's configuration sets {name} to {value!r}, not to a number")
+  return options
+
+
+def read_frequencies(config: dict, turning: int, *, theta: float = 10_000.0) -> tuple[float, ...]:
+  """The frequencies that a Hugging Face configuration means.
+
+  That of pair i of n is `theta ** (-i / n)`; of the types of scaling, Llama 3's is implemented
+  (Llama team, 2024), and the divisors that GGUF files store in its place.
 
   Args:
     config: `rope_parameters`, or `rope_theta` and `rope_scaling`.
-    head_dim: width of a head.
+    turning: how many of a head's numbers turn, 2n.
     theta: the base where the configuration names none.
-    share: the share of a head that turns, where the configuration does not say it.
 
   Returns:
-    Radians per position of each of the n pairs of numbers of a head that turn.
+    Radians per position of each of the n pairs.
 
   Raises:
     WayjaxError: another type of scaling, or values that cannot be.
   """
-  options = config.get("rope_parameters") or config.get("rope_scaling") or {}
-  if not isinstance(options, dict):
-    raise WayjaxError(f"the model's configuration sets rope_scaling to {options!r}, not an object")
-  theta = options.get("rope_theta", config.get("rope_theta", theta))
-  share = options.get("partial_rotary_factor", config.get("partial_rotary_factor", share))
-  for name, value in (("rope_theta", theta), ("partial_rotary_factor", share)):
-    if not isinstance(value, int | float) or not 0 < value < math.inf:
-      raise WayjaxError(f"the model's configuration sets {name} to {value!r}, not to a number")
-  width = int(head_dim * share)
-  if width % 2 or not 0 < width <= head_dim:
+  options = rope_options(config)
+  if turning % 2 or turning < 2:
     raise WayjaxError(
-      f"the model's configuration turns {width} of a head's {head_dim} numbers: rotary embeddings "
-      "turn them in pairs"
+      f"the model's configuration turns {turning} of a head's numbers: rotary embeddings turn them "
+      "in pairs"
     )
-  frequencies = float(theta) ** (-np.arange(0, width, 2) / width)
+  theta, exponents = options.get("rope_theta", theta), np.arange(0, turning, 2) / turning
+  frequencies = float(theta) ** -exponents
   kind = options.get("rope_type", options.get("type", "default"))
   if kind == "llama3":
     frequencies = _llama3(frequencies, options, config)

@@ -1,0 +1,79 @@
+"""Hyper-parameters from a model's configuration: what is not implemented is refused by name."""
+
+import dataclasses
+import math
+import typing
+
+from wayjax.errors import WayjaxError
+
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a name"}
+
+
+def read_fields(cls, config: dict):
+  """Fills a dataclass of hyper-parameters from a configuration's options of the same names.
+
+  An option that is missing keeps the dataclass's default, as does null where that is allowed;
+  options that the dataclass does not have are left out. Every number must be positive.
+
+  Raises:
+    WayjaxError: a value of another type.
+  """
+  types = typing.get_type_hints(cls)
+  given = {}
+  for field in dataclasses.fields(cls):
+    allowed = typing.get_args(types[field.name]) or (types[field.name],)
+    kind = allowed[0]
+    if field.name not in config or kind not in _KINDS:
+      continue
+    value = config[field.name]
+    if value is None and type(None) in allowed:
+      continue
+    fits = isinstance(value, (int, float) if kind is float else kind)
+    if kind in (int, float):
+      fits = fits and not isinstance(value, bool) and 0 < value < math.inf
+    if not fits:
+      raise WayjaxError(
+        f"the model's configuration sets {field.name} to {value!r}, not to {_KINDS[kind]}"
+      )
+    given[field.name] = kind(value)
+  return cls(**given)
+
+
+def require(config: dict, model: str, **options) -> None:
+  """Refuses a configuration that sets an option to anything but the one value implemented.
+
+  Raises:
+    WayjaxError: naming the option.
+  """
+  for option, value in options.items():
+    if config.get(option, value) != value:
+      raise WayjaxError(
+        f"the model's configuration sets {option} to {config[option]!r}; for {model} wayjax "
+        f"implements {value!r} only"
+      )
+
+
+def require_one_of(config: dict, option: str, choices) -> None:
+  """Refuses a configuration that sets an option to none of the choices.
+
+  Raises:
+    WayjaxError: naming the option.
+  """
+  if option in config and config[option] not in choices:
+    raise WayjaxError(
+      f"the model's configuration sets {option} to {config[option]!r}; wayjax implements "
+      f"{', '.join(choices)}"
+    )
+
+
+def require_divides(config, part: str, whole: str) -> None:
+  """Refuses hyper-parameters of which one, such as the number of heads, must divide another.
+
+  Raises:
+    WayjaxError: naming both.
+  """
+  if getattr(config, whole) % getattr(config, part):
+    raise WayjaxError(
+      f"the model's configuration has {whole} {getattr(config, whole)}, which {part} "
+      f"{getattr(config, part)} does not divide"
+    )
