@@ -12,7 +12,7 @@ from flax import nnx
 from tiny import GOLDENS
 
 from wayjax.errors import WayjaxError
-from wayjax.models import FAMILIES, gpt2, gptj, layers, llama, load_lm
+from wayjax.models import FAMILIES, gpt2, gptj, layers, llama, load_lm, rotary
 from wayjax.models.folder import Folder
 
 FOLDERS = sorted(path.parent.name for path in GOLDENS.glob("*/config.json"))
@@ -105,7 +105,6 @@ class TestGoldenNumbersAreSharp:
       ("gpt_neox-sequential", rope("gpt_neox-sequential", rope_theta=20_000.0)),
       ("gptj", {"layer_norm_epsilon": 1e-6}),
       ("gptj", {"rotary_dim": 4}),
-      ("gptj", {"rope_theta": 20_000.0}),
     ],
   )
   def test_option(self, name, changes):
@@ -136,6 +135,13 @@ class TestGoldenNumbersAreSharp:
     monkeypatch.setattr(module, "attention", lambda q, *rest: layers.attention(1.1 * q, *rest))
     assert min(errors(load(name), name)) > 10 * TOLERANCE
 
+  def test_the_base_of_gptj_which_no_option_sets(self, monkeypatch):
+    assert load("gptj", rope_theta=20_000.0) is not None
+    monkeypatch.setattr(
+      gptj, "read_frequencies", lambda _, n: rotary.read_frequencies({"rope_theta": 20_000.0}, n)
+    )
+    assert min(errors(load("gptj"), "gptj")) > 10 * TOLERANCE
+
   def test_positions_off_by_one(self):
     assert min(errors(load("gpt2"), "gpt2", shift=1)) > 10 * TOLERANCE
 
@@ -165,7 +171,8 @@ def test_bfloat16_is_near_and_accumulates_in_float32(name):
 @pytest.mark.parametrize(
   ("model_type", "option", "value"),
   [
-    ("gpt2", "activation_function", "gelu"),
+    ("gpt2", "activation_function", "quick_gelu"),
+    ("gpt2", "num_attention_heads", 5),
     ("gpt2", "scale_attn_by_inverse_layer_idx", True),
     ("gpt2", "add_cross_attention", True),
     ("gpt2", "scale_attn_weights", False),
@@ -183,13 +190,17 @@ def test_bfloat16_is_near_and_accumulates_in_float32(name):
     ("gpt_neox", "hidden_act", "swish"),
     ("gpt_neox", "rotary_pct", 2.0),
     ("gptj", "activation_function", "swish"),
+    ("gptj", "activation_function", ["gelu"]),
+    ("llama", "rope_scaling", "linear"),
+    ("llama", "rope_parameters", {"full_attention": {"rope_theta": 1e6, "rope_type": "yarn"}}),
+    ("llama", "rope_divisors", [1.0, 1.0]),
     ("gptj", "rotary_dim", None),
     ("gptj", "rotary_dim", 12),
   ],
 )
 def test_options_that_are_not_implemented_are_refused_by_name(model_type, option, value):
   names = {"head_dim": "head", "layer_types": "sliding_window", "rotary_pct": "rotary"}
-  names |= {"rotary_dim": "rotary"}
+  names |= {"rotary_dim": "rotary", "num_attention_heads": "head", "rope_divisors": "divisors"}
   with pytest.raises(WayjaxError, match=names.get(option, option)):
     tiny.build({**tiny.CONFIGS[model_type], option: value})
 
@@ -230,13 +241,23 @@ def test_old_and_new_rotary_options_are_the_same():
   parameters = {"rope_theta": 500.0, "partial_rotary_factor": 0.5}
   old = neox({**base, "rotary_emb_base": 500.0, "rotary_pct": 0.5})
   assert old == neox({**base, "rope_parameters": parameters})
+  # Outside rope_parameters Hugging Face reads GPT-NeoX's own names only.
+  assert old == neox({**base, "rotary_emb_base": 500.0, "rope_theta": 7.0})
+
+
+def test_gpt2_may_go_by_the_names_of_other_families():
+  names = {"n_head": "num_attention_heads", "n_layer": "num_hidden_layers"}
+  names |= {"n_embd": "hidden_size", "n_positions": "max_position_embeddings"}
+  for model_type in ("gpt2", "gptj"):
+    config, read = tiny.CONFIGS[model_type], FAMILIES[model_type].read_config
+    assert read({names.get(name, name): value for name, value in config.items()}) == read(config)
 
 
 def test_a_sliding_window_that_no_layer_uses_is_accepted():
   read = FAMILIES["qwen2"].read_config
   config = {**tiny.CONFIGS["qwen2"], "sliding_window": 64}
   assert read(config) == read({**config, "use_sliding_window": True, "max_window_layers": 2})
-  with pytest.raises(WayjaxError, match="sliding_window of 64 in use"):
+  with pytest.raises(WayjaxError, match=r"sliding_window in use .sliding_window: 64"):
     read({**config, "use_sliding_window": True, "max_window_layers": 1})
 
 

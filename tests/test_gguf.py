@@ -118,7 +118,18 @@ class TestWhatIsWrong:
     whole = bytearray(LLAMA.read_bytes())
     whole[4] = 9
     path.write_bytes(whole)
-    self.refused(path, "version 9")
+    self.refused(path, "of a version, .*version 9")
+
+  def test_unknown_tensor_type(self, path):
+    whole = LLAMA.read_bytes()
+    at = whole.index(b"output_norm.weight") + len(b"output_norm.weight") + 4 + 8
+    path.write_bytes(whole[:at] + (31).to_bytes(4, "little") + whole[at + 4 :])
+    self.refused(path, "tensors of a type, that the gguf package does not read .*31")
+
+  @pytest.mark.parametrize("divisors", [[1, 2, 4], [1, 2, 4, -8]])
+  def test_divisors(self, divisors, path):
+    rewrite(path, tensors={"rope_freqs.weight": np.array(divisors, np.float32)})
+    self.refused(path, "rotary divisors")
 
   def test_missing_file(self, path):
     self.refused(path, f"model file '{path}' does not exist")
@@ -137,20 +148,22 @@ class TestWhatIsWrong:
 
   def test_no_embeddings(self, path):
     rewrite(path, without=["token_embd.weight"])
-    self.refused(path, "missing: embed_tokens.weight")
+    self.refused(path, "lacks the tensor token_embd.weight")
 
   @pytest.mark.parametrize("name", ["gptneox", "mamba", "gptj"])
   def test_architecture(self, name, path):
     rewrite(path, fields={"general.architecture": name})
-    self.refused(path, f"architecture '{name}'; of GGUF files wayjax reads gpt2, llama, qwen2")
+    self.refused(
+      path, f"architecture '{name}'; of GGUF files wayjax reads gpt2, llama, qwen2, qwen3"
+    )
 
   @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
       ("llama.expert_count", 8, "llama.expert_count to 8, which wayjax does not implement"),
       ("llama.attention.sliding_window", 64, "llama.attention.sliding_window to 64"),
-      ("llama.rope.scaling.type", "yarn", "rope_type to 'yarn'"),
-      ("llama.rope.scaling.factor", 2.0, "rope_type to 'linear'"),
+      ("llama.rope.scaling.type", "yarn", "llama.rope.scaling.type to yarn"),
+      ("llama.rope.scaling.factor", 2.0, "llama.rope.scaling.factor to 2.0"),
       ("llama.context_length", None, "lacks llama.context_length"),
       ("llama.rope.dimension_count", 4, "turns 4 of a head's 8 numbers"),
       ("llama.attention.head_count", 0, "num_attention_heads to 0"),
@@ -160,12 +173,15 @@ class TestWhatIsWrong:
       ("tokenizer.ggml.model", "llama", "tokenizer of kind 'llama'"),
       ("tokenizer.ggml.pre", "tekken", "pre-tokenizer 'tekken'; wayjax knows gpt-2"),
       ("tokenizer.ggml.pre", None, "pre-tokenizer None"),
+      ("tokenizer.ggml.pre", ["qwen2"], r"pre-tokenizer \['qwen2'\]"),
+      ("llama.attention.causal", 0, "llama.attention.causal to 0"),
+      ("llama.rope.scaling.attn_factor", 1.5, "attn_factor to 1.5"),
       ("tokenizer.ggml.tokens", None, "no tokenizer.ggml.tokens"),
       ("tokenizer.ggml.tokens", ["a", "a"], "cannot be built"),
       ("tokenizer.ggml.merges", ["x"], "cannot be built"),
       ("tokenizer.ggml.merges", ["x yz"], "cannot be built"),
       ("tokenizer.ggml.eos_token_id", None, "no end-of-sequence token"),
-      ("tokenizer.ggml.eos_token_id", 5000, "cannot be built"),
+      ("tokenizer.ggml.eos_token_id", 5000, "no end-of-sequence token"),
     ],
   )
   def test_field(self, field, value, message, path):
@@ -173,7 +189,11 @@ class TestWhatIsWrong:
     self.refused(path, message)
 
   def test_an_option_that_is_off_is_accepted(self, path):
-    load(rewrite(path, fields={"llama.expert_count": 0, "llama.rope.scaling.type": "none"}))
+    off = {"llama.expert_count": 0, "llama.rope.scaling.type": "none"}
+    load(rewrite(path, fields=off | {"llama.rope.scaling.factor": 1.0}))
+
+  def test_a_padding_token_that_is_cut_off_does_no_harm(self, path):
+    load(rewrite(path, fields={"tokenizer.ggml.padding_token_id": 5000}))
 
   def test_a_revision_belongs_to_the_hub(self):
     with pytest.raises(WayjaxError, match="--revision belongs to models on the Hub"):
@@ -226,9 +246,10 @@ class TestTokenizer:
     assert tokenizer.encode("<|im_start|>hello world") == [257, 258]
     assert tokenizer.decode([257, 258], skip_special_tokens=True) == "hello world"
 
-  def test_unused_tokens_at_the_end_are_left_out(self, path):
+  @pytest.mark.parametrize("padding", [5, 4])  # unused; user-defined in old files
+  def test_padding_at_the_end_is_left_out(self, path, padding):
     tokens = [*TOKENS[:255], "th", "[PAD256]", "[PAD257]"]
-    kinds = [3] + [1] * 255 + [5, 5]
+    kinds = [3] + [1] * 255 + [padding, padding]
     lm = load(rewrite(path, fields=metadata("llama-bpe", tokens, kinds, merges=["t h"])))
     assert len(lm.tokenizer) == 256
     assert lm.table_VxD.shape == (256, 32)  # so no prompt is ever read as one of them

@@ -10,9 +10,10 @@ import pytest
 import tiny
 from flax import nnx
 from safetensors.numpy import load_file, save_file
+from tokenizers import Tokenizer, pre_tokenizers
 
 from wayjax.errors import WayjaxError
-from wayjax.models import load_lm
+from wayjax.models import FAMILIES, load_lm
 from wayjax.projection import d_proj
 
 
@@ -182,6 +183,74 @@ def test_half_precision_files_are_read(folder, dtype):
   save_file(named, folder / "model.safetensors")
   table = load_lm(str(folder), precision="float32").table_VxD
   np.testing.assert_array_equal(table, named["transformer.wte.weight"][:257].astype(np.float32))
+
+
+def test_every_family_has_a_tiny_model():
+  assert set(tiny.CONFIGS) == set(FAMILIES)
+
+
+@pytest.mark.parametrize("cls", ["GPT2Tokenizer", "LlamaTokenizer", "PreTrainedTokenizerFast"])
+def test_the_tokenizer_is_the_files_whatever_its_class(folder, cls):
+  stored = Tokenizer.from_file(str(folder / "tokenizer.json"))
+  stored.pre_tokenizer = pre_tokenizers.Sequence(
+    [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(use_regex=False)]
+  )
+  stored.add_tokens(["20"])  # what digits one by one never become
+  stored.save(str(folder / "tokenizer.json"))
+  settings = json.loads((folder / "tokenizer_config.json").read_text())
+  (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "tokenizer_class": cls}))
+  tokenizer = load_lm(str(folder), precision="float32").tokenizer
+  text = " It was 2019 terrible ."
+  assert tokenizer.tokenize(text) == stored.encode(text).tokens
+  assert tokenizer.eos_token == tiny.EOS
+
+
+def test_the_end_of_sequence_that_the_class_knows(folder):
+  """GPT-2's files on the Hub name none."""
+  settings = {"tokenizer_class": "GPT2Tokenizer", "model_max_length": 1024}
+  (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+  assert load_lm(str(folder), precision="float32").tokenizer.eos_token == tiny.EOS
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.int32, np.bool_])
+def test_weights_that_are_no_floats_are_refused(folder, kind):
+  named = tiny.tensors()
+  named["transformer.h.0.mlp.c_fc.weight"] = np.ones((32, 128), kind)
+  save_file(named, folder / "model.safetensors")
+  with pytest.raises(WayjaxError, match=r"holds transformer.h.0.mlp.c_fc.weight as (I|BOOL)"):
+    load_lm(str(folder))
+
+
+def test_weights_in_eight_bits_are_refused(folder):
+  whole = (folder / "model.safetensors").read_bytes()
+  length = int.from_bytes(whole[:8], "little")
+  header = json.loads(whole[8 : 8 + length])
+  entry = header["transformer.wpe.weight"]  # F8 takes a quarter of F32's bytes
+  entry["dtype"] = "F8_E4M3"
+  first, last = entry["data_offsets"]
+  quarter = (last - first) // 4
+  body = whole[8 + length :]
+  body = body[: first + quarter] + body[last:]
+  for other in header.values():
+    if "data_offsets" in other and other["data_offsets"][0] >= last:
+      other["data_offsets"] = [offset - 3 * quarter for offset in other["data_offsets"]]
+  entry["data_offsets"] = [first, first + quarter]
+  text = json.dumps(header).encode()
+  (folder / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + body)
+  with pytest.raises(WayjaxError, match=r"holds transformer.wpe.weight as F8_E4M3"):
+    load_lm(str(folder))
+
+
+def test_a_model_that_is_not_causal_is_refused(folder):
+  tiny.save_config(folder, is_causal=False)
+  with pytest.raises(WayjaxError, match="sets is_causal to False"):
+    load_lm(str(folder))
+
+
+def test_a_folder_with_a_gguf_file_says_what_to_give(tmp_path):
+  (tmp_path / "model.gguf").write_bytes(b"GGUF")
+  with pytest.raises(WayjaxError, match=r"no config.json; give the .gguf file itself"):
+    load_lm(str(tmp_path))
 
 
 def test_quantised_safetensors_are_refused(folder):

@@ -62,7 +62,7 @@ class Evaluator:
 
   def __call__(self, prompts: list[np.ndarray]) -> list[Evaluation]:
     """Scores prompts of any lengths, each (P, D)."""
-    width = self._lm.table_VxD.shape[1]
+    width = self._lm.width
     for prompt in prompts:
       if np.ndim(prompt) != 2 or np.shape(prompt)[1] != width:
         raise WayjaxError(

@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM
 HERE = Path(__file__).parent
 PROMPT, TEXT = 5, 12
 
-SMALL = {"GPT2": 0.02, "GPTJ": 0.02, "GPTNeoX": 0.02, "Llama": 0.1, "Qwen2": 0.1, "Qwen3": 0.1}
+SMALL = {"GPT2": 0.02, "GPTJ": 0.02, "GPTNeoX": 0.02}  # of embeddings
 GPT2 = {"vocab_size": 71, "n_positions": 24, "n_embd": 24, "n_layer": 3, "n_head": 3}
 LLAMA = {
   "vocab_size": 71,
@@ -78,6 +78,8 @@ GGUF_VOCABULARY = 258  # the end of sequence, every byte, and one merged token
 GGUF_MODELS = {
   "gguf-gpt2": ("GPT2", {**GPT2, "n_positions": 1024, "n_embd": 32, "n_head": 4}),
   "gguf-llama": ("Llama", {**LLAMA, "intermediate_size": 64}),
+  # transformers takes the width of a head from the class, not from the file.
+  "gguf-qwen3": ("Qwen3", {**LLAMA, "intermediate_size": 64, "head_dim": 128}),
   "gguf-qwen2": ("Qwen2", {**LLAMA, "intermediate_size": 64, "tie_word_embeddings": True}),
 }
 
@@ -88,7 +90,7 @@ def make_model(kind: str, options: dict):
     if hasattr(config, dropout):
       setattr(config, dropout, 0.0)
   model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
-  small = SMALL[kind]
+  small = SMALL.get(kind, 0.1)
   finals = ("ln_f.weight", "model.norm.weight", "final_layer_norm.weight")
   tables = ("wte.weight", "wpe.weight", "embed_tokens.weight", "embed_in.weight", "lm_head.weight")
   with torch.no_grad():
@@ -148,10 +150,13 @@ def write_gguf(path: Path, model) -> None:
     writer.add_head_count_kv(config.num_key_value_heads)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
-    writer.add_rope_dimension_count(config.hidden_size // config.num_attention_heads)
+    head = getattr(config, "head_dim", config.hidden_size // config.num_attention_heads)
+    writer.add_key_length(head)
+    writer.add_value_length(head)
+    writer.add_rope_dimension_count(head)
   alphabet = sorted(ByteLevel.alphabet())
   writer.add_tokenizer_model("gpt2")
-  writer.add_tokenizer_pre({"gpt2": "gpt-2", "llama": "llama-bpe", "qwen2": "qwen2"}[kind])
+  writer.add_tokenizer_pre({"gpt2": "gpt-2", "llama": "llama-bpe"}.get(kind, "qwen2"))
   writer.add_token_list(["<|endoftext|>", *alphabet, "th"])
   writer.add_token_types([3] + [1] * (len(alphabet) + 1))
   writer.add_token_merges(["t h"])
@@ -187,7 +192,7 @@ def main():
     model = make_model(kind, options)
     model.save_pretrained(HERE / name)
     (HERE / name / "generation_config.json").unlink(missing_ok=True)
-    np.savez(HERE / name / "golden.npz", **compute(model, SMALL[kind]))
+    np.savez(HERE / name / "golden.npz", **compute(model, SMALL.get(kind, 0.1)))
   for name, (kind, options) in GGUF_MODELS.items():
     torch.manual_seed(0)
     print(name, end=": ")
@@ -198,7 +203,7 @@ def main():
     model = AutoModelForCausalLM.from_pretrained(
       HERE / name, gguf_file="model.gguf", dtype=torch.float32, attn_implementation="eager"
     )
-    np.savez(HERE / name / "golden.npz", **compute(model.eval(), SMALL[kind]))
+    np.savez(HERE / name / "golden.npz", **compute(model.eval(), SMALL.get(kind, 0.1)))
 
 
 if __name__ == "__main__":

@@ -50,6 +50,11 @@ class LanguageModel:
   parameters: int
 
   @property
+  def width(self) -> int:
+    """D, the width of a soft prompt."""
+    return nnx.merge(self.graphdef, self.params).embedding_table().shape[1]
+
+  @property
   def table_VxD(self) -> jax.Array:
     """Embeddings of the tokens that text can have, (len(tokenizer), D), float32.
 
@@ -123,7 +128,12 @@ def _family(checkpoint: folder.Folder | GGUFFile) -> Family:
       f"{checkpoint.path} is a model of type {model_type!r}; supported: "
       f"{', '.join(sorted(FAMILIES))}"
     )
-  if "quantization_config" in checkpoint.config:
+  if checkpoint.config.get("is_causal", True) is not True:
+    raise WayjaxError(
+      f"{checkpoint.path} sets is_causal to {checkpoint.config['is_causal']!r}: wayjax implements "
+      "causal models only"
+    )
+  if checkpoint.config.get("quantization_config"):
     raise WayjaxError(
       f"{checkpoint.path} sets quantization_config: wayjax reads quantised weights from GGUF files "
       "only; take those or the model's unquantised safetensors"

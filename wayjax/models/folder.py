@@ -13,13 +13,15 @@ from wayjax.models.weights import StoredTensor
 PATTERNS = ["*.json", "*.txt", "*.safetensors"]  # what is fetched from the Hub
 _INDEX = "model.safetensors.index.json"
 _SINGLE = "model.safetensors"
+_FLOATS = ("F64", "F32", "F16", "BF16")
 
 
 class Folder:
   """A model folder.
 
-  Args:
+  Attributes:
     path: the folder.
+    config: its config.json.
 
   Raises:
     WayjaxError: it has no readable config.json.
@@ -35,19 +37,23 @@ class Folder:
     Raises:
       WayjaxError: there is none, or it cannot be loaded.
     """
-    from transformers import AutoTokenizer  # imported here: it takes seconds
+    # Imported here: it takes seconds.
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     if not _has_tokenizer(self.path):
       raise WayjaxError(
         f"{self.path} has no tokenizer: it needs tokenizer.json, or vocab.json and merges.txt"
       )
+    options = {"local_files_only": True, "clean_up_tokenization_spaces": False}
     try:
-      return AutoTokenizer.from_pretrained(
-        self.path,
-        local_files_only=True,
-        trust_remote_code=False,
-        clean_up_tokenization_spaces=False,
-      )
+      if not (self.path / "tokenizer.json").is_file():
+        return AutoTokenizer.from_pretrained(self.path, trust_remote_code=False, **options)
+      # AutoTokenizer would put the pre-tokenizer of the class in place of the file's own.
+      tokenizer = PreTrainedTokenizerFast.from_pretrained(self.path, **options)
+      if tokenizer.eos_token is None:  # GPT-2's files leave it to the class
+        of_class = AutoTokenizer.from_pretrained(self.path, trust_remote_code=False, **options)
+        tokenizer.eos_token = of_class.eos_token
+      return tokenizer
     except Exception as error:  # transformers raises whatever its parsers raise
       reason = (str(error) or type(error).__name__).splitlines()[0]
       raise WayjaxError(f"the tokenizer in {self.path} cannot be loaded: {reason}") from error
@@ -97,10 +103,11 @@ def _has_tokenizer(path: Path) -> bool:
 def _read_config(folder: Path) -> dict:
   path = folder / "config.json"
   if not path.is_file():
-    raise WayjaxError(f"{folder} is no model folder: it has no config.json")
+    hint = "; give the .gguf file itself" if any(folder.glob("*.gguf")) else ""
+    raise WayjaxError(f"{folder} is no model folder: it has no config.json{hint}")
   try:
     config = json.loads(path.read_text(encoding="utf-8"))
-  except (OSError, ValueError) as error:
+  except (OSError, ValueError, RecursionError) as error:
     raise WayjaxError(f"{path} cannot be read as JSON: {error}") from error
   if not isinstance(config, dict):
     raise WayjaxError(f"{path} holds no JSON object")
@@ -113,7 +120,7 @@ def _files(folder: Path) -> dict[str, Path]:
     try:
       weight_map = json.loads((folder / _INDEX).read_text(encoding="utf-8"))["weight_map"]
       return {name: folder / Path(file).name for name, file in weight_map.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
       raise WayjaxError(f"{folder / _INDEX} is damaged ({error!r}): download it again") from error
   if (folder / _SINGLE).is_file():
     with _open(folder / _SINGLE) as file:
@@ -141,6 +148,11 @@ def _shapes(files: set[Path]) -> dict[Path, dict[str, tuple[int, ...]]]:
 def _reader(path: Path, name: str):
   def read():
     with _open(path) as file:
+      if (kind := file.get_slice(name).get_dtype()) not in _FLOATS:
+        raise WayjaxError(
+          f"{path} holds {name} as {kind}, and wayjax reads {', '.join(_FLOATS)}: take the model's "
+          "unquantised weights, or a GGUF file"
+        )
       return file.get_tensor(name)
 
   return read

@@ -9,13 +9,31 @@ import numpy as np
 from wayjax.errors import WayjaxError
 from wayjax.models.family import Family
 from wayjax.models.gguf_tokenizer import build_tokenizer
+from wayjax.models.rotary import DIVISORS
 from wayjax.models.weights import StoredTensor
 
 _MAGIC = b"GGUF"
 _ROWS = 4096  # rows that are dequantised at a time: it takes several times their memory
 _DIVISORS = "rope_freqs.weight"
 # Metadata of an architecture that changes no number, or that the tensors say too.
-_NEUTRAL = {"vocab_size", "attention.value_length", "tensor_data_layout"}
+_NEUTRAL = {
+  "vocab_size",
+  "attention.value_length",
+  "tensor_data_layout",
+  "rope.scaling.original_context_length",
+  "rope.scaling.finetuned",
+}
+# Metadata of which only these values are implemented; all else is refused by name.
+_ACCEPTED = {
+  "attention.causal": (True,),
+  "expert_count": (0,),
+  "expert_used_count": (0,),
+  "rope.scale_linear": (1.0,),
+  "rope.scaling.attn_factor": (1.0,),
+  "rope.scaling.factor": (0.0, 1.0),
+  "rope.scaling.type": ("none",),
+  "use_parallel_residual": (False,),
+}
 # Metadata that has a default; what else a family reads must be there.
 _OPTIONAL = {
   "attention.head_count_kv",
@@ -26,11 +44,15 @@ _OPTIONAL = {
 
 
 class GGUFFile:
-  """A GGUF file; `read_config` decides what it must be.
+  """A GGUF file.
 
   Args:
     path: the file.
     families: the known families by `model_type`, which GGUF calls architecture.
+
+  Attributes:
+    path: the file.
+    config: its metadata as `config.json` would hold it.
 
   Raises:
     WayjaxError: it is damaged, one part of several, or of an architecture or with an option that
@@ -68,25 +90,16 @@ class GGUFFile:
     for key, value in given.items():
       if key in self._gguf.options:
         config[self._gguf.options[key]] = value
-      elif key.startswith("rope.scaling.") or key in _NEUTRAL:
-        pass
-      elif value:  # what is zero, false or empty is not in use
+      elif key not in _NEUTRAL and value not in _ACCEPTED.get(key, ()):
         raise WayjaxError(
           f"{self.path} sets {prefix}{key} to {str(value)[:50]}, which wayjax does not implement"
         )
-    if "token_embd.weight" in self._tensors:
-      config["vocab_size"] = int(self._tensors["token_embd.weight"].shape[-1])
-    return config | self._rope_options(given)
-
-  def _rope_options(self, given: dict) -> dict:
-    factor = given.get("rope.scaling.factor", 1.0)
-    kind = given.get("rope.scaling.type", "none" if factor in (0, 1) else "linear")
-    if kind != "none":
-      return {"rope_scaling": {"rope_type": kind}}
+    if "token_embd.weight" not in self._tensors:
+      raise WayjaxError(f"{self.path} lacks the tensor token_embd.weight: it is no whole model")
+    config["vocab_size"] = int(self._tensors["token_embd.weight"].shape[-1])
     if _DIVISORS in self._tensors:
-      divisors = _dequantise(self._tensors[_DIVISORS], self.path).ravel().tolist()
-      return {"rope_scaling": {"rope_type": "divisors", "divisors": divisors}}
-    return {}
+      config[DIVISORS] = _dequantise(self._tensors[_DIVISORS], self.path).ravel()
+    return config
 
   def load_tokenizer(self):
     """The tokenizer.
@@ -160,6 +173,11 @@ def _read(path: Path) -> tuple[dict, dict[str, gguf.ReaderTensor]]:
     return metadata, {tensor.name: tensor for tensor in reader.tensors}
   except Exception as error:  # the reader raises whatever a wrong offset leads to
     reason = (str(error) or type(error).__name__).splitlines()[0]
+    if "GGMLQuantizationType" in reason or "appears to be version" in reason:
+      raise WayjaxError(
+        f"{path} is of a version, or holds tensors of a type, that the gguf package does not read "
+        f"({reason}): take another file of the model"
+      ) from error
     raise WayjaxError(f"{path} is damaged or cut short ({reason}): download it again") from error
 
 

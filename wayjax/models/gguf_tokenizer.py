@@ -43,7 +43,8 @@ _CONTROL, _USER_DEFINED, _UNUSED = 3, 4, 5  # values of tokenizer.ggml.token_typ
 def build_tokenizer(metadata: dict, path):
   """Builds a Hugging Face tokenizer from GGUF metadata.
 
-  Unused tokens at the end, with which a vocabulary is padded, are left out.
+  Tokens at the end with which a vocabulary is padded are left out. Of the special tokens only the
+  end of sequence has a role here.
 
   Args:
     metadata: the `tokenizer.*` fields.
@@ -64,7 +65,7 @@ def build_tokenizer(metadata: dict, path):
       "files: take the model's safetensors"
     )
   pre = metadata.get("tokenizer.ggml.pre")
-  if pre not in PRE_TOKENIZERS:
+  if not isinstance(pre, str) or pre not in PRE_TOKENIZERS:
     raise WayjaxError(
       f"{path} names the pre-tokenizer {pre!r}; wayjax knows {', '.join(PRE_TOKENIZERS)}: take the "
       "model's safetensors"
@@ -77,12 +78,11 @@ def build_tokenizer(metadata: dict, path):
     tokenizer = _byte_level_bpe(tokens, metadata["tokenizer.ggml.merges"], PRE_TOKENIZERS[pre])
     tokenizer.add_special_tokens(special)
     tokenizer.add_tokens(added)
-    names = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
-    ids = {ours: metadata.get(f"tokenizer.ggml.{name}_token_id") for ours, name in names.items()}
+    eos = metadata.get("tokenizer.ggml.eos_token_id")
     return PreTrainedTokenizerFast(
       tokenizer_object=tokenizer,
       clean_up_tokenization_spaces=False,
-      **{f"{ours}_token": tokens[i] for ours, i in ids.items() if i is not None},
+      eos_token=tokens[eos] if eos in range(len(tokens)) else None,
     )
   except Exception as error:  # tokenizers raises plain Exception
     reason = (str(error) or type(error).__name__).splitlines()[0]
@@ -98,12 +98,17 @@ def _vocabulary(metadata: dict) -> tuple[list[str], list, list]:
   if len(kinds) != len(tokens) or len(set(tokens)) != len(tokens):
     raise ValueError("its tokens are not distinct, or have not one type each")
   size = len(tokens)
-  while size and kinds[size - 1] == _UNUSED:
+  while size and _is_padding(tokens[size - 1], kinds[size - 1], size - 1):
     size -= 1
   tokens, kinds = tokens[:size], kinds[:size]
   special = [AddedToken(t, special=True) for t, kind in zip(tokens, kinds) if kind == _CONTROL]
   added = [AddedToken(t, normalized=False) for t, k in zip(tokens, kinds) if k == _USER_DEFINED]
   return tokens, special, added
+
+
+def _is_padding(token: str, kind: int, i: int) -> bool:
+  # Files of before mid-2024 call padding user-defined.
+  return kind == _UNUSED or (kind == _USER_DEFINED and token == f"[PAD{i}]")
 
 
 def _byte_level_bpe(tokens: list[str], merges: list[str], pre: PreTokenizer):

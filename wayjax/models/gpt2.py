@@ -7,8 +7,15 @@ from flax import nnx
 
 from wayjax.models.decoder import Decoder, embedding, scan_layers
 from wayjax.models.family import GGUF, Family
-from wayjax.models.hyperparameters import read_fields, require, require_divides
-from wayjax.models.layers import MLP, LayerNorm, Linear, attention
+from wayjax.models.hyperparameters import (
+  GPT2_ALIASES,
+  read_fields,
+  require,
+  require_divides,
+  require_one_of,
+  with_aliases,
+)
+from wayjax.models.layers import ACTIVATIONS, MLP, LayerNorm, Linear, attention
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +28,7 @@ class GPT2Config:
   n_layer: int = 12
   n_head: int = 12
   n_inner: int | None = None
+  activation_function: str = "gelu_new"
   layer_norm_epsilon: float = 1e-5
   tie_word_embeddings: bool = True
 
@@ -38,12 +46,12 @@ class GPT2Config:
     require(
       config,
       "GPT-2",
-      activation_function="gelu_new",
       scale_attn_weights=True,
       scale_attn_by_inverse_layer_idx=False,
       add_cross_attention=False,
     )
-    result = read_fields(cls, config)
+    require_one_of(config, "activation_function", ACTIVATIONS)
+    result = read_fields(cls, with_aliases(config, GPT2_ALIASES))
     require_divides(result, "n_head", "n_embd")
     return result
 
@@ -69,7 +77,7 @@ class Block(nnx.Module):
     self.ln_1 = LayerNorm(config.n_embd, config.layer_norm_epsilon)
     self.attn = Attention(config, dtype, rngs=rngs)
     self.ln_2 = LayerNorm(config.n_embd, config.layer_norm_epsilon)
-    self.mlp = MLP(config.n_embd, inner, "gelu_new", dtype, rngs=rngs)
+    self.mlp = MLP(config.n_embd, inner, config.activation_function, dtype, rngs=rngs)
 
   def __call__(self, h_SxD, visible_SxS):
     h_SxD = h_SxD + self.attn(self.ln_1(h_SxD), visible_SxS)

@@ -43,8 +43,9 @@ class GPTNeoXConfig:
     require_one_of(config, "hidden_act", ACTIVATIONS)
     result = read_fields(cls, config)
     require_divides(result, "num_attention_heads", "hidden_size")
-    old = {"rope_theta": "rotary_emb_base", "partial_rotary_factor": "rotary_pct"}
-    config = {new: config[name] for new, name in old.items() if name in config} | config
+    # Outside rope_parameters these options have names of their own.
+    names = {"rope_theta": "rotary_emb_base", "partial_rotary_factor": "rotary_pct"}
+    config = config | {new: config.get(name) for new, name in names.items()}
     head = result.hidden_size // result.num_attention_heads
     turning = int(head * rope_options(config).get("partial_rotary_factor", 0.25))
     if turning > head:

@@ -8,7 +8,13 @@ from flax import nnx
 from wayjax.errors import WayjaxError
 from wayjax.models.decoder import RotaryDecoder
 from wayjax.models.family import Family
-from wayjax.models.hyperparameters import read_fields, require_divides, require_one_of
+from wayjax.models.hyperparameters import (
+  GPT2_ALIASES,
+  read_fields,
+  require_divides,
+  require_one_of,
+  with_aliases,
+)
 from wayjax.models.layers import ACTIVATIONS, MLP, LayerNorm, Linear, attention
 from wayjax.models.rotary import read_frequencies, rotate
 
@@ -44,7 +50,7 @@ class GPTJConfig:
       WayjaxError: it uses an option that is not implemented, or lacks sense.
     """
     require_one_of(config, "activation_function", ACTIVATIONS)
-    result = read_fields(cls, config)
+    result = read_fields(cls, with_aliases(config, GPT2_ALIASES))
     require_divides(result, "n_head", "n_embd")
     head = result.n_embd // result.n_head
     if result.rotary_dim > head:
@@ -52,7 +58,7 @@ class GPTJConfig:
         f"the model's configuration sets rotary_dim to {result.rotary_dim}; a head has {head} "
         "numbers"
       )
-    frequencies = read_frequencies(config, result.rotary_dim)
+    frequencies = read_frequencies({}, result.rotary_dim)  # the base is fixed
     return dataclasses.replace(result, frequencies=frequencies)
 
 

@@ -39,6 +39,20 @@ def read_fields(cls, config: dict):
   return cls(**given)
 
 
+# Names that GPT-2 and GPT-J may go by, as in the configurations of other families.
+GPT2_ALIASES = {
+  "n_positions": "max_position_embeddings",
+  "n_embd": "hidden_size",
+  "n_layer": "num_hidden_layers",
+  "n_head": "num_attention_heads",
+}
+
+
+def with_aliases(config: dict, aliases: dict[str, str]) -> dict:
+  """A configuration in which an option may stand under another name, if not under its own."""
+  return {name: config[alias] for name, alias in aliases.items() if alias in config} | config
+
+
 def require(config: dict, model: str, **options) -> None:
   """Refuses a configuration that sets an option to anything but the one value implemented.
 
@@ -59,7 +73,7 @@ def require_one_of(config: dict, option: str, choices) -> None:
   Raises:
     WayjaxError: naming the option.
   """
-  if option in config and config[option] not in choices:
+  if option in config and config[option] not in list(choices):
     raise WayjaxError(
       f"the model's configuration sets {option} to {config[option]!r}; wayjax implements "
       f"{', '.join(choices)}"

@@ -51,7 +51,8 @@ class LlamaConfig:
   @classmethod
   def read(cls, config: dict, **changes) -> "LlamaConfig":
     """Reads what Llama and Qwen share; `changes` are options of the family's own."""
-    result = dataclasses.replace(read_fields(cls, config), **changes)
+    own = {"qkv_bias": False, "qk_norm": False}  # no configuration sets these
+    result = dataclasses.replace(read_fields(cls, config), **(own | changes))
     if result.head_dim is None:
       require_divides(result, "num_attention_heads", "hidden_size")
     heads = result.num_attention_heads

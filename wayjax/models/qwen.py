@@ -13,12 +13,18 @@ def _read(config: dict, defaults: dict, **changes) -> LlamaConfig:
   require(config, "Qwen", hidden_act="silu")
   result = LlamaConfig.read({**defaults, **config}, **changes)
   window = config.get("sliding_window", 4096) if config.get("use_sliding_window") else None
-  kinds = config.get("layer_types") or []
-  slides = window is not None and config.get("max_window_layers", 28) < result.num_hidden_layers
-  if "sliding_attention" in kinds or (slides and not kinds):
+  kinds = config.get("layer_types")
+  if kinds is None:
+    first = config.get("max_window_layers", 28)
+    full = window is None or (isinstance(first, int) and first >= result.num_hidden_layers)
+  else:
+    full = isinstance(kinds, list) and all(kind == "full_attention" for kind in kinds)
+  if not full:
+    deciding = ("sliding_window", "use_sliding_window", "max_window_layers", "layer_types")
+    said = [f"{option}: {config[option]!r}" for option in deciding if option in config]
     raise WayjaxError(
-      f"the model's configuration has a sliding_window of {window} in use; wayjax implements full "
-      "attention only"
+      f"the model's configuration has a sliding_window in use ({', '.join(said)}); wayjax "
+      "implements full attention only"
     )
   return result
 

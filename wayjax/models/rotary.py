@@ -7,18 +7,26 @@ import numpy as np
 
 from wayjax.errors import WayjaxError
 
+DIVISORS = "rope_divisors"  # what GGUF files store in place of Llama 3's scaling
+
 
 def rope_options(config: dict) -> dict:
   """The rotary options of a Hugging Face configuration, in its old form or its new one.
 
   Raises:
-    WayjaxError: they are no object, or a base or share is no positive number.
+    WayjaxError: they are no object, differ by layer, or a base or share is no positive number.
   """
   options = config.get("rope_scaling") or config.get("rope_parameters") or {}
   if not isinstance(options, dict):
     raise WayjaxError(f"the model's configuration sets rope_scaling to {options!r}, not an object")
+  if nested := [name for name, value in options.items() if isinstance(value, dict)]:
+    raise WayjaxError(
+      f"the model's configuration sets rope_parameters by layer ({', '.join(nested)}); wayjax "
+      "implements one rotation for all layers"
+    )
   names = ("rope_theta", "partial_rotary_factor")
   options = {name: config[name] for name in names if name in config} | options
+  options = {name: value for name, value in options.items() if value is not None}
   for name in names:
     value = options.get(name, 1.0)
     if not isinstance(value, int | float) or not 0 < value < math.inf:
@@ -26,16 +34,15 @@ def rope_options(config: dict) -> dict:
   return options
 
 
-def read_frequencies(config: dict, turning: int, *, theta: float = 10_000.0) -> tuple[float, ...]:
+def read_frequencies(config: dict, turning: int) -> tuple[float, ...]:
   """The frequencies that a Hugging Face configuration means.
 
-  That of pair i of n is `theta ** (-i / n)`; of the types of scaling, Llama 3's is implemented
+  That of pair i of n is `rope_theta ** (-i / n)`; of the types of scaling, Llama 3's is implemented
   (Llama team, 2024), and the divisors that GGUF files store in its place.
 
   Args:
-    config: `rope_parameters`, or `rope_theta` and `rope_scaling`.
+    config: `rope_parameters`, or `rope_theta` and `rope_scaling`; `DIVISORS` from a GGUF file.
     turning: how many of a head's numbers turn, 2n.
-    theta: the base where the configuration names none.
 
   Returns:
     Radians per position of each of the n pairs.
@@ -49,24 +56,24 @@ def read_frequencies(config: dict, turning: int, *, theta: float = 10_000.0) -> 
       f"the model's configuration turns {turning} of a head's numbers: rotary embeddings turn them "
       "in pairs"
     )
-  theta, exponents = options.get("rope_theta", theta), np.arange(0, turning, 2) / turning
-  frequencies = float(theta) ** -exponents
+  exponents = np.arange(0, turning, 2) / turning
+  frequencies = float(options.get("rope_theta", 10_000.0)) ** -exponents
   kind = options.get("rope_type", options.get("type", "default"))
   if kind == "llama3":
     frequencies = _llama3(frequencies, options, config)
-  elif kind == "divisors":
-    divisors = np.asarray(options["divisors"], np.float64)
-    if divisors.shape != frequencies.shape or not np.all(divisors > 0):
-      raise WayjaxError(
-        f"the model has {divisors.size} rotary divisors for {frequencies.size} frequencies"
-      )
-    frequencies = frequencies / divisors
   elif kind != "default":
     raise WayjaxError(
       f"the model's configuration sets rope_type to {kind!r}; wayjax implements 'default' and "
       "'llama3'"
     )
-  return tuple(frequencies.tolist())
+  divisors = config.get(DIVISORS, np.ones_like(frequencies))
+  if not isinstance(divisors, np.ndarray) or divisors.shape != frequencies.shape:
+    raise WayjaxError(
+      f"the model has {np.size(divisors)} rotary divisors for {frequencies.size} frequencies"
+    )
+  if not np.all(divisors > 0):
+    raise WayjaxError("the model has rotary divisors that are not positive numbers")
+  return tuple((frequencies / divisors).tolist())
 
 
 def _llama3(frequencies, options: dict, config: dict):
