@@ -172,7 +172,6 @@ def test_bfloat16_is_near_and_accumulates_in_float32(name):
   ("model_type", "option", "value"),
   [
     ("gpt2", "activation_function", "quick_gelu"),
-    ("gpt2", "num_attention_heads", 5),
     ("gpt2", "scale_attn_by_inverse_layer_idx", True),
     ("gpt2", "add_cross_attention", True),
     ("gpt2", "scale_attn_weights", False),
@@ -200,7 +199,7 @@ def test_bfloat16_is_near_and_accumulates_in_float32(name):
 )
 def test_options_that_are_not_implemented_are_refused_by_name(model_type, option, value):
   names = {"head_dim": "head", "layer_types": "sliding_window", "rotary_pct": "rotary"}
-  names |= {"rotary_dim": "rotary", "num_attention_heads": "head", "rope_divisors": "divisors"}
+  names |= {"rotary_dim": "rotary", "rope_divisors": "divisors"}
   with pytest.raises(WayjaxError, match=names.get(option, option)):
     tiny.build({**tiny.CONFIGS[model_type], option: value})
 
