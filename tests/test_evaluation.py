@@ -2,6 +2,7 @@
 
 import re
 
+import jax
 import numpy as np
 import pytest
 import tiny
@@ -55,8 +56,8 @@ def test_a_lone_array_is_no_list_of_prompts(lm, rng):
 
 def test_logits_exist_a_block_at_a_time(lm, rng):
   encoded = tiny.examples(rng, [3] * 60)
-  rows, _ = packing.pack_evaluation(encoded, 600)
-  row = packing.PackedRow(*(array[0] for array in rows))
+  rows, _ = packing.pack_evaluation(encoded, 600, 16)
+  row = jax.tree.map(lambda array: array[0], rows)
   prompts, scored, vocabulary = 3, len(row.labels_R), tiny.CONFIG.vocab_size
   assert scored == 360
   text = (

@@ -12,7 +12,7 @@ from flax import nnx
 from tiny import GOLDENS
 
 from wayjax.errors import WayjaxError
-from wayjax.models import FAMILIES, gpt2, gptj, layers, llama, load_lm, rotary
+from wayjax.models import FAMILIES, attention, gpt2, gptj, layers, llama, load_lm, rotary
 from wayjax.models.folder import Folder
 
 FOLDERS = sorted(path.parent.name for path in GOLDENS.glob("*/config.json"))
@@ -42,8 +42,8 @@ def errors(model, name, shift=0):
 
   def loss(prompt_PxD):
     x_SxD = jnp.concatenate([prompt_PxD, model.embed(ids_T)])
-    causal = jnp.tril(jnp.ones((len(x_SxD), len(x_SxD)), bool))
-    logits_SxV = model.unembed(model.hidden(x_SxD, shift + jnp.arange(len(x_SxD)), causal))
+    visible = tiny.causal(len(x_SxD))
+    logits_SxV = model.lm_head(model.hidden(x_SxD, shift + jnp.arange(len(x_SxD)), visible))
     losses_SxV = -jax.nn.log_softmax(logits_SxV)
     scored = losses_SxV[len(prompt_PxD) - 1 : -1]
     return jnp.mean(scored[jnp.arange(len(ids_T)), ids_T]), logits_SxV
@@ -132,7 +132,7 @@ class TestGoldenNumbersAreSharp:
     ("name", "module"), [("gpt2", gpt2), ("llama-grouped-tied", llama), ("gptj", gptj)]
   )
   def test_attention_scale(self, name, module, monkeypatch):
-    monkeypatch.setattr(module, "attention", lambda q, *rest: layers.attention(1.1 * q, *rest))
+    monkeypatch.setattr(module, "attention", lambda q, *rest: attention.attention(1.1 * q, *rest))
     assert min(errors(load(name), name)) > 10 * TOLERANCE
 
   def test_the_base_of_gptj_which_no_option_sets(self, monkeypatch):
@@ -154,7 +154,7 @@ class TestGoldenNumbersAreSharp:
   def test_heads_of_a_group_are_neighbours(self, monkeypatch):
     mixed = jnp.array([0, 2, 1, 3])
     monkeypatch.setattr(
-      llama, "attention", lambda q, *rest: layers.attention(q[:, mixed], *rest)[:, mixed]
+      llama, "attention", lambda q, *rest: attention.attention(q[:, mixed], *rest)[:, mixed]
     )
     assert min(errors(load("llama-grouped-tied"), "llama-grouped-tied")) > 10 * TOLERANCE
 

@@ -4,8 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 
 from wayjax.models import layers, rotary
+from wayjax.models.attention import attention
 
 
 def test_frozen_dot_has_the_gradient_of_a_product_and_none_for_the_weight(rng):
@@ -30,11 +32,11 @@ def test_backward_of_a_bfloat16_product_rounds_the_cotangent(rng):
 
 def test_grouped_attention_repeats_keys_and_values(rng):
   q, k, v = (rng.normal(size=(6, heads, 8)).astype(np.float32) for heads in (4, 2, 2))
-  visible = np.tril(np.ones((6, 6), bool))
+  visible = tiny.causal(6)
   repeated = [np.repeat(array, 2, axis=1) for array in (k, v)]  # heads 0, 0, 1, 1
   np.testing.assert_allclose(
-    layers.attention(q, k, v, visible, jnp.float32),
-    layers.attention(q, *repeated, visible, jnp.float32),
+    attention(q, k, v, visible, jnp.float32),
+    attention(q, *repeated, visible, jnp.float32),
     rtol=1e-5,
     atol=1e-6,
   )

@@ -27,12 +27,6 @@ def prompt_of(rng, size):
   return rng.normal(0, 0.3, (size, tiny.CONFIG.n_embd)).astype(np.float32)
 
 
-def pack(encoded, rows, spare=0):
-  rows = np.array(rows)
-  text, scored = packing.training_sizes(encoded, rows)
-  return packing.pack_training(encoded, rows, text + spare, scored + spare)
-
-
 @functools.partial(jax.jit, static_argnums=3)
 @jax.value_and_grad
 def packed_cross_entropy(prompt_PxD, mask_P, row, model_type):
@@ -67,7 +61,9 @@ def check_packed_equals_unpacked(rng, encoded, rows, prompt_tokens, padding, row
 )
 def test_packed_equals_unpacked(rng, lengths, rows, prompt_tokens, padding, spare):
   encoded, rows = tiny.examples(rng, lengths), list(rows)
-  row = pack(encoded, rows, spare)
+  small = tiny.pack(encoded, rows)
+  text, scored = len(small.ids_T) + spare, len(small.labels_R) + spare
+  row = tiny.pack(encoded, rows, text, scored)
   check_packed_equals_unpacked(rng, encoded, rows, prompt_tokens, padding, row)
 
 
@@ -77,7 +73,7 @@ OTHER_FAMILIES = sorted(tiny.CONFIGS.keys() - {"gpt2"})
 @pytest.mark.parametrize("family", OTHER_FAMILIES)
 def test_packed_equals_unpacked_in_every_family(rng, family):
   encoded, rows = tiny.examples(rng, (3, 7, 0, 5)), [0, 1, 2, 3]
-  row = pack(encoded, rows, spare=5)
+  row = tiny.pack(encoded, rows, 36, 12, chunk=4)
   check_packed_equals_unpacked(rng, encoded, rows, 4, 3, row, family)
 
 
@@ -90,7 +86,7 @@ def test_packed_equals_unpacked_in_every_family(rng, family):
 def test_packed_equals_unpacked_for_any_lengths(lengths, prompt_tokens, seed):
   rng = np.random.default_rng(seed)
   encoded, rows = tiny.examples(rng, lengths), list(range(len(lengths)))
-  row = packing.pack_training(encoded, np.array(rows), 80, 16)  # one size: one compilation
+  row = tiny.pack(encoded, rows, 80, 16, chunk=16)  # one size: one compilation
   check_packed_equals_unpacked(rng, encoded, rows, prompt_tokens, 7 - prompt_tokens, row)
 
 
@@ -125,10 +121,10 @@ def test_scores_do_not_depend_on_the_rows_they_stand_in(model, rng):
   mask_P = np.ones(4, np.float32)
   per_size = []
   for text in (1, 30, 200):  # 1 grows to the longest example; 200 holds them all
-    rows, slots = packing.pack_evaluation(encoded, text)
+    rows, slots = packing.pack_evaluation(encoded, text, 4)
     score = jax.jit(functools.partial(token_losses, model, prompt, mask_P))
     losses = np.stack(
-      [score(packing.PackedRow(*(a[n] for a in rows))) for n in range(len(rows.ids_T))]
+      [score(jax.tree.map(lambda a, n=n: a[n], rows)) for n in range(len(rows.ids_T))]
     )
     real = slots.examples_NxR != packing.PADDING
     order = np.lexsort((np.arange(real.sum()), slots.examples_NxR[real]))
@@ -141,8 +137,8 @@ def test_scores_do_not_depend_on_the_rows_they_stand_in(model, rng):
 
 def test_many_scored_tokens_are_scored_in_blocks(model, rng):
   encoded = tiny.examples(rng, [2] * 40)
-  rows, _ = packing.pack_evaluation(encoded, 500)
-  row = packing.PackedRow(*(a[0] for a in rows))
+  rows, _ = packing.pack_evaluation(encoded, 500, 20)
+  row = jax.tree.map(lambda a: a[0], rows)
   assert len(row.labels_R) > 2 * SCORE_BLOCK
   prompt = prompt_of(rng, 2)
   losses = jax.jit(functools.partial(token_losses, model))(prompt, np.ones(2, np.float32), row)
@@ -161,7 +157,7 @@ def test_wayward_loss_is_the_weighted_sum_and_gives_its_parts(model, rng):
   encoded = tiny.examples(rng)
   prompt, target = prompt_of(rng, 4), prompt_of(rng, 4)
   mask_P = np.ones(4, np.float32)
-  row = pack(encoded, range(6))
+  row = tiny.pack(encoded, list(range(6)))
   loss, (ce, distance) = wayward_loss(model, prompt, target, mask_P, 0.25, row)
   np.testing.assert_allclose(ce, cross_entropy(model, prompt, mask_P, row), rtol=1e-6)
   np.testing.assert_allclose(distance, c_dist(prompt, target, mask_P), rtol=1e-6)

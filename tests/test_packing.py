@@ -1,8 +1,11 @@
 """The layout of packed rows: what stands where, and who sees whom."""
 
+import jax
 import numpy as np
 import pytest
 import tiny
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from wayjax import packing
 from wayjax.encoding import EncodedExamples
@@ -23,7 +26,7 @@ def test_a_training_row_holds_each_example_with_its_label():
     candidates=(np.int32([5, 6, 0]), np.int32([7, 0])),
     labels=np.int32([0, 1]),
   )
-  row = packing.pack_training(encoded, np.array([0, 1]), 8, 6)
+  row = tiny.pack(encoded, [0, 1], 8, 6)
   assert row.ids_T.tolist() == [11, 12, 5, 6, 21, 7, 0, 0]
   assert row.offsets_T.tolist() == [0, 1, 2, 3, 0, 1, 0, 0]
   assert row.examples_T.tolist() == [0, 0, 0, 0, 1, 1, -1, -1]
@@ -33,7 +36,7 @@ def test_a_training_row_holds_each_example_with_its_label():
 
 
 def test_an_evaluation_row_holds_all_continuations_after_their_text():
-  rows, slots = packing.pack_evaluation(example([11, 12], [5, 6, 0], [7, 0]), 1)
+  rows, slots = packing.pack_evaluation(example([11, 12], [5, 6, 0], [7, 0]), 1, 1)
   assert rows.ids_T.tolist() == [[11, 12, 5, 6, 7]]
   assert rows.offsets_T.tolist() == [[0, 1, 2, 3, 2]]
   assert rows.candidates_T.tolist() == [[0, 0, 1, 1, 2]]
@@ -43,16 +46,50 @@ def test_an_evaluation_row_holds_all_continuations_after_their_text():
 
 
 def test_positions_restart_after_the_real_prompt():
-  row = packing.pack_training(example([11, 12], [5, 0]), np.array([0]), 4, 2)
+  row = tiny.pack(example([11, 12], [5, 0]), [0], 4, 2)
   assert packing.positions(row, left_mask(2, 3)).tolist() == [0, 0, 1, 2, 3, 4, 2]
   assert packing.positions(row, left_mask(3, 3)).tolist() == [0, 1, 2, 3, 4, 5, 3]
 
 
+def seen(visible) -> np.ndarray:
+  """Who sees whom in the whole row, (S, S), put together from the prompt's part and the windows."""
+  prompt, (count, chunk, keys) = len(visible.prompt_PxP), visible.text_NxCxW.shape
+  window = keys - prompt
+  size = prompt + count * chunk
+  result = np.zeros((size, size), int)
+  result[:prompt, :prompt] = visible.prompt_PxP
+  for n in range(count):
+    rows = slice(prompt + n * chunk, prompt + (n + 1) * chunk)
+    result[rows, :prompt] = visible.text_NxCxW[n, :, :prompt]
+    last = (n + 1) * chunk
+    outside = max(window - last, 0)  # before the row's begin
+    assert not np.any(visible.text_NxCxW[n, :, prompt : prompt + outside])
+    result[rows, prompt + last - window + outside : prompt + last] = visible.text_NxCxW[
+      n, :, prompt + outside :
+    ]
+  return result
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(
+  lengths=st.lists(st.integers(0, 6), min_size=1, max_size=3),
+  chunk=st.sampled_from([1, 4, 8]),
+  padding=st.integers(0, 2),
+)
+def test_windows_show_all_that_one_window_of_the_whole_row_shows(lengths, chunk, padding):
+  encoded = tiny.examples(np.random.default_rng(0), lengths)
+  mask = left_mask(2, 2 + padding)
+  text = 24  # one size: few compilations
+  rows = list(range(len(lengths)))
+  whole = packing.visible(tiny.pack(encoded, rows, text), mask)
+  cut = packing.visible(tiny.pack(encoded, rows, text, chunk=chunk), mask)
+  np.testing.assert_array_equal(seen(cut), seen(whole))
+
+
 def test_who_sees_whom():
-  rows, _ = packing.pack_evaluation(example([11], [5, 0], [7, 0]), 4)
-  row = packing.PackedRow(*(array[0] for array in rows))
-  seen = np.asarray(packing.visible(row, left_mask(1, 2))).astype(int)
-  assert seen.tolist() == [
+  rows, _ = packing.pack_evaluation(example([11], [5, 0], [7, 0]), 4, 4)
+  row = jax.tree.map(lambda array: array[0], rows)
+  assert seen(packing.visible(row, left_mask(1, 2))).tolist() == [
     [1, 0, 0, 0, 0, 0],  # padding of the prompt: itself
     [0, 1, 0, 0, 0, 0],  # the prompt
     [0, 1, 1, 0, 0, 0],  # the text
@@ -60,25 +97,6 @@ def test_who_sees_whom():
     [0, 1, 1, 0, 1, 0],  # the second class does not see the first
     [0, 0, 0, 0, 0, 1],  # padding of the row: itself
   ]
-
-
-def test_an_epoch_is_a_permutation_cut_into_full_batches(rng):
-  encoded = tiny.examples(rng, [1] * 11)
-  batches = packing.training_batches(encoded, 3, seed=5, steps=range(9))
-  for epoch in (batches[0:3], batches[3:6], batches[6:9]):
-    assert len(set(epoch.ravel())) == 9
-  assert not np.array_equal(batches[0:3], batches[3:6])
-  np.testing.assert_array_equal(
-    packing.training_batches(encoded, 3, seed=5, steps=range(4, 7)), batches[4:7]
-  )
-  assert not np.array_equal(packing.training_batches(encoded, 3, 6, range(9)), batches)
-
-
-def test_fewer_rows_than_a_batch_make_one_batch_of_all(rng):
-  encoded = tiny.examples(rng, [1] * 5)
-  batches = packing.training_batches(encoded, 8, seed=1, steps=range(4))
-  assert batches.shape == (4, 5)
-  assert all(sorted(batch) == [0, 1, 2, 3, 4] for batch in batches.tolist())
 
 
 @pytest.mark.parametrize(("size", "expected"), [(1, 16), (16, 16), (17, 32)])

@@ -14,6 +14,7 @@ from flax import nnx
 from wayjax import chunks, devices, packing, sweep
 from wayjax.errors import WayjaxError
 from wayjax.members import make_members
+from wayjax.schedule import Dispatch, RowSize, training_batches
 from wayjax.targets import Target
 from wayjax.train import init_state, member_gradient, train_step
 
@@ -51,15 +52,15 @@ def gradient_alone(leaves, prompt_PxD, row):
 
 def looped(encoded, member, steps=20, batch=4, lr=0.01):
   """One member on its own, unpadded prompt, a Python loop over plain steps."""
-  batches = packing.training_batches(encoded, batch, member.seed, range(steps))
+  batches = training_batches(encoded, batch, member.seed, range(steps))
   text, scored = 64, 16  # one size: one compilation
   size = member.prompt_tokens
   leaves = jax.tree.map(lambda x: x[0], chunks.stack_leaves([member], size, [member.seed], lr, 1))
   state = init_state(jnp.asarray(member.init_PxD), steps)
-  first = packing.pack_training(encoded, batches[0], text, scored)
+  first = tiny.pack(encoded, batches[0], text, scored)
   gradient, _ = gradient_alone(leaves, state.prompt_PxD, first)
   for step in range(steps):
-    rows = packing.pack_training(encoded, batches[step][None], text, scored)
+    rows = tiny.pack(encoded, batches[step][None], text, scored)
     state, _ = step_alone(leaves, state, jnp.int32(step), rows, steps)
   return np.asarray(gradient), np.asarray(state.prompt_PxD)
 
@@ -77,8 +78,8 @@ def test_a_sweep_equals_a_loop_over_its_members(lm, encoded):
 def test_batched_gradients_equal_looped_ones(lm, encoded):
   members = [member for member in members_of(lm) if member.prompt_tokens <= 16]
   seeds = [1, 2]
-  batches = np.stack([packing.training_batches(encoded, 4, s, range(1))[0] for s in seeds])
-  rows = packing.pack_training(encoded, batches, 64, 16)
+  batches = np.stack([training_batches(encoded, 4, s, range(1))[0] for s in seeds])
+  rows = tiny.pack(encoded, batches, 64, 16)
   leaves_M = chunks.stack_leaves(members, 16, seeds, 0.01, len(members))
   state_M = chunks.stack_states(members, 16, 20, len(members))
   model = nnx.merge(lm.graphdef, lm.params)
@@ -202,11 +203,11 @@ def test_members_at_once_follow_the_memory(lm, encoded, monkeypatch):
 
   assert run()[0] == [6]
   whole = sizes[0][1]
-  monkeypatch.setattr(devices, "free_memory", lambda: whole * 0.5 / chunks.MEMORY_SHARE)
-  parts, memory = run()
+  monkeypatch.setattr(devices, "free_memory", lambda: whole * 0.5 / memory.SHARE)
+  parts, needed = run()
   assert sum(parts) == 6
   assert max(parts) <= 3
-  assert memory <= whole * 0.5
+  assert needed <= whole * 0.5
   monkeypatch.setattr(devices, "free_memory", lambda: 1000)
   with pytest.raises(WayjaxError, match="one member needs"):
     run()
@@ -225,16 +226,16 @@ SIZE = 3  # members of the compiled program
 @pytest.fixture(scope="module")
 def arguments(lm, encoded):
   members = members_of(lm, gammas=(0.0, 0.1, 0.2), seeds=(1,), texts=("read me",))
-  batches = packing.training_batches(encoded, 4, 1, range(2))[:, None]
-  rows = packing.pack_training(encoded, batches, 96, 12)
+  batches = training_batches(encoded, 4, 1, range(2))[:, None]
+  sizes = (RowSize(64, 12, packing.Window(16, 1)), RowSize(96, 12, packing.Window(16, 1)))
   return (
     lm.graphdef,
-    20,
+    chunks.Plan(20, sizes),
     lm.params,
+    jax.device_put(packing.training_tokens(encoded)),
     chunks.stack_leaves(members, 16, [1], 0.01, SIZE),
     chunks.stack_states(members, 16, 20, SIZE),
-    np.arange(2, dtype=np.int32),
-    rows,
+    Dispatch(np.arange(2, dtype=np.int32), np.int32([0, 1]), batches),
   )
 
 
@@ -268,24 +269,25 @@ class TestCompiledStep:
   def test_the_model_is_neither_donated_nor_baked_in(self, arguments, lm):
     lowered = chunks.train_dispatch.lower(*arguments)
     donated = jax.tree.map(lambda info: info.donated, lowered.args_info)
-    # graphdef and steps are static; the rest is params, leaves, state, step numbers and rows.
-    params, leaves, state, numbers, rows = donated[0]
+    # graphdef and plan are static; the rest is params, tokens, leaves, state and dispatch.
+    params, tokens, leaves, state, dispatch = donated[0]
     assert all(jax.tree.leaves(state))
-    assert not any(jax.tree.leaves((params, leaves, numbers, rows)))
+    assert not any(jax.tree.leaves((params, tokens, leaves, dispatch)))
     constants = re.findall(r"dense<[^>]{2000,}>", lowered.as_text())
     assert not constants
-    state, _ = chunks.train_dispatch(*arguments[:4], _copy(arguments[4]), *arguments[5:])
+    state, _ = chunks.train_dispatch(*arguments[:5], _copy(arguments[5]), *arguments[6:])
     assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(lm.params))
     assert np.all(np.isfinite(state.prompt_PxD))
 
   def test_gamma_rate_seed_and_target_do_not_recompile(self, arguments):
-    graphdef, steps, params, leaves, state, numbers, rows = arguments
-    chunks.train_dispatch(graphdef, steps, params, leaves, _copy(state), numbers, rows)
+    *model, tokens, leaves, state, dispatch = arguments
+    chunks.train_dispatch(*model, tokens, leaves, _copy(state), dispatch)
     compiled = chunks.train_dispatch._cache_size()
     other = leaves._replace(
       gamma=leaves.gamma + 1, lr=leaves.lr * 2, target_PxD=leaves.target_PxD + 1
     )
-    chunks.train_dispatch(graphdef, steps, params, other, _copy(state), numbers + 2, rows)
+    later = dispatch._replace(steps_K=dispatch.steps_K + 2, sizes_K=dispatch.sizes_K[::-1])
+    chunks.train_dispatch(*model, tokens, other, _copy(state), later)
     assert chunks.train_dispatch._cache_size() == compiled
 
 

@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import tiny
 
-from wayjax import packing
 from wayjax.members import left_mask
 from wayjax.train import MemberLeaves, StepLosses, init_state, make_optimizer, train_step
 
@@ -40,7 +39,7 @@ def one_step(leaves, state, rows):
 
 
 def step_once(encoded, prompt, mask_P, **changes):
-  row = packing.pack_training(encoded, np.array([[0, 1, 2]]), 40, 12)
+  row = tiny.pack(encoded, [[0, 1, 2]], 40, 12)
   leaves = MemberLeaves(
     target_PxD=jnp.zeros_like(prompt),
     mask_P=jnp.asarray(mask_P),

@@ -15,8 +15,10 @@ from safetensors.numpy import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from wayjax import packing
 from wayjax.encoding import EncodedExamples
 from wayjax.models import FAMILIES, gpt2
+from wayjax.models.attention import Visible
 from wayjax.models.weights import StoredTensor, load_weights
 
 CONFIG = gpt2.GPT2Config(vocab_size=261, n_positions=160, n_embd=32, n_layer=2, n_head=4)
@@ -185,6 +187,24 @@ def examples(rng, lengths=(3, 7, 1, 5, 9, 4), classes=3, vocab=257) -> EncodedEx
   )
 
 
+def pack(encoded, rows, text=None, scored=None, chunk=None) -> packing.PackedRow:
+  """Packs one batch, or several stacked ones, in the smallest row or one of the sizes given."""
+  tokens, rows = jax.device_put(packing.training_tokens(encoded)), np.array(rows)
+  lengths = np.asarray(tokens.lengths_N)[rows]
+  text = text or max(int(lengths.sum(-1).max()), 1)
+  scored = scored or int(np.asarray(tokens.scored_N)[rows].sum(-1).max())
+  window = packing.window_for(lengths.max(), text, chunk or text)
+  pack_one = functools.partial(
+    packing.pack_training, tokens, text=text, scored=scored, window=window
+  )
+  return pack_one(rows) if rows.ndim == 1 else jax.vmap(pack_one)(rows)
+
+
+def causal(size: int) -> Visible:
+  """A plain row: every position sees those before it, and itself."""
+  return Visible(jnp.tril(jnp.ones((size, size), bool)), None)
+
+
 LONGEST = 24  # tokens of an unpacked row; what stands after an example's own is never read
 
 
@@ -194,8 +214,8 @@ def _row_losses(prompt_PxD, ids_L, model_type):
   model = random_model(model_type)
   x_SxD = jnp.concatenate([prompt_PxD, model.embed(ids_L)])
   size = len(x_SxD)
-  hidden_SxD = model.hidden(x_SxD, jnp.arange(size), jnp.tril(jnp.ones((size, size), bool)))
-  losses_SxV = -jax.nn.log_softmax(model.unembed(hidden_SxD))[len(prompt_PxD) - 1 : -1]
+  hidden_SxD = model.hidden(x_SxD, jnp.arange(size), causal(size))
+  losses_SxV = -jax.nn.log_softmax(model.lm_head(hidden_SxD))[len(prompt_PxD) - 1 : -1]
   return losses_SxV[jnp.arange(len(ids_L)), ids_L]
 
 

@@ -8,7 +8,6 @@ import collections
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -16,13 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from wayjax import devices, packing
+from wayjax import devices, memory, packing
 from wayjax.errors import WayjaxError
 from wayjax.members import Member, left_mask, pad_left
+from wayjax.memory import Fitted
 from wayjax.models import LanguageModel
+from wayjax.schedule import Dispatch, RowSize, Schedule
 from wayjax.train import MemberLeaves, StepLosses, TrainState, init_state, train_step
 
-MEMORY_SHARE = 0.8  # of what is free, for one chunk
 CPU_MEMBERS = 16  # a CPU is fastest with 4 to 16; 32 took 1.4 times as long a member-step
 
 
@@ -98,46 +98,56 @@ def unstack_prompts(chunk: list[Member], state_M: TrainState) -> list[np.ndarray
   return [prompt[-member.prompt_tokens :] for member, prompt in zip(chunk, prompts_MxPxD)]
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=(4,))
-def train_dispatch(graphdef, steps: int, params, leaves_M, state_M, steps_K, rows_KxN):
+class Plan(NamedTuple):
+  """What decides a program's shape, hashable.
+
+  Attributes:
+    steps: steps of the whole training, which the learning rate decays over.
+    sizes: row sizes that a step may take.
+    checkpointed: whether layers are computed anew in the backward pass, to save memory.
+  """
+
+  steps: int
+  sizes: tuple[RowSize, ...]
+  checkpointed: bool = False
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=(5,))
+def train_dispatch(graphdef, plan: Plan, params, tokens, leaves_M, state_M, dispatch: Dispatch):
   """K steps of all members of a chunk.
 
   Args:
     graphdef: the model's structure.
-    steps: steps of the whole training; steps from there on change nothing.
+    plan: what decides the shapes.
     params: the model's weights.
+    tokens: all training examples.
     leaves_M: the members, stacked.
     state_M: their states, stacked; donated.
-    steps_K: the numbers of these steps.
-    rows_KxN: packed rows of each step and seed.
+    dispatch: what the steps read.
 
   Returns:
     The next states, and the losses, each (K, M).
   """
   model = nnx.merge(graphdef, params)
+  model.checkpointed = plan.checkpointed
 
-  def step_members(state_M, step, rows_N):
-    one = functools.partial(train_step, model, steps)
+  def step_members(size: RowSize, state_M, step, batches_NxB):
+    pack = functools.partial(packing.pack_training, tokens, **size._asdict())
+    rows_N = jax.vmap(pack)(batches_NxB)
+    one = functools.partial(train_step, model, plan.steps)
     return jax.vmap(one, in_axes=(0, 0, None, None))(leaves_M, state_M, step, rows_N)
 
-  def skip(state_M, step, rows_N):
+  def skip(state_M, step, batches_NxB):
     nothing_M = jnp.zeros(leaves_M.gamma.shape, jnp.float32)
     return state_M, StepLosses(nothing_M, nothing_M)
 
-  def scanned(state_M, xs):
-    step, rows_N = xs
-    # The predicate is not batched, so the steps after the last are skipped, not masked.
-    return jax.lax.cond(step < steps, step_members, skip, state_M, step, rows_N)
+  branches = [*(functools.partial(step_members, size) for size in plan.sizes), skip]
 
-  return jax.lax.scan(scanned, state_M, (steps_K, rows_KxN))
+  def scanned(state_M, at: Dispatch):
+    # The index is not batched, so one branch runs; batched, it would be a select of all.
+    return jax.lax.switch(at.sizes_K, branches, state_M, at.steps_K, at.batches_KxNxB)
 
-
-class Program(NamedTuple):
-  """A group's compiled program, its members at once, and the bytes it needs besides the model."""
-
-  compiled: Callable
-  size: int
-  memory: int
+  return jax.lax.scan(scanned, state_M, dispatch)
 
 
 def compile_group(
@@ -146,9 +156,9 @@ def compile_group(
   padded: int,
   seeds: list[int],
   settings: TrainSettings,
-  steps_K: np.ndarray,
-  rows_KxN: packing.PackedRow,
-) -> Program:
+  tokens: packing.TrainingTokens,
+  schedule: Schedule,
+) -> Fitted:
   """Compiles a group's program for as many members at once as fit.
 
   Args:
@@ -157,44 +167,43 @@ def compile_group(
     padded: that length.
     seeds: the sweep's seeds.
     settings: what the members share.
-    steps_K: step numbers of a dispatch, for their shape.
-    rows_KxN: packed rows of a dispatch, for their shapes.
+    tokens: all training examples.
+    schedule: what the steps read.
 
   Returns:
-    The program.
+    The program, which takes params, tokens, leaves, states and a dispatch.
 
   Raises:
-    WayjaxError: not even one member fits the memory.
+    WayjaxError: not even one member fits the memory, or not as many as were asked for.
   """
-  size = min(len(group), settings.members_at_once or len(group))
-  if settings.members_at_once is None and jax.default_backend() == "cpu":
-    size = min(size, CPU_MEMBERS)
-  size = -(-len(group) // -(-len(group) // size))  # chunks of even size
-  free = MEMORY_SHARE * devices.free_memory()
-  while True:
+  dispatch = schedule.dispatch(0, 0)
+
+  def lower(checkpointed: bool, size: int):
     leaves_M = jax.eval_shape(
       functools.partial(stack_leaves, group[:1], padded, seeds, settings.lr, size)
     )
     state_M = jax.eval_shape(
       functools.partial(stack_states, group[:1], padded, settings.steps, size)
     )
-    lowered = train_dispatch.lower(
-      lm.graphdef, settings.steps, lm.params, leaves_M, state_M, steps_K, rows_KxN
+    plan = Plan(settings.steps, schedule.sizes, checkpointed)
+    return train_dispatch.lower(lm.graphdef, plan, lm.params, tokens, leaves_M, state_M, dispatch)
+
+  size = min(len(group), settings.members_at_once or len(group))
+  if settings.members_at_once is None and jax.default_backend() == "cpu":
+    size = min(size, CPU_MEMBERS)
+  size = -(-len(group) // -(-len(group) // size))  # chunks of even size
+  all_free = devices.free_memory()
+  free = all_free if settings.members_at_once else int(memory.SHARE * all_free)
+  for checkpointed in (False, True):
+    fitted = memory.compile_to_fit(functools.partial(lower, checkpointed), size, free=free)
+    if fitted.memory <= free and (fitted.size == size or not settings.members_at_once):
+      return fitted
+  if settings.members_at_once and fitted.memory <= free:
+    raise WayjaxError(
+      f"--members-at-once {settings.members_at_once} does not fit {free / 2**30:.1f} GiB of free "
+      f"memory: {fitted.size} would; give that or auto"
     )
-    try:
-      compiled = lowered.compile()
-    except jax.errors.JaxRuntimeError as error:
-      # TPUs refuse a program that is too large when they compile it.
-      if size == 1 or "RESOURCE_EXHAUSTED" not in str(error):
-        raise
-      size //= 2
-      continue
-    memory = compiled.memory_analysis().temp_size_in_bytes
-    if settings.members_at_once is not None or memory <= free:
-      return Program(compiled, size, memory)
-    if size == 1:
-      raise WayjaxError(
-        f"one member needs {memory / 2**30:.1f} GiB and {free / 2**30:.1f} GiB can be used: lower "
-        "--batch-size or --max-length, or take a smaller model"
-      )
-    size = max(1, min(int(size * free / memory), size - 1))
+  raise WayjaxError(
+    f"one member needs {fitted.memory / 2**30:.1f} GiB and {free / 2**30:.1f} GiB can be used: "
+    "lower --batch-size or --max-length, or take a smaller model"
+  )

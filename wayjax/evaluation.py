@@ -8,15 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from wayjax import packing
+from wayjax import memory, packing
 from wayjax.encoding import EncodedExamples
 from wayjax.errors import WayjaxError
 from wayjax.loss import token_losses
 from wayjax.members import left_mask, pad_left
+from wayjax.memory import Fitted
 from wayjax.metrics import macro_f1
 from wayjax.models import LanguageModel
+from wayjax.schedule import CHUNK
 
 ROW_POSITIONS = 512  # text positions of an evaluation row, where no example needs more
+ROWS_PER_DISPATCH = 8  # so that the program's memory is got once for several
 PROMPTS_AT_ONCE = 16
 
 
@@ -38,10 +41,11 @@ class Evaluation:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _score_row(graphdef, params, prompts_MxPxD, mask_MxP, row: packing.PackedRow):
-  """Log-loss of every scored token of one row under every prompt, (M, R)."""
+def _score_rows(graphdef, params, prompts_MxPxD, mask_MxP, rows_K: packing.PackedRow):
+  """Log-loss of every scored token of K rows under every prompt, (K, M, R)."""
   one = functools.partial(token_losses, nnx.merge(graphdef, params))
-  return jax.vmap(one, in_axes=(0, 0, None))(prompts_MxPxD, mask_MxP, row)
+  score = jax.vmap(one, in_axes=(0, 0, None))
+  return jax.lax.map(lambda row: score(prompts_MxPxD, mask_MxP, row), rows_K)
 
 
 class Evaluator:
@@ -50,7 +54,7 @@ class Evaluator:
   Args:
     lm: the frozen language model.
     examples: encoded examples with their true classes.
-    prompts_at_once: how many prompts are scored in one program.
+    prompts_at_once: how many prompts are scored in one program, where the memory allows it.
   """
 
   def __init__(
@@ -58,7 +62,9 @@ class Evaluator:
   ):
     self._lm, self._at_once = lm, prompts_at_once
     self._examples = examples
-    self._rows, self._slots = packing.pack_evaluation(examples, ROW_POSITIONS)
+    chunk = CHUNK.get(jax.default_backend(), 64)
+    self._rows, self._slots = packing.pack_evaluation(examples, ROW_POSITIONS, chunk)
+    self._programs: dict[tuple[int, int], Fitted] = {}
 
   def __call__(self, prompts: list[np.ndarray]) -> list[Evaluation]:
     """Scores prompts of any lengths, each (P, D)."""
@@ -80,29 +86,50 @@ class Evaluator:
     for i, prompt in enumerate(prompts):
       groups.setdefault(packing.round_up(len(prompt), packing.PROMPT_MULTIPLE), []).append(i)
     for padded, members in groups.items():
-      for first in range(0, len(members), self._at_once):
-        chunk = members[first : first + self._at_once]
-        losses_MxNxC = self._losses([prompts[i] for i in chunk], padded)
+      while members:
+        program = self._program(padded, min(len(members), self._at_once))
+        chunk, members = members[: program.size], members[program.size :]
+        losses_MxNxC = self._losses(program, [prompts[i] for i in chunk], padded)
         results.update(zip(chunk, map(self._summarise, losses_MxNxC)))
     return [results[i] for i in range(len(prompts))]
 
-  def _losses(self, prompts: list[np.ndarray], padded: int) -> np.ndarray:
-    # Powers of two bound how many sizes are ever compiled; the fill repeats the first prompt.
-    size = 1 << (len(prompts) - 1).bit_length()
-    filled = prompts + [prompts[0]] * (size - len(prompts))
+  def _dispatches(self) -> list[packing.PackedRow]:
+    """The rows, a few a dispatch and in each as many; empty ones fill the last."""
+    rows = len(self._rows.ids_T)
+    dispatches = -(-rows // ROWS_PER_DISPATCH)
+    each = -(-rows // dispatches)
+    filled = [min(i, rows - 1) for i in range(dispatches * each)]
+    starts = range(0, len(filled), each)
+    return [jax.tree.map(lambda x, i=i: x[filled[i : i + each]], self._rows) for i in starts]
+
+  def _program(self, padded: int, prompts: int) -> Fitted:
+    """The program for so many prompts, or for as many as fit the memory."""
+    # Powers of two bound how many sizes are ever compiled.
+    size = 1 << (prompts - 1).bit_length()
+    if (padded, size) not in self._programs:
+      lm, width = self._lm, self._lm.width
+
+      def lower(size: int) -> jax.stages.Lowered:
+        shapes = (
+          jax.ShapeDtypeStruct(shape, jnp.float32)
+          for shape in ((size, padded, width), (size, padded))
+        )
+        return _score_rows.lower(lm.graphdef, lm.params, *shapes, self._dispatches()[0])
+
+      self._programs[padded, size] = memory.compile_to_fit(lower, size)
+    return self._programs[padded, size]
+
+  def _losses(self, program: Fitted, prompts: list[np.ndarray], padded: int) -> np.ndarray:
+    filled = prompts + [prompts[0]] * (program.size - len(prompts))
     prompts_MxPxD = jnp.stack([pad_left(np.asarray(prompt), padded) for prompt in filled])
     mask_MxP = jnp.stack([left_mask(len(prompt), padded) for prompt in filled])
     scored = [
-      _score_row(
-        self._lm.graphdef,
-        self._lm.params,
-        prompts_MxPxD,
-        mask_MxP,
-        packing.PackedRow(*(array[n] for array in self._rows)),
-      )
-      for n in range(len(self._rows.ids_T))
+      program.compiled(self._lm.params, prompts_MxPxD, mask_MxP, rows)
+      for rows in self._dispatches()
     ]
-    losses_MxNxR = np.stack([np.asarray(row)[: len(prompts)] for row in scored], axis=1)
+    losses_NxMxR = np.concatenate([np.asarray(losses) for losses in scored])
+    losses_NxMxR = losses_NxMxR[: len(self._rows.ids_T), : len(prompts)]
+    losses_MxNxR = losses_NxMxR.swapaxes(0, 1)
     real = self._slots.examples_NxR != packing.PADDING
     slots = (self._slots.examples_NxR[real], self._slots.classes_NxR[real])
     weighted = losses_MxNxR[:, real] * self._rows.weights_R[real]

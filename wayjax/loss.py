@@ -1,7 +1,10 @@
 """The wayward loss: cross-entropy plus gamma times c-dist. Pure, for ONE member."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
+from flax import nnx
 
 from wayjax import packing
 
@@ -22,21 +25,51 @@ def token_losses(model, prompt_PxD, mask_P, row: packing.PackedRow):
   """
   prompt_PxD = jnp.where(mask_P[:, None] > 0, prompt_PxD, 0.0)
   x_SxD = jnp.concatenate([prompt_PxD, model.embed(row.ids_T)])
-  h_SxD = model.hidden(x_SxD, packing.positions(row, mask_P), packing.visible(row, mask_P))
-  # A one-hot product, for its backward pass is a product too; a gather's is a scatter-add.
-  previous_RxS = jax.nn.one_hot(mask_P.shape[0] + row.previous_R, h_SxD.shape[0])
-  h_RxD = jnp.matmul(previous_RxS, h_SxD, precision=jax.lax.Precision.HIGHEST)
+  scored_RxS = jax.nn.one_hot(len(mask_P) + row.previous_R, len(x_SxD))
+  h_RxD = model.hidden(
+    x_SxD, packing.positions(row, mask_P), packing.visible(row, mask_P), scored_RxS
+  )
+  head = nnx.split(model.lm_head)
+  scored = len(row.labels_R)
+  blocks = -(-scored // SCORE_BLOCK)
+  size = -(-scored // blocks)
+  fill = blocks * size - scored
+  h_NxRxD = jnp.pad(h_RxD, [(0, fill), (0, 0)]).reshape(blocks, size, -1)
+  labels_NxR = jnp.pad(row.labels_R, (0, fill)).reshape(blocks, size)
+  if blocks == 1:
+    return _head_losses(*head, h_NxRxD[0], labels_NxR[0])
+  losses_NxR = jax.lax.map(lambda block: _head_losses(*head, *block), (h_NxRxD, labels_NxR))
+  return losses_NxR.reshape(-1)[:scored]
 
-  @jax.checkpoint
-  def losses(block):
-    h_D, label = block
-    logits_V = model.unembed(h_D[None])[0]
-    chosen = jnp.sum(jnp.where(jnp.arange(logits_V.shape[0]) == label, logits_V, 0.0))
-    return jax.nn.logsumexp(logits_V) - chosen
 
-  if row.labels_R.shape[0] <= SCORE_BLOCK:
-    return jax.vmap(losses)((h_RxD, row.labels_R))
-  return jax.lax.map(losses, (h_RxD, row.labels_R), batch_size=SCORE_BLOCK)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _head_losses(graphdef, head, h_RxD, labels_R):
+  """Log-losses of labels under the vocabulary head; no logits are kept for the backward pass.
+
+  That they have one cotangent each lets the forward pass make the gradient too, so that the logits
+  are computed once: it is the head's pullback of `softmax - one-hot`, times the cotangent.
+  """
+  return _losses_and_shares(nnx.merge(graphdef, head)(h_RxD), labels_R)[0]
+
+
+def _losses_and_shares(logits_RxV, labels_R):
+  chosen_RxV = jnp.arange(logits_RxV.shape[1])[None, :] == labels_R[:, None]
+  normalisers_R = jax.nn.logsumexp(logits_RxV, axis=-1)
+  losses_R = normalisers_R - jnp.sum(jnp.where(chosen_RxV, logits_RxV, 0.0), axis=-1)
+  return losses_R, jnp.exp(logits_RxV - normalisers_R[:, None]) - chosen_RxV
+
+
+def _head_losses_forward(graphdef, head, h_RxD, labels_R):
+  logits_RxV, pullback = jax.vjp(nnx.merge(graphdef, head), h_RxD)
+  losses_R, shares_RxV = _losses_and_shares(logits_RxV, labels_R)
+  return losses_R, pullback(shares_RxV)[0]
+
+
+def _head_losses_backward(graphdef, gradients_RxD, g_R):
+  return None, g_R[:, None] * gradients_RxD, None
+
+
+_head_losses.defvjp(_head_losses_forward, _head_losses_backward)
 
 
 def cross_entropy(model, prompt_PxD, mask_P, row: packing.PackedRow):

@@ -7,18 +7,30 @@ and itself. The loss is exactly that of one example a row. Letters: P prompt pos
 positions, S = P + T, R scored tokens.
 """
 
+import dataclasses
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from wayjax.encoding import EncodedExamples
+from wayjax.models.attention import Visible, windows
 
 PADDING = -1
-PROMPT_MULTIPLE = 16  # prompts are padded on the left to multiples of this, and grouped by it
+PROMPT_MULTIPLE = 8  # prompts are padded on the left to multiples of this, and grouped by it
 
 
-class PackedRow(NamedTuple):
+class Window(NamedTuple):
+  """How far back a text position can see in its row: its own chunk, and `back` more before it."""
+
+  chunk: int
+  back: int
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class PackedRow:
   """The text part of a packed row; the prompt stands before it.
 
   Attributes:
@@ -29,15 +41,17 @@ class PackedRow(NamedTuple):
     previous_R: where in T the token before each scored token stands; -1 is the prompt's last.
     labels_R: the scored tokens.
     weights_R: share of each in the mean over tokens, then over examples; 0 is padding.
+    window: no example spans more; its chunk divides T.
   """
 
-  ids_T: np.ndarray
-  offsets_T: np.ndarray
-  examples_T: np.ndarray
-  candidates_T: np.ndarray
-  previous_R: np.ndarray
-  labels_R: np.ndarray
-  weights_R: np.ndarray
+  ids_T: jax.Array
+  offsets_T: jax.Array
+  examples_T: jax.Array
+  candidates_T: jax.Array
+  previous_R: jax.Array
+  labels_R: jax.Array
+  weights_R: jax.Array
+  window: Window = dataclasses.field(metadata={"static": True})
 
 
 class ScoredSlots(NamedTuple):
@@ -47,34 +61,161 @@ class ScoredSlots(NamedTuple):
   classes_NxR: np.ndarray
 
 
+class TrainingTokens(NamedTuple):
+  """The tokens of all training examples with their true labels, as they lie on the device.
+
+  Attributes:
+    ids: all sequences, one after the other.
+    starts_N: where each begins.
+    prefixes_N: how many tokens stand before the scored ones.
+    scored_N: how many are scored.
+  """
+
+  ids: jax.Array
+  starts_N: jax.Array
+  prefixes_N: jax.Array
+  scored_N: jax.Array
+
+  @property
+  def lengths_N(self):
+    """Positions that each example takes; the last scored token is predicted, never read."""
+    return self.prefixes_N + self.scored_N - 1
+
+
 def round_up(size: int, multiple: int) -> int:
   """The smallest multiple that holds `size`."""
   return -(-size // multiple) * multiple
 
 
-def empty_rows(lead: tuple[int, ...], text: int, scored: int) -> PackedRow:
-  """Rows of padding, with leading axes `lead`, T = `text` and R = `scored`."""
-  zeros_T = np.zeros((*lead, text), np.int32)
-  zeros_R = np.zeros((*lead, scored), np.int32)
-  return PackedRow(
-    ids_T=zeros_T,
-    offsets_T=zeros_T.copy(),
-    examples_T=np.full_like(zeros_T, PADDING),
-    candidates_T=zeros_T.copy(),
-    previous_R=np.full_like(zeros_R, -1),
-    labels_R=zeros_R,
-    weights_R=np.zeros(zeros_R.shape, np.float32),
+def window_for(longest: int, text: int, chunk: int) -> Window:
+  """The smallest window of chunks in which examples of `longest` positions fit."""
+  back = -(-max(longest - 1, 0) // chunk)
+  # Where a window holds the whole row, the row is one chunk.
+  return Window(chunk, back) if (back + 1) * chunk < text else Window(text, 0)
+
+
+def training_tokens(examples: EncodedExamples) -> TrainingTokens:
+  """Lays training examples out for `pack_training`."""
+  candidates = [examples.candidates[label] for label in examples.labels]
+  sequences = [
+    np.concatenate([prefix, candidate]) for prefix, candidate in zip(examples.prefixes, candidates)
+  ]
+  sizes_N = np.array([len(sequence) for sequence in sequences], np.int32)
+  scored_N = np.array([len(candidate) for candidate in candidates], np.int32)
+  return TrainingTokens(
+    np.concatenate(sequences),
+    np.cumsum(sizes_N, dtype=np.int32) - sizes_N,
+    sizes_N - scored_N,
+    scored_N,
   )
 
 
-def _append(row: PackedRow, cursor, example: int, prefix, candidates, share: float):
+def pack_training(
+  tokens: TrainingTokens, batch_B, text: int, scored: int, window: Window
+) -> PackedRow:
+  """Packs one batch, each example with its true label; pure, so that it runs on the device.
+
+  Args:
+    tokens: all training examples.
+    batch_B: which of them.
+    text: T; at least the positions that they take.
+    scored: R; at least the tokens that are scored.
+    window: no example spans more.
+
+  Returns:
+    The packed row.
+  """
+  starts_B, prefixes_B, scored_B = (x[batch_B] for x in tokens[1:])
+  lengths_B = tokens.lengths_N[batch_B]
+  first_B = jnp.cumsum(lengths_B) - lengths_B  # where each begins in the row
+  examples_T, offsets_T = _owners(lengths_B, text)
+  examples_R, numbers_R = _owners(scored_B, scored)
+  real_T, real_R = examples_T != PADDING, examples_R != PADDING
+  before_R = prefixes_B[examples_R] + numbers_R  # tokens of its sequence before each scored one
+  return PackedRow(
+    ids_T=jnp.where(real_T, tokens.ids[starts_B[examples_T] + offsets_T], 0),
+    offsets_T=jnp.where(real_T, offsets_T, 0),
+    examples_T=examples_T,
+    candidates_T=jnp.zeros_like(examples_T),
+    # The first scored token follows the example's own text, or the prompt where that is empty.
+    previous_R=jnp.where(real_R & (before_R > 0), first_B[examples_R] + before_R - 1, -1),
+    labels_R=jnp.where(real_R, tokens.ids[starts_B[examples_R] + before_R], 0),
+    weights_R=jnp.where(real_R, 1 / (len(batch_B) * scored_B[examples_R]), 0.0),
+    window=window,
+  )
+
+
+def _owners(counts_B, size: int):
+  """Which b owns each place, where b takes counts_B[b] of them; and how many before it are b's."""
+  ends_B = jnp.cumsum(counts_B)
+  places = jnp.arange(size)
+  owners = jnp.sum(places[:, None] >= ends_B[None, :], axis=1)
+  numbers = places - (ends_B - counts_B)[jnp.minimum(owners, len(counts_B) - 1)]
+  return jnp.where(owners < len(counts_B), owners, PADDING), numbers
+
+
+def pack_evaluation(
+  examples: EncodedExamples, text: int, chunk: int
+) -> tuple[PackedRow, ScoredSlots]:
+  """Packs every example with the continuations of all classes.
+
+  Args:
+    examples: examples to score.
+    text: T of every row; rows grow to the longest example where it needs more.
+    chunk: of the rows' windows.
+
+  Returns:
+    Rows stacked along a leading axis N, with weight 1 / length on every scored token of a
+    continuation, and what each scored token belongs to.
+  """
+  read = sum(len(candidate) - 1 for candidate in examples.candidates)
+  slots = sum(map(len, examples.candidates))
+  lengths = [len(prefix) + read for prefix in examples.prefixes]
+  text = round_up(max(text, *lengths), chunk)
+  groups, room = [], 0
+  for i, length in enumerate(lengths):
+    if length > room:
+      groups.append([])
+      room = text
+    groups[-1].append(i)
+    room -= length
+  most = slots * max(map(len, groups))
+  packed = _empty_rows(len(groups), text, most, window_for(max(lengths), text, chunk))
+  owners = ScoredSlots(*(np.full((len(groups), most), PADDING, np.int32) for _ in range(2)))
+  classes = np.concatenate([np.full(len(ids), c) for c, ids in enumerate(examples.candidates)])
+  for n, group in enumerate(groups):
+    row, cursor = jax.tree.map(lambda array, n=n: array[n], packed), (0, 0)
+    for number, i in enumerate(group):
+      here = slice(cursor[1], cursor[1] + slots)
+      owners.examples_NxR[n, here] = i
+      owners.classes_NxR[n, here] = classes
+      cursor = _append(row, cursor, number, examples.prefixes[i], examples.candidates)
+  return packed, owners
+
+
+def _empty_rows(count: int, text: int, scored: int, window: Window) -> PackedRow:
+  zeros_NxT = np.zeros((count, text), np.int32)
+  zeros_NxR = np.zeros((count, scored), np.int32)
+  return PackedRow(
+    ids_T=zeros_NxT,
+    offsets_T=zeros_NxT.copy(),
+    examples_T=np.full_like(zeros_NxT, PADDING),
+    candidates_T=zeros_NxT.copy(),
+    previous_R=np.full_like(zeros_NxR, -1),
+    labels_R=zeros_NxR,
+    weights_R=np.zeros(zeros_NxR.shape, np.float32),
+    window=window,
+  )
+
+
+def _append(row: PackedRow, cursor, example: int, prefix, candidates):
   """Writes one example into a row at (text position, scored slot); returns the next ones."""
   text, slot = cursor
   start, branch = text, len(prefix)
   row.ids_T[text : text + branch] = prefix
   row.offsets_T[text : text + branch] = np.arange(branch)
   text += branch
-  for number, candidate in candidates:
+  for number, candidate in enumerate(candidates, start=1):
     read, scored = len(candidate) - 1, len(candidate)  # the last scored token is never read
     here = slice(text, text + read)
     row.ids_T[here] = candidate[:-1]
@@ -84,106 +225,10 @@ def _append(row: PackedRow, cursor, example: int, prefix, candidates, share: flo
     # The first scored token follows the example's own text, or the prompt where that is empty.
     row.previous_R[slots] = [start + branch - 1 if branch else -1, *range(text, text + read)]
     row.labels_R[slots] = candidate
-    row.weights_R[slots] = share / scored
+    row.weights_R[slots] = 1 / scored
     text, slot = text + read, slot + scored
   row.examples_T[start:text] = example
   return text, slot
-
-
-def batch_size(examples: EncodedExamples, batch: int) -> int:
-  """Examples in a batch: fewer than asked for where there are not so many."""
-  return min(batch, len(examples))
-
-
-def training_batches(examples: EncodedExamples, batch: int, seed: int, steps: range) -> np.ndarray:
-  """The examples of each step: every epoch is a new permutation, cut into full batches.
-
-  Args:
-    examples: training examples.
-    batch: B.
-    seed: the member's seed.
-    steps: numbers of the steps, from 0.
-
-  Returns:
-    (steps, B) row numbers; a function of seed and step alone.
-  """
-  batch = batch_size(examples, batch)
-  per_epoch = len(examples) // batch
-  orders = {}
-  result = np.zeros((len(steps), batch), np.int32)
-  for i, step in enumerate(steps):
-    epoch, position = divmod(step, per_epoch)
-    if epoch not in orders:
-      orders = {epoch: np.random.default_rng([seed, epoch]).permutation(len(examples))}
-    result[i] = orders[epoch][position * batch : (position + 1) * batch]
-  return result
-
-
-def training_sizes(examples: EncodedExamples, rows: np.ndarray) -> tuple[int, int]:
-  """The largest T and R that these batches (..., B) need."""
-  scored = np.array([len(examples.candidates[label]) for label in examples.labels])
-  text = np.array([len(prefix) for prefix in examples.prefixes]) + scored - 1
-  return int(text[rows].sum(-1).max()), int(scored[rows].sum(-1).max())
-
-
-def pack_training(examples: EncodedExamples, rows: np.ndarray, text: int, scored: int) -> PackedRow:
-  """Packs batches, each example with its true label.
-
-  Args:
-    examples: training examples.
-    rows: (..., B) row numbers.
-    text: T of every row.
-    scored: R of every row.
-
-  Returns:
-    A PackedRow with the leading axes of `rows`.
-  """
-  packed = empty_rows(rows.shape[:-1], text, scored)
-  for lead in np.ndindex(rows.shape[:-1]):
-    row, cursor = PackedRow(*(array[lead] for array in packed)), (0, 0)
-    for number, i in enumerate(rows[lead]):
-      candidate = examples.candidates[examples.labels[i]]
-      cursor = _append(
-        row, cursor, number, examples.prefixes[i], [(0, candidate)], 1 / rows.shape[-1]
-      )
-  return packed
-
-
-def pack_evaluation(examples: EncodedExamples, text: int) -> tuple[PackedRow, ScoredSlots]:
-  """Packs every example with the continuations of all classes.
-
-  Args:
-    examples: examples to score.
-    text: T of every row; rows grow to the longest example where it needs more.
-
-  Returns:
-    Rows stacked along a leading axis N, with weight 1 / length on every scored token of a
-    continuation, and what each scored token belongs to.
-  """
-  candidates = list(enumerate(examples.candidates, start=1))
-  read = sum(len(candidate) - 1 for _, candidate in candidates)
-  slots = sum(len(candidate) for _, candidate in candidates)
-  lengths = [len(prefix) + read for prefix in examples.prefixes]
-  text = max(text, *lengths)
-  groups, room = [], 0
-  for i, length in enumerate(lengths):
-    if length > room:
-      groups.append([])
-      room = text
-    groups[-1].append(i)
-    room -= length
-  most = slots * max(map(len, groups))
-  packed = empty_rows((len(groups),), text, most)
-  owners = ScoredSlots(*(np.full((len(groups), most), PADDING, np.int32) for _ in range(2)))
-  classes = np.concatenate([np.full(len(ids), c) for c, ids in enumerate(examples.candidates)])
-  for n, group in enumerate(groups):
-    row, cursor = PackedRow(*(array[n] for array in packed)), (0, 0)
-    for number, i in enumerate(group):
-      here = slice(cursor[1], cursor[1] + slots)
-      owners.examples_NxR[n, here] = i
-      owners.classes_NxR[n, here] = classes
-      cursor = _append(row, cursor, number, examples.prefixes[i], candidates, 1.0)
-  return packed, owners
 
 
 def positions(row: PackedRow, mask_P):
@@ -193,17 +238,23 @@ def positions(row: PackedRow, mask_P):
   return jnp.concatenate([prompt_P, real + row.offsets_T])
 
 
-def visible(row: PackedRow, mask_P):
-  """Whether position i of the row sees position j, (S, S); every position sees itself."""
-  prompt = mask_P.shape[0]
-  size = prompt + row.ids_T.shape[0]
-  in_prompt_S = jnp.concatenate([mask_P > 0, jnp.zeros(row.ids_T.shape, bool)])
-  none_P = jnp.full((prompt,), PADDING, jnp.int32)
-  examples_S = jnp.concatenate([none_P, row.examples_T])
-  candidates_S = jnp.concatenate([none_P, row.candidates_T])
-  real_S = examples_S != PADDING
-  queries, keys = jnp.arange(size)[:, None], jnp.arange(size)[None, :]
-  same_example = (examples_S[:, None] == examples_S[None, :]) & real_S[None, :]
-  in_text_or_own = (candidates_S == 0)[None, :] | (candidates_S[:, None] == candidates_S[None, :])
-  reads_prompt = in_prompt_S[None, :] & (real_S | in_prompt_S)[:, None]
-  return (keys <= queries) & (reads_prompt | (same_example & in_text_or_own)) | (keys == queries)
+def visible(row: PackedRow, mask_P) -> Visible:
+  """Which positions of the row see which; every position sees itself."""
+  chunk, back = row.window
+  order_P = jnp.arange(len(mask_P))
+  real_P = mask_P > 0
+  prompt_PxP = real_P[:, None] & real_P[None, :] & (order_P[None, :] <= order_P[:, None])
+  prompt_PxP |= order_P[:, None] == order_P[None, :]
+
+  order_T = jnp.arange(len(row.ids_T))
+  queries = [x.reshape(-1, chunk)[:, :, None] for x in (order_T, row.examples_T, row.candidates_T)]
+  keys = [
+    windows(x, chunk, back, PADDING)[:, None, :]
+    for x in (order_T, row.examples_T, row.candidates_T)
+  ]
+  (order_Q, example_Q, candidate_Q), (order_K, example_K, candidate_K) = queries, keys
+  same_example = (example_Q == example_K) & (example_K != PADDING)
+  in_text_or_own = (candidate_K == 0) | (candidate_Q == candidate_K)
+  text_NxCxK = (order_K <= order_Q) & same_example & in_text_or_own | (order_K == order_Q)
+  reads_prompt = (example_Q != PADDING) & real_P[None, None, :]
+  return Visible(prompt_PxP, jnp.concatenate([reads_prompt, text_NxCxK], axis=-1))

@@ -14,10 +14,10 @@ from wayjax.encoding import EncodedExamples
 from wayjax.errors import WayjaxError
 from wayjax.members import Member, make_members
 from wayjax.models import LanguageModel
+from wayjax.schedule import Schedule, make_schedule
 from wayjax.targets import Target
 from wayjax.train import StepLosses
 
-ROW_MULTIPLE = {"cpu": 32, "gpu": 64, "tpu": 128}
 STEPS_PER_DISPATCH = 20
 
 
@@ -105,35 +105,43 @@ def tune_chunks(
     WayjaxError: not even one member fits the memory.
   """
   seeds = sorted({member.seed for member in members})
-  rows = _TrainingRows(examples, settings, seeds)
+  tokens = packing.training_tokens(examples)
+  schedule = make_schedule(
+    examples,
+    tokens,
+    settings.batch_size,
+    seeds,
+    settings.steps,
+    per_dispatch=min(STEPS_PER_DISPATCH, settings.steps, settings.eval_every or settings.steps),
+  )
+  tokens = jax.device_put(tokens)
   meter = _Meter(len(members) * settings.steps)
   for padded, group in chunks.group_by_length(members).items():
     started = time.perf_counter()
-    steps_K = np.arange(rows.per_dispatch, dtype=np.int32)
-    program = chunks.compile_group(lm, group, padded, seeds, settings, steps_K, rows.pack(steps_K))
+    program = chunks.compile_group(lm, group, padded, seeds, settings, tokens, schedule)
     meter.compile_seconds += time.perf_counter() - started
     for first in range(0, len(group), program.size):
       chunk = group[first : first + program.size]
       leaves_M = chunks.stack_leaves(chunk, padded, seeds, settings.lr, program.size)
       state_M = chunks.stack_states(chunk, padded, settings.steps, program.size)
-      run = functools.partial(program.compiled, lm.params, leaves_M)
-      yield _train_chunk(run, chunk, state_M, rows, settings, meter, program.memory, on_progress)
+      run = functools.partial(program.compiled, lm.params, tokens, leaves_M)
+      yield _train_chunk(
+        run, chunk, state_M, schedule, settings, meter, program.memory, on_progress
+      )
 
 
 def _train_chunk(
-  run, chunk, state_M, rows, settings, meter, memory: int, on_progress
+  run, chunk, state_M, schedule: Schedule, settings, meter, memory: int, on_progress
 ) -> list[TunedPrompt]:
   """All dispatches of one chunk."""
   history, seconds, step = [], 0.0, 0
   while step < settings.steps:
     # A dispatch ends where an evaluation is due; what is left of its K steps is skipped.
-    stop = min(step + rows.per_dispatch, settings.steps)
+    stop = min(step + schedule.per_dispatch, settings.steps)
     if settings.eval_every:
       stop = min(stop, (step // settings.eval_every + 1) * settings.eval_every)
     started = time.perf_counter()
-    numbers_K = step + np.arange(rows.per_dispatch, dtype=np.int32)
-    numbers_K[stop - step :] = settings.steps
-    state_M, losses = run(state_M, numbers_K, rows.pack(numbers_K))
+    state_M, losses = run(state_M, schedule.dispatch(step, stop))
     losses = StepLosses(*(np.asarray(x).T[: len(chunk), : stop - step] for x in losses))
     spent = time.perf_counter() - started
     seconds += spent
@@ -178,30 +186,6 @@ class _Meter:
   member_steps: int = 0
   seconds: float = 0.0
   compile_seconds: float = 0.0
-
-
-class _TrainingRows:
-  """The packed rows of any steps, for all seeds of a sweep, in one size."""
-
-  def __init__(self, examples: EncodedExamples, settings: TrainSettings, seeds: list[int]):
-    self._examples, self._last = examples, settings.steps - 1
-    self._batches_TxNxB = np.stack(
-      [
-        packing.training_batches(examples, settings.batch_size, seed, range(settings.steps))
-        for seed in seeds
-      ],
-      axis=1,
-    )
-    text, self._scored = packing.training_sizes(examples, self._batches_TxNxB)
-    self._text = packing.round_up(text, ROW_MULTIPLE.get(jax.default_backend(), 64))
-    self.per_dispatch = min(
-      STEPS_PER_DISPATCH, settings.steps, settings.eval_every or settings.steps
-    )
-
-  def pack(self, numbers_K: np.ndarray) -> packing.PackedRow:
-    """Rows with axes (K, seeds); steps after the last repeat it, and are skipped."""
-    batches_KxNxB = self._batches_TxNxB[np.minimum(numbers_K, self._last)]
-    return packing.pack_training(self._examples, batches_KxNxB, self._text, self._scored)
 
 
 def tune(

@@ -5,7 +5,8 @@ import dataclasses
 import jax.numpy as jnp
 from flax import nnx
 
-from wayjax.models.decoder import Decoder, embedding, scan_layers
+from wayjax.models.attention import attention
+from wayjax.models.decoder import Decoder, Row, embedding
 from wayjax.models.family import GGUF, Family
 from wayjax.models.hyperparameters import (
   GPT2_ALIASES,
@@ -15,7 +16,7 @@ from wayjax.models.hyperparameters import (
   require_one_of,
   with_aliases,
 )
-from wayjax.models.layers import ACTIVATIONS, MLP, LayerNorm, Linear, attention
+from wayjax.models.layers import ACTIVATIONS, MLP, LayerNorm, Linear
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,12 +64,14 @@ class Attention(nnx.Module):
     self.n_head = config.n_head
     self.dtype = dtype
 
-  def __call__(self, x_SxD, visible_SxS):
+  def __call__(self, x_SxD, row: Row):
     size, width = x_SxD.shape
-    qkv_Sx3xHxK = self.c_attn(x_SxD).reshape(size, 3, self.n_head, width // self.n_head)
+    qkv_Sx3xHxK = row.project(self.c_attn, x_SxD).reshape(
+      size, 3, self.n_head, width // self.n_head
+    )
     q_SxHxK, k_SxHxK, v_SxHxK = (qkv_Sx3xHxK[:, i] for i in range(3))
-    y_SxHxK = attention(q_SxHxK, k_SxHxK, v_SxHxK, visible_SxS, self.dtype)
-    return self.c_proj(y_SxHxK.reshape(size, width))
+    y_SxHxK = attention(q_SxHxK, k_SxHxK, v_SxHxK, row.visible, self.dtype)
+    return self.c_proj(row.read(y_SxHxK.reshape(size, width)))
 
 
 class Block(nnx.Module):
@@ -79,8 +82,8 @@ class Block(nnx.Module):
     self.ln_2 = LayerNorm(config.n_embd, config.layer_norm_epsilon)
     self.mlp = MLP(config.n_embd, inner, config.activation_function, dtype, rngs=rngs)
 
-  def __call__(self, h_SxD, visible_SxS):
-    h_SxD = h_SxD + self.attn(self.ln_1(h_SxD), visible_SxS)
+  def __call__(self, h_SxD, row: Row):
+    h_SxD = row.read(h_SxD) + self.attn(self.ln_1(h_SxD), row)
     return h_SxD + self.mlp(self.ln_2(h_SxD))
 
 
@@ -99,9 +102,9 @@ class GPT2(Decoder):
     )
     self.wpe = embedding(config.n_positions, config.n_embd, rngs)
 
-  def hidden(self, x_SxD, positions_S, visible_SxS):
+  def hidden(self, x_SxD, positions_S, visible, scored_RxS=None):
     h_SxD = x_SxD + self.wpe[...][positions_S]
-    return self.norm(scan_layers(self.layers, h_SxD, visible_SxS))
+    return self.apply_layers(h_SxD, Row(visible, scored_RxS=scored_RxS))
 
 
 FAMILY = Family(

@@ -6,10 +6,11 @@ import jax.numpy as jnp
 from flax import nnx
 
 from wayjax.errors import WayjaxError
-from wayjax.models.decoder import RotaryDecoder
+from wayjax.models.attention import attention
+from wayjax.models.decoder import RotaryDecoder, Row
 from wayjax.models.family import Family
 from wayjax.models.hyperparameters import read_fields, require_divides, require_one_of
-from wayjax.models.layers import ACTIVATIONS, MLP, LayerNorm, Linear, attention
+from wayjax.models.layers import ACTIVATIONS, MLP, LayerNorm, Linear
 from wayjax.models.rotary import read_frequencies, rope_options, rotate
 
 
@@ -63,14 +64,16 @@ class Attention(nnx.Module):
     self.dense = Linear(width, width, dtype, bias=bias, rngs=rngs)
     self.heads, self.dtype = config.num_attention_heads, dtype
 
-  def __call__(self, x_SxD, visible_SxS, cos, sin):
+  def __call__(self, x_SxD, row: Row):
     size, width = x_SxD.shape
-    qkv_SxHx3xK = self.query_key_value(x_SxD).reshape(size, self.heads, 3, width // self.heads)
+    qkv_SxHx3xK = row.project(self.query_key_value, x_SxD).reshape(
+      size, self.heads, 3, width // self.heads
+    )
     q_SxHxK, k_SxHxK, v_SxHxK = (qkv_SxHx3xK[:, :, i] for i in range(3))
-    q_SxHxK = rotate(q_SxHxK, cos, sin)
-    k_SxHxK = rotate(k_SxHxK, cos, sin)
-    y_SxHxK = attention(q_SxHxK, k_SxHxK, v_SxHxK, visible_SxS, self.dtype)
-    return self.dense(y_SxHxK.reshape(size, width))
+    q_SxHxK = rotate(q_SxHxK, *row.turn)
+    k_SxHxK = rotate(k_SxHxK, *row.turn)
+    y_SxHxK = attention(q_SxHxK, k_SxHxK, v_SxHxK, row.visible, self.dtype)
+    return self.dense(row.read(y_SxHxK.reshape(size, width)))
 
 
 class Block(nnx.Module):
@@ -82,10 +85,10 @@ class Block(nnx.Module):
     self.mlp = MLP(width, inner, config.hidden_act, dtype, rngs=rngs)
     self.parallel = config.use_parallel_residual
 
-  def __call__(self, h_SxD, *inputs):
-    attended_SxD = h_SxD + self.attention(self.input_layernorm(h_SxD), *inputs)
+  def __call__(self, h_SxD, row: Row):
+    attended_SxD = row.read(h_SxD) + self.attention(self.input_layernorm(h_SxD), row)
     # In parallel form the MLP reads what attention read, not what attention wrote.
-    read_SxD = h_SxD if self.parallel else attended_SxD
+    read_SxD = row.read(h_SxD) if self.parallel else attended_SxD
     return attended_SxD + self.mlp(self.post_attention_layernorm(read_SxD))
 
 

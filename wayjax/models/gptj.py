@@ -6,7 +6,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from wayjax.errors import WayjaxError
-from wayjax.models.decoder import RotaryDecoder
+from wayjax.models.attention import attention
+from wayjax.models.decoder import RotaryDecoder, Row
 from wayjax.models.family import Family
 from wayjax.models.hyperparameters import (
   GPT2_ALIASES,
@@ -15,7 +16,7 @@ from wayjax.models.hyperparameters import (
   require_one_of,
   with_aliases,
 )
-from wayjax.models.layers import ACTIVATIONS, MLP, LayerNorm, Linear, attention
+from wayjax.models.layers import ACTIVATIONS, MLP, LayerNorm, Linear
 from wayjax.models.rotary import read_frequencies, rotate
 
 
@@ -71,16 +72,16 @@ class Attention(nnx.Module):
     self.out_proj = Linear(width, width, dtype, bias=False, rngs=rngs)
     self.heads, self.dtype = config.n_head, dtype
 
-  def __call__(self, x_SxD, visible_SxS, cos, sin):
+  def __call__(self, x_SxD, row: Row):
     size, width = x_SxD.shape
     q_SxHxK, k_SxHxK, v_SxHxK = (
-      project(x_SxD).reshape(size, self.heads, width // self.heads)
-      for project in (self.q_proj, self.k_proj, self.v_proj)
+      row.project(linear, x_SxD).reshape(size, self.heads, width // self.heads)
+      for linear in (self.q_proj, self.k_proj, self.v_proj)
     )
-    q_SxHxK = rotate(q_SxHxK, cos, sin, interleaved=True)
-    k_SxHxK = rotate(k_SxHxK, cos, sin, interleaved=True)
-    y_SxHxK = attention(q_SxHxK, k_SxHxK, v_SxHxK, visible_SxS, self.dtype)
-    return self.out_proj(y_SxHxK.reshape(size, width))
+    q_SxHxK = rotate(q_SxHxK, *row.turn, interleaved=True)
+    k_SxHxK = rotate(k_SxHxK, *row.turn, interleaved=True)
+    y_SxHxK = attention(q_SxHxK, k_SxHxK, v_SxHxK, row.visible, self.dtype)
+    return self.out_proj(row.read(y_SxHxK.reshape(size, width)))
 
 
 class Block(nnx.Module):
@@ -90,9 +91,9 @@ class Block(nnx.Module):
     self.attn = Attention(config, dtype, rngs=rngs)
     self.mlp = MLP(config.n_embd, inner, config.activation_function, dtype, rngs=rngs)
 
-  def __call__(self, h_SxD, *inputs):
+  def __call__(self, h_SxD, row: Row):
     x_SxD = self.ln_1(h_SxD)  # attention and MLP read the same
-    return h_SxD + self.attn(x_SxD, *inputs) + self.mlp(x_SxD)
+    return row.read(h_SxD) + self.attn(x_SxD, row) + self.mlp(row.read(x_SxD))
 
 
 class GPTJ(RotaryDecoder):

@@ -1,8 +1,7 @@
 """What the model families share. Every layer is frozen: nothing here has a weight gradient.
 
 Products take operands in the model's compute type and accumulate in float32; residual stream,
-norms and softmax are float32. Letters: S positions, D width, H heads, G key-value heads, K width of
-a head.
+norms and softmax are float32. Letters: S positions, D width.
 """
 
 import functools
@@ -13,7 +12,7 @@ from flax import nnx
 from jax import lax
 
 
-def _precision(dtype) -> lax.Precision:
+def full_precision(dtype) -> lax.Precision:
   """Full float32 where float32 was asked for: TPUs and GPUs otherwise round the operands."""
   return lax.Precision.HIGHEST if dtype == jnp.float32 else lax.Precision.DEFAULT
 
@@ -24,7 +23,7 @@ def _contract(x, w, axis: int):
     x.astype(w.dtype),
     w,
     (((x.ndim - 1,), (axis,)), ((), ())),
-    precision=_precision(w.dtype),
+    precision=full_precision(w.dtype),
     preferred_element_type=jnp.float32,
   )
 
@@ -70,6 +69,30 @@ class Linear(nnx.Module):
     return y_SxO if self.bias is None else y_SxO + self.bias[...][None, :]
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _normalise(x, epsilon: float, centred: bool):
+  """`(x - mean) / sqrt(variance + epsilon)` over the last axis; the mean is 0 unless `centred`."""
+  return _normalise_forward(x, epsilon, centred)[0]
+
+
+def _normalise_forward(x, epsilon, centred):
+  x = x - jnp.mean(x, axis=-1, keepdims=True) if centred else x
+  scale = lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + epsilon)
+  return x * scale, (x * scale, scale)
+
+
+def _normalise_backward(epsilon, centred, residuals, g):
+  # Written out, for autodiff makes three times as many operations of it.
+  y, scale = residuals
+  dx = g - y * jnp.mean(g * y, axis=-1, keepdims=True)
+  if centred:
+    dx -= jnp.mean(g, axis=-1, keepdims=True)
+  return (scale * dx,)
+
+
+_normalise.defvjp(_normalise_forward, _normalise_backward)
+
+
 class LayerNorm(nnx.Module):
   """Layer normalisation (Ba et al., 2016) in float32."""
 
@@ -79,9 +102,7 @@ class LayerNorm(nnx.Module):
     self.epsilon = epsilon
 
   def __call__(self, x_SxD):
-    mean_Sx1 = jnp.mean(x_SxD, axis=-1, keepdims=True)
-    variance_Sx1 = jnp.mean(jnp.square(x_SxD - mean_Sx1), axis=-1, keepdims=True)
-    y_SxD = (x_SxD - mean_Sx1) * lax.rsqrt(variance_Sx1 + self.epsilon)
+    y_SxD = _normalise(x_SxD, self.epsilon, True)
     return y_SxD * self.scale[...][None, :] + self.bias[...][None, :]
 
 
@@ -93,9 +114,8 @@ class RMSNorm(nnx.Module):
     self.epsilon = epsilon
 
   def __call__(self, x):
-    square = jnp.mean(jnp.square(x), axis=-1, keepdims=True)
     scale = self.scale[...].reshape((1,) * (x.ndim - 1) + (-1,))
-    return x * lax.rsqrt(square + self.epsilon) * scale
+    return _normalise(x, self.epsilon, False) * scale
 
 
 # Hugging Face's names of activations; the last three are one function.
@@ -107,35 +127,6 @@ ACTIVATIONS = {
   "gelu_fast": functools.partial(jax.nn.gelu, approximate=True),
   "gelu_pytorch_tanh": functools.partial(jax.nn.gelu, approximate=True),
 }
-
-
-def attention(q_SxHxK, k_SxGxK, v_SxGxK, visible_SxS, dtype):
-  """Scaled dot-product attention (Vaswani et al., 2017) over one packed row.
-
-  Args:
-    q_SxHxK: queries.
-    k_SxGxK: keys; each of the G heads serves H / G neighbouring query heads (Ainslie et al., 2023).
-    v_SxGxK: values.
-    visible_SxS: whether position i sees position j; every position must see at least one.
-    dtype: compute type of the products.
-
-  Returns:
-    (S, H, K), float32.
-  """
-  dot = functools.partial(
-    jnp.einsum, precision=_precision(dtype), preferred_element_type=jnp.float32
-  )
-  size, heads, width = q_SxHxK.shape
-  groups = k_SxGxK.shape[1]
-  q_SxGxJxK = (q_SxHxK * width**-0.5).reshape(size, groups, heads // groups, width)
-  logits_GxJxSxS = dot("qgjk,tgk->gjqt", q_SxGxJxK.astype(dtype), k_SxGxK.astype(dtype))
-  # A finite mask value: a row of -inf would make the softmax NaN.
-  lowest = jnp.finfo(jnp.float32).min
-  weights_GxJxSxS = jax.nn.softmax(
-    jnp.where(visible_SxS[None, None], logits_GxJxSxS, lowest), axis=-1
-  )
-  y_SxGxJxK = dot("gjqt,tgk->qgjk", weights_GxJxSxS.astype(dtype), v_SxGxK.astype(dtype))
-  return y_SxGxJxK.reshape(size, heads, width)
 
 
 class MLP(nnx.Module):

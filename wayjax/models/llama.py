@@ -7,10 +7,11 @@ import jax.numpy as jnp
 from flax import nnx
 
 from wayjax.errors import WayjaxError
-from wayjax.models.decoder import RotaryDecoder
+from wayjax.models.attention import attention
+from wayjax.models.decoder import RotaryDecoder, Row
 from wayjax.models.family import GGUF, Family
 from wayjax.models.hyperparameters import read_fields, require, require_divides
-from wayjax.models.layers import Linear, RMSNorm, attention
+from wayjax.models.layers import Linear, RMSNorm
 from wayjax.models.rotary import read_frequencies, rope_options, rotate
 
 
@@ -85,18 +86,18 @@ class Attention(nnx.Module):
     self.k_norm = RMSNorm(head, config.rms_norm_eps) if config.qk_norm else None
     self.head_dim, self.dtype = head, dtype
 
-  def __call__(self, x_SxD, visible_SxS, cos, sin):
+  def __call__(self, x_SxD, row: Row):
     size = len(x_SxD)
     q_SxHxK, k_SxGxK, v_SxGxK = (
-      project(x_SxD).reshape(size, -1, self.head_dim)
-      for project in (self.q_proj, self.k_proj, self.v_proj)
+      row.project(linear, x_SxD).reshape(size, -1, self.head_dim)
+      for linear in (self.q_proj, self.k_proj, self.v_proj)
     )
     if self.q_norm is not None:
       q_SxHxK, k_SxGxK = self.q_norm(q_SxHxK), self.k_norm(k_SxGxK)
-    q_SxHxK = rotate(q_SxHxK, cos, sin)
-    k_SxGxK = rotate(k_SxGxK, cos, sin)
-    y_SxHxK = attention(q_SxHxK, k_SxGxK, v_SxGxK, visible_SxS, self.dtype)
-    return self.o_proj(y_SxHxK.reshape(size, -1))
+    q_SxHxK = rotate(q_SxHxK, *row.turn)
+    k_SxGxK = rotate(k_SxGxK, *row.turn)
+    y_SxHxK = attention(q_SxHxK, k_SxGxK, v_SxGxK, row.visible, self.dtype)
+    return self.o_proj(row.read(y_SxHxK.reshape(size, -1)))
 
 
 class SwiGLU(nnx.Module):
@@ -119,8 +120,8 @@ class Block(nnx.Module):
     self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
     self.mlp = SwiGLU(config, dtype, rngs=rngs)
 
-  def __call__(self, h_SxD, *inputs):
-    h_SxD = h_SxD + self.self_attn(self.input_layernorm(h_SxD), *inputs)
+  def __call__(self, h_SxD, row: Row):
+    h_SxD = row.read(h_SxD) + self.self_attn(self.input_layernorm(h_SxD), row)
     return h_SxD + self.mlp(self.post_attention_layernorm(h_SxD))
 
 

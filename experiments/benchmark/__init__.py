@@ -1,0 +1,1 @@
+"""Speed and memory of wayjax beside two PyTorch contenders."""

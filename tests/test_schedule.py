@@ -1,0 +1,102 @@
+"""What steps read: the order of examples, and row sizes that waste little."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tiny
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import GPT2Tokenizer
+
+from wayjax import packing, schedule
+from wayjax.data import load_data
+from wayjax.encoding import encode
+from wayjax.tasks import get_task
+
+
+def test_an_epoch_is_a_permutation_cut_into_full_batches(rng):
+  encoded = tiny.examples(rng, [1] * 11)
+  batches = schedule.training_batches(encoded, 3, seed=5, steps=range(9))
+  for epoch in (batches[0:3], batches[3:6], batches[6:9]):
+    assert len(set(epoch.ravel())) == 9
+  assert not np.array_equal(batches[0:3], batches[3:6])
+  np.testing.assert_array_equal(
+    schedule.training_batches(encoded, 3, seed=5, steps=range(4, 7)), batches[4:7]
+  )
+  assert not np.array_equal(schedule.training_batches(encoded, 3, 6, range(9)), batches)
+
+
+def test_fewer_rows_than_a_batch_make_one_batch_of_all(rng):
+  encoded = tiny.examples(rng, [1] * 5)
+  batches = schedule.training_batches(encoded, 8, seed=1, steps=range(4))
+  assert batches.shape == (4, 5)
+  assert all(sorted(batch) == [0, 1, 2, 3, 4] for batch in batches.tolist())
+
+
+def make(encoded, steps, seeds=(1, 10, 100), batch=8, **options):
+  tokens = packing.training_tokens(encoded)
+  options = {"per_dispatch": 20, "chunk": 16, **options}
+  return schedule.make_schedule(encoded, tokens, batch, list(seeds), steps, **options)
+
+
+def waste(needs, sizes):
+  return sum(min(size for size in sizes if size >= need) - need for need in needs)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(needs=st.lists(st.integers(1, 12), min_size=1, max_size=30), most=st.integers(1, 4))
+def test_no_set_of_as_many_sizes_wastes_less(needs, most):
+  sizes = schedule.choose_sizes(np.array(needs), most)
+  assert sizes == sorted(set(sizes))
+  assert len(sizes) <= most
+  assert max(sizes) == max(needs)
+  best = min(
+    waste(needs, others)
+    for others in itertools.combinations(sorted(set(needs)), len(sizes))
+    if max(others) == max(needs)
+  )
+  assert waste(needs, sizes) == best
+
+
+def test_a_step_takes_the_smallest_size_that_holds_it(rng):
+  encoded = tiny.examples(rng, rng.integers(1, 60, size=300))
+  plan = make(encoded, 400)
+  lengths = packing.training_tokens(encoded).lengths_N[plan.batches_TxNxB]
+  need_T = lengths.sum(-1).max(1)
+  texts = np.array([size.text for size in plan.sizes])
+  assert 1 < len(texts) <= schedule.MOST_SIZES
+  assert np.all(texts[plan.size_T] >= need_T)
+  smaller = plan.size_T > 0
+  assert np.all(texts[plan.size_T[smaller] - 1] < need_T[smaller])
+  for i, size in enumerate(plan.sizes):
+    assert size.text % size.window.chunk == 0
+    longest = lengths[plan.size_T == i].max()
+    assert size.window.chunk == size.text or size.window.chunk * size.window.back >= longest - 1
+  assert plan.useful_share(20, 24) == pytest.approx(
+    (lengths.sum(-1).mean() + 20) / (texts[plan.size_T].mean() + 24)
+  )
+
+
+def test_short_runs_have_one_size(rng):
+  assert len(make(tiny.examples(rng, rng.integers(1, 60, size=300)), 49).sizes) == 1
+
+
+def test_a_dispatch_skips_what_lies_past_its_end(rng):
+  plan = make(tiny.examples(rng, rng.integers(1, 60, size=300)), 45)
+  steps, sizes, batches = plan.dispatch(40, 43)
+  assert steps.tolist() == list(range(40, 60))
+  assert np.all(sizes[:3] == plan.size_T[40:43])
+  assert np.all(sizes[3:] == len(plan.sizes))
+  np.testing.assert_array_equal(batches[:3], plan.batches_TxNxB[40:43])
+
+
+@pytest.mark.parametrize("name", ["sst2", "sst5", "agnews", "trec", "subj"])
+def test_the_papers_runs_compute_little_padding(shared, name):
+  """The paper's run: three seeds, batches of 8, 2,000 steps; a prompt of 20 tokens."""
+  tokenizer = GPT2Tokenizer.from_pretrained(shared / "models" / "gpt2-tokenizer")
+  task = get_task(name)
+  encoded = encode(tokenizer, task, load_data(task, shared / "data").train)
+  plan = make(encoded, 2000)
+  padded = packing.round_up(20, packing.PROMPT_MULTIPLE)
+  assert plan.useful_share(20, padded) >= 0.85

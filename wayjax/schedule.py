@@ -1,0 +1,172 @@
+"""What every step of a sweep reads: the examples of each seed's batch, and the size of the rows.
+
+Batches differ in length, so one row size for a whole run wastes a third of it. A run takes its
+sizes from a few, chosen for its own batches, which are known before it starts.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from wayjax import packing
+from wayjax.encoding import EncodedExamples
+from wayjax.packing import TrainingTokens, Window
+
+MOST_SIZES = 8  # each is compiled
+STEPS_PER_SIZE = 50  # a short run is not worth many
+CLOSE_ENOUGH = 1.01  # times the positions that a size of its own for every step would compute
+# Rows and windows are multiples of this: small ones waste less, large ones suit matrix units.
+CHUNK = {"cpu": 16, "gpu": 64, "tpu": 128}
+
+
+class RowSize(NamedTuple):
+  """A size that is compiled: T text positions, R scored tokens, and the attention's window."""
+
+  text: int
+  scored: int
+  window: Window
+
+
+class Dispatch(NamedTuple):
+  """What the K steps of one dispatch read; steps past the end take no size, and are skipped."""
+
+  steps_K: np.ndarray
+  sizes_K: np.ndarray
+  batches_KxNxB: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+  """What every step of a run reads.
+
+  Attributes:
+    batches_TxNxB: the examples of each step, for each of N seeds.
+    sizes: row sizes, smallest first.
+    size_T: which of them each step takes.
+    useful_T: text positions that each step needs, the mean over seeds.
+    per_dispatch: K.
+  """
+
+  batches_TxNxB: np.ndarray
+  sizes: tuple[RowSize, ...]
+  size_T: np.ndarray
+  useful_T: np.ndarray
+  per_dispatch: int
+
+  def dispatch(self, first: int, stop: int) -> Dispatch:
+    """The steps from `first` up to `stop`, at most K, filled up to K with skipped ones."""
+    steps_K = first + np.arange(self.per_dispatch, dtype=np.int32)
+    read_K = np.minimum(steps_K, len(self.size_T) - 1)
+    sizes_K = np.where(steps_K < stop, self.size_T[read_K], len(self.sizes)).astype(np.int32)
+    return Dispatch(steps_K, sizes_K, self.batches_TxNxB[read_K])
+
+  def useful_share(self, prompt: int, padded: int) -> float:
+    """Share of the computed positions that hold text or prompt, over the run.
+
+    Args:
+      prompt: P of the members.
+      padded: P that they are padded to.
+    """
+    computed_T = np.array([size.text for size in self.sizes])[self.size_T]
+    return float(np.mean(self.useful_T + prompt) / np.mean(computed_T + padded))
+
+
+def batch_size(examples: EncodedExamples, batch: int) -> int:
+  """Examples in a batch: fewer than asked for where there are not so many."""
+  return min(batch, len(examples))
+
+
+def training_batches(examples: EncodedExamples, batch: int, seed: int, steps: range) -> np.ndarray:
+  """The examples of each step: every epoch is a new permutation, cut into full batches.
+
+  Args:
+    examples: training examples.
+    batch: B.
+    seed: the member's seed.
+    steps: numbers of the steps, from 0.
+
+  Returns:
+    (steps, B) row numbers; a function of seed and step alone.
+  """
+  batch = batch_size(examples, batch)
+  per_epoch = len(examples) // batch
+  orders = {}
+  result = np.zeros((len(steps), batch), np.int32)
+  for i, step in enumerate(steps):
+    epoch, position = divmod(step, per_epoch)
+    if epoch not in orders:
+      orders = {epoch: np.random.default_rng([seed, epoch]).permutation(len(examples))}
+    result[i] = orders[epoch][position * batch : (position + 1) * batch]
+  return result
+
+
+def make_schedule(
+  examples: EncodedExamples,
+  tokens: TrainingTokens,
+  batch: int,
+  seeds: list[int],
+  steps: int,
+  *,
+  per_dispatch: int,
+  chunk: int | None = None,
+) -> Schedule:
+  """Plans a whole run.
+
+  Args:
+    examples: training examples.
+    tokens: the same, laid out.
+    batch: B.
+    seeds: N seeds, which order the examples.
+    steps: steps of the run.
+    per_dispatch: K, the most steps of one dispatch.
+    chunk: what T is a multiple of; None means what suits the device.
+
+  Returns:
+    The schedule; a function of its arguments alone.
+  """
+  chunk = chunk or CHUNK.get(jax.default_backend(), 64)
+  batches_TxNxB = np.stack(
+    [training_batches(examples, batch, seed, range(steps)) for seed in seeds], axis=1
+  )
+  lengths_TxNxB = tokens.lengths_N[batches_TxNxB]
+  text_TxN = lengths_TxNxB.sum(-1)
+  need_T = np.maximum(-(-text_TxN.max(axis=1) // chunk), 1) * chunk
+  scored = int(tokens.scored_N[batches_TxNxB].sum(-1).max())
+  texts = np.array(choose_sizes(need_T, min(MOST_SIZES, 1 + steps // STEPS_PER_SIZE)))
+  size_T = np.searchsorted(texts, need_T).astype(np.int32)
+  sizes = []
+  for i, text in enumerate(texts.tolist()):
+    longest = int(lengths_TxNxB[size_T == i].max())
+    sizes.append(RowSize(text, scored, packing.window_for(longest, text, chunk)))
+  return Schedule(batches_TxNxB, tuple(sizes), size_T, text_TxN.mean(axis=1), per_dispatch)
+
+
+def choose_sizes(need_T: np.ndarray, most: int) -> list[int]:
+  """The fewest sizes that compute next to nothing more than a size of its own for every step.
+
+  Args:
+    need_T: what every step needs.
+    most: how many sizes there may be.
+
+  Returns:
+    Sizes, smallest first; a step takes the smallest that holds what it needs. Of all sets of as
+    many sizes none computes fewer positions in all.
+  """
+  needs, counts = np.unique(need_T, return_counts=True)
+  before = np.concatenate([[0], np.cumsum(counts)])
+  # cost[j]: positions of the steps that need the j smallest needs; each pass allows one size more.
+  cost = np.where(np.arange(len(needs) + 1) == 0, 0.0, np.inf)
+  chosen = [[] for _ in cost]
+  for _ in range(most):
+    new_cost, new_chosen = cost.copy(), list(chosen)
+    for j in range(1, len(needs) + 1):
+      options = cost[:j] + (before[j] - before[:j]) * needs[j - 1]
+      i = int(np.argmin(options))
+      if options[i] < new_cost[j]:
+        new_cost[j], new_chosen[j] = options[i], [*chosen[i], int(needs[j - 1])]
+    cost, chosen = new_cost, new_chosen
+    if cost[-1] <= CLOSE_ENOUGH * need_T.sum():
+      break
+  return chosen[-1]
