@@ -20,6 +20,7 @@ from wayjax.models import LanguageModel, load_lm
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "highest")
+jax.config.update("jax_enable_compilation_cache", False)  # tests leave nothing behind
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -2,7 +2,6 @@
 
 import re
 
-import jax
 import numpy as np
 import pytest
 import tiny
@@ -57,12 +56,11 @@ def test_a_lone_array_is_no_list_of_prompts(lm, rng):
 def test_logits_exist_a_block_at_a_time(lm, rng):
   encoded = tiny.examples(rng, [3] * 60)
   rows, _ = packing.pack_evaluation(encoded, 600, 16)
-  row = jax.tree.map(lambda array: array[0], rows)
-  prompts, scored, vocabulary = 3, len(row.labels_R), tiny.CONFIG.vocab_size
+  prompts, scored, vocabulary = 3, rows.labels_R.shape[1], tiny.CONFIG.vocab_size
   assert scored == 360
   text = (
-    evaluation._score_row.lower(
-      lm.graphdef, lm.params, np.zeros((prompts, 16, 32), np.float32), np.ones((prompts, 16)), row
+    evaluation._score_rows.lower(
+      lm.graphdef, lm.params, np.zeros((prompts, 16, 32), np.float32), np.ones((prompts, 16)), rows
     )
     .compile()
     .as_text()

@@ -37,7 +37,7 @@ def test_fewer_rows_than_a_batch_make_one_batch_of_all(rng):
 def make(encoded, steps, seeds=(1, 10, 100), batch=8, **options):
   tokens = packing.training_tokens(encoded)
   options = {"per_dispatch": 20, "chunk": 16, **options}
-  return schedule.make_schedule(encoded, tokens, batch, list(seeds), steps, **options)
+  return schedule.make_schedules(encoded, tokens, batch, [seeds], steps, **options)[0]
 
 
 def waste(needs, sizes):
@@ -97,6 +97,15 @@ def test_the_papers_runs_compute_little_padding(shared, name):
   tokenizer = GPT2Tokenizer.from_pretrained(shared / "models" / "gpt2-tokenizer")
   task = get_task(name)
   encoded = encode(tokenizer, task, load_data(task, shared / "data").train)
-  plan = make(encoded, 2000)
+  tokens = packing.training_tokens(encoded)
   padded = packing.round_up(20, packing.PROMPT_MULTIPLE)
-  assert plan.useful_share(20, padded) >= 0.85
+  for rounds, least in (([(1, 10, 100)], 0.85), ([(1,), (10,), (100,)], 0.92)):
+    plans = schedule.make_schedules(encoded, tokens, 8, rounds, 2000, per_dispatch=20, chunk=16)
+    assert len({plan.sizes for plan in plans}) == 1
+    assert min(plan.useful_share(20, padded) for plan in plans) >= least
+
+
+def test_seeds_with_enough_members_train_on_their_own():
+  few, many = {1: 2, 10: 2}, {10: 4, 1: 5}
+  assert schedule.choose_rounds(few) == [(1, 10)]
+  assert schedule.choose_rounds(many) == [(1,), (10,)]

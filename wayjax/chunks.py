@@ -66,7 +66,7 @@ def group_by_length(members: list[Member]) -> dict[int, list[Member]]:
   return dict(sorted(groups.items()))
 
 
-def stack_leaves(chunk, padded: int, seeds: list[int], lr: float, size: int) -> MemberLeaves:
+def stack_leaves(chunk, padded: int, seeds: tuple[int, ...], lr: float, size: int) -> MemberLeaves:
   """The leaves of a chunk, filled up to `size` with idle members, whose learning rate is 0."""
   leaves = []
   for member in chunk:
@@ -154,7 +154,6 @@ def compile_group(
   lm: LanguageModel,
   group: list[Member],
   padded: int,
-  seeds: list[int],
   settings: TrainSettings,
   tokens: packing.TrainingTokens,
   schedule: Schedule,
@@ -163,12 +162,11 @@ def compile_group(
 
   Args:
     lm: the frozen language model.
-    group: members of one padded prompt length.
+    group: members of one padded prompt length, that could all train at once.
     padded: that length.
-    seeds: the sweep's seeds.
     settings: what the members share.
     tokens: all training examples.
-    schedule: what the steps read.
+    schedule: what the steps of one of its rounds read.
 
   Returns:
     The program, which takes params, tokens, leaves, states and a dispatch.
@@ -180,7 +178,7 @@ def compile_group(
 
   def lower(checkpointed: bool, size: int):
     leaves_M = jax.eval_shape(
-      functools.partial(stack_leaves, group[:1], padded, seeds, settings.lr, size)
+      functools.partial(stack_leaves, group[:1], padded, schedule.seeds, settings.lr, size)
     )
     state_M = jax.eval_shape(
       functools.partial(stack_states, group[:1], padded, settings.steps, size)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 import wayjax
-from wayjax import devices, results, summary
+from wayjax import compilation, devices, results, summary
 from wayjax.chunks import TrainSettings, group_by_length
 from wayjax.config import AUTO, RunConfig
 from wayjax.data import TaskData, load_data
@@ -80,6 +80,7 @@ def _run(
   writer: results.RunWriter | None,
 ) -> None:
   devices.select_device(config.device)
+  compilation.keep_programs()
   data = load_data(
     task,
     config.data_dir,

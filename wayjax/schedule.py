@@ -1,7 +1,8 @@
 """What every step of a sweep reads: the examples of each seed's batch, and the size of the rows.
 
 Batches differ in length, so one row size for a whole run wastes a third of it. A run takes its
-sizes from a few, chosen for its own batches, which are known before it starts.
+sizes from a few, chosen for its own batches, which are known before it starts; and the members of
+one seed, which read the same batches, train together where there are enough of them.
 """
 
 import dataclasses
@@ -15,6 +16,7 @@ from wayjax.encoding import EncodedExamples
 from wayjax.packing import TrainingTokens, Window
 
 MOST_SIZES = 8  # each is compiled
+SEED_MEMBERS = 4  # of one seed, that are worth a program run of their own
 STEPS_PER_SIZE = 50  # a short run is not worth many
 CLOSE_ENOUGH = 1.01  # times the positions that a size of its own for every step would compute
 # Rows and windows are multiples of this: small ones waste less, large ones suit matrix units.
@@ -39,9 +41,10 @@ class Dispatch(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-  """What every step of a run reads.
+  """What every step of a round reads: of the training of some seeds' members.
 
   Attributes:
+    seeds: N seeds, whose members train together.
     batches_TxNxB: the examples of each step, for each of N seeds.
     sizes: row sizes, smallest first.
     size_T: which of them each step takes.
@@ -49,6 +52,7 @@ class Schedule:
     per_dispatch: K.
   """
 
+  seeds: tuple[int, ...]
   batches_TxNxB: np.ndarray
   sizes: tuple[RowSize, ...]
   size_T: np.ndarray
@@ -102,45 +106,70 @@ def training_batches(examples: EncodedExamples, batch: int, seed: int, steps: ra
   return result
 
 
-def make_schedule(
+def make_schedules(
   examples: EncodedExamples,
   tokens: TrainingTokens,
   batch: int,
-  seeds: list[int],
+  rounds: list[tuple[int, ...]],
   steps: int,
   *,
   per_dispatch: int,
   chunk: int | None = None,
-) -> Schedule:
+) -> list[Schedule]:
   """Plans a whole run.
 
   Args:
     examples: training examples.
     tokens: the same, laid out.
     batch: B.
-    seeds: N seeds, which order the examples.
+    rounds: the seeds of each round, N in each.
     steps: steps of the run.
     per_dispatch: K, the most steps of one dispatch.
     chunk: what T is a multiple of; None means what suits the device.
 
   Returns:
-    The schedule; a function of its arguments alone.
+    A schedule for each round, all with the same sizes; a function of the arguments alone.
   """
   chunk = chunk or CHUNK.get(jax.default_backend(), 64)
-  batches_TxNxB = np.stack(
-    [training_batches(examples, batch, seed, range(steps)) for seed in seeds], axis=1
+  batches = np.stack(
+    [
+      np.stack([training_batches(examples, batch, seed, range(steps)) for seed in seeds], axis=1)
+      for seeds in rounds
+    ]
   )
-  lengths_TxNxB = tokens.lengths_N[batches_TxNxB]
-  text_TxN = lengths_TxNxB.sum(-1)
-  need_T = np.maximum(-(-text_TxN.max(axis=1) // chunk), 1) * chunk
-  scored = int(tokens.scored_N[batches_TxNxB].sum(-1).max())
-  texts = np.array(choose_sizes(need_T, min(MOST_SIZES, 1 + steps // STEPS_PER_SIZE)))
-  size_T = np.searchsorted(texts, need_T).astype(np.int32)
-  sizes = []
-  for i, text in enumerate(texts.tolist()):
-    longest = int(lengths_TxNxB[size_T == i].max())
-    sizes.append(RowSize(text, scored, packing.window_for(longest, text, chunk)))
-  return Schedule(batches_TxNxB, tuple(sizes), size_T, text_TxN.mean(axis=1), per_dispatch)
+  lengths = tokens.lengths_N[batches]  # rounds, T, N, B
+  text = lengths.sum(-1)
+  need = np.maximum(-(-text.max(-1) // chunk), 1) * chunk
+  texts = np.array(choose_sizes(need.ravel(), min(MOST_SIZES, 1 + steps // STEPS_PER_SIZE)))
+  size = np.searchsorted(texts, need).astype(np.int32)
+  scored = int(tokens.scored_N[batches].sum(-1).max())
+  windows = [
+    packing.window_for(int(lengths[size == i].max()), int(texts[i]), chunk)
+    for i in range(len(texts))
+  ]
+  sizes = tuple(RowSize(int(text), scored, window) for text, window in zip(texts, windows))
+  return [
+    Schedule(seeds, batches[i], sizes, size[i], text[i].mean(-1), per_dispatch)
+    for i, seeds in enumerate(rounds)
+  ]
+
+
+def choose_rounds(members_by_seed: dict[int, int]) -> list[tuple[int, ...]]:
+  """Which seeds train together: each on its own where it has enough members.
+
+  Members of one seed read the same rows, so that a row is as long as one batch and not as the
+  longest of several. But few members at once use a device badly.
+
+  Args:
+    members_by_seed: how many members each seed has.
+
+  Returns:
+    Rounds of as many seeds each: one, or all.
+  """
+  seeds = sorted(members_by_seed)
+  if min(members_by_seed.values()) >= SEED_MEMBERS:
+    return [(seed,) for seed in seeds]
+  return [tuple(seeds)]
 
 
 def choose_sizes(need_T: np.ndarray, most: int) -> list[int]:

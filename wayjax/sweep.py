@@ -1,5 +1,6 @@
 """The sweep: all members trained, chunk by chunk; `chunks.py` compiles what one chunk runs."""
 
+import collections
 import dataclasses
 import functools
 import time
@@ -14,7 +15,7 @@ from wayjax.encoding import EncodedExamples
 from wayjax.errors import WayjaxError
 from wayjax.members import Member, make_members
 from wayjax.models import LanguageModel
-from wayjax.schedule import Schedule, make_schedule
+from wayjax.schedule import Schedule, choose_rounds, make_schedules
 from wayjax.targets import Target
 from wayjax.train import StepLosses
 
@@ -104,30 +105,34 @@ def tune_chunks(
   Raises:
     WayjaxError: not even one member fits the memory.
   """
-  seeds = sorted({member.seed for member in members})
   tokens = packing.training_tokens(examples)
-  schedule = make_schedule(
-    examples,
-    tokens,
-    settings.batch_size,
-    seeds,
-    settings.steps,
-    per_dispatch=min(STEPS_PER_DISPATCH, settings.steps, settings.eval_every or settings.steps),
+  on_device = jax.device_put(tokens)
+  per_dispatch = min(STEPS_PER_DISPATCH, settings.steps, settings.eval_every or settings.steps)
+  plan = functools.cache(
+    lambda *rounds: make_schedules(
+      examples, tokens, settings.batch_size, rounds, settings.steps, per_dispatch=per_dispatch
+    )
   )
-  tokens = jax.device_put(tokens)
   meter = _Meter(len(members) * settings.steps)
   for padded, group in chunks.group_by_length(members).items():
+    schedules = plan(*choose_rounds(collections.Counter(member.seed for member in group)))
+    rounds = [
+      (schedule, [member for member in group if member.seed in schedule.seeds])
+      for schedule in schedules
+    ]
     started = time.perf_counter()
-    program = chunks.compile_group(lm, group, padded, seeds, settings, tokens, schedule)
+    largest = max((members for _, members in rounds), key=len)
+    program = chunks.compile_group(lm, largest, padded, settings, on_device, schedules[0])
     meter.compile_seconds += time.perf_counter() - started
-    for first in range(0, len(group), program.size):
-      chunk = group[first : first + program.size]
-      leaves_M = chunks.stack_leaves(chunk, padded, seeds, settings.lr, program.size)
-      state_M = chunks.stack_states(chunk, padded, settings.steps, program.size)
-      run = functools.partial(program.compiled, lm.params, tokens, leaves_M)
-      yield _train_chunk(
-        run, chunk, state_M, schedule, settings, meter, program.memory, on_progress
-      )
+    for schedule, members in rounds:
+      for first in range(0, len(members), program.size):
+        chunk = members[first : first + program.size]
+        leaves_M = chunks.stack_leaves(chunk, padded, schedule.seeds, settings.lr, program.size)
+        state_M = chunks.stack_states(chunk, padded, settings.steps, program.size)
+        run = functools.partial(program.compiled, lm.params, on_device, leaves_M)
+        yield _train_chunk(
+          run, chunk, state_M, schedule, settings, meter, program.memory, on_progress
+        )
 
 
 def _train_chunk(

@@ -70,13 +70,15 @@ def train_step(model, steps: int, leaves: MemberLeaves, state: TrainState, step,
     leaves: the member.
     state: its state.
     step: the number of this step, from 0.
-    rows_by_seed: the step's packed rows, stacked over the sweep's seeds.
+    rows_by_seed: the step's packed rows, stacked over the chunk's seeds.
 
   Returns:
     The next state and the step's losses. Where the loss or the next prompt is not finite the state
     stays as it was, for good, and `diverged_at` tells the step.
   """
-  row = jax.tree.map(lambda array: array[leaves.seed_index], rows_by_seed)
+  # The one row of a single seed stays unbatched under vmap: all members read it.
+  alone = len(rows_by_seed.ids_T) == 1
+  row = jax.tree.map(lambda x: x[0] if alone else x[leaves.seed_index], rows_by_seed)
   gradient_PxD, losses = member_gradient(model, leaves, state.prompt_PxD, row)
   updates, optimizer = make_optimizer(leaves.lr, steps).update(
     gradient_PxD, state.optimizer, state.prompt_PxD

@@ -5,6 +5,7 @@ wayjax calls `embedding_table`, `embed`, `hidden` and `lm_head`, and nothing els
 """
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +28,7 @@ def stack_layers(make_layer, n_layers: int, rngs: nnx.Rngs) -> nnx.Module:
   return make(rngs)
 
 
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Row:
   """What a layer knows of the packed row.
@@ -40,7 +42,7 @@ class Row:
 
   visible: Visible
   turn: tuple[jax.Array, ...] = ()
-  first: bool = False
+  first: bool = dataclasses.field(default=False, metadata={"static": True})
   scored_RxS: jax.Array | None = None
 
   def project(self, linear, x_SxI):
@@ -57,6 +59,12 @@ class Row:
       return x_SxD
     # A one-hot product, for its backward pass is a product too; a gather's is a scatter-add.
     return jnp.matmul(self.scored_RxS, x_SxD, precision=lax.Precision.HIGHEST)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _apply_layer(graphdef, weights, h_SxD, row: Row):
+  """One layer; a compiled function of its own, so that equal layers are traced once."""
+  return nnx.merge(graphdef, weights)(h_SxD, row)
 
 
 def apply_layers(stacked: nnx.Module, h_SxD, row: Row, *, checkpointed: bool = False):
@@ -76,10 +84,10 @@ def apply_layers(stacked: nnx.Module, h_SxD, row: Row, *, checkpointed: bool = F
   inner = dataclasses.replace(row, scored_RxS=None)
 
   def apply(h_SxD, i, row):
-    def layer(h_SxD):
-      return nnx.merge(graphdef, jax.tree.map(lambda w: w[i], weights))(h_SxD, row)
-
-    return jax.checkpoint(layer, prevent_cse=unrolled)(h_SxD) if checkpointed else layer(h_SxD)
+    layer = functools.partial(_apply_layer, graphdef, jax.tree.map(lambda w: w[i], weights))
+    if checkpointed:
+      layer = jax.checkpoint(layer, prevent_cse=unrolled)
+    return layer(h_SxD, row)
 
   # Unrolled layers are a fifth faster on a CPU; elsewhere compile time counts for more.
   unrolled = jax.default_backend() == "cpu"

@@ -1,0 +1,68 @@
+"""The contenders; run as a module it measures one of them, in a process of its own."""
+
+import argparse
+import importlib
+import json
+import resource
+import sys
+from pathlib import Path
+
+MEMBERS = (1, 4, 16)
+RELEASED, PEFT = "released protocol", "PEFT"
+
+# name -> module with `measure`, and its options
+CONTENDERS: dict[str, tuple[str, dict]] = {
+  f"{RELEASED}, f32": ("released", {}),
+  f"{PEFT}, f32": ("peft_tuning", {"autocast": False}),
+  f"{PEFT}, bf16": ("peft_tuning", {"autocast": True}),
+  **{
+    f"wayjax, {short}, M = {members}": (
+      "wayjax_sweep",
+      {"precision": precision, "members": members},
+    )
+    for short, precision in (("f32", "float32"), ("bf16", "bfloat16"))
+    for members in MEMBERS
+  },
+}
+
+
+def main() -> None:
+  """Measures one contender on one dataset and writes the result as JSON."""
+  parser = argparse.ArgumentParser()
+  parser.add_argument("name")
+  parser.add_argument("dataset")
+  parser.add_argument("device")
+  parser.add_argument("folder", type=Path)
+  parser.add_argument("result", type=Path)
+  args = parser.parse_args()
+  module, options = CONTENDERS[args.name]
+  if module == "wayjax_sweep":
+    import jax
+
+    # Empty at first, so that compile times mean something.
+    jax.config.update("jax_compilation_cache_dir", str(args.result.with_suffix(".cache")))
+  from experiments.benchmark.work import Work
+
+  measure = importlib.import_module(f"experiments.benchmark.{module}").measure
+  result = measure(Work.read(args.folder), args.dataset, args.device, **options)
+  result["peak_bytes"] = _peak_bytes(args.device, module)
+  args.result.write_text(json.dumps(result))
+
+
+def _peak_bytes(device: str, module: str) -> int:
+  """The most memory that the process held: of the GPU, or of the machine where there is none."""
+  if device != "gpu":
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+      1 if sys.platform == "darwin" else 1024
+    )
+  if module == "wayjax_sweep":
+    import jax
+
+    return jax.local_devices()[0].memory_stats()["peak_bytes_in_use"]
+  import torch
+
+  return torch.cuda.max_memory_allocated()
+
+
+if __name__ == "__main__":
+  main()

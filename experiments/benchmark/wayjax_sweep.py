@@ -1,0 +1,149 @@
+"""Contender (c): wayjax, M members of a sweep at once."""
+
+import dataclasses
+import time
+
+import jax
+import numpy as np
+from flax import nnx
+
+from experiments.benchmark.work import PROMPT_TOKENS, SEED, Work
+from wayjax import chunks, devices, packing
+from wayjax.evaluation import Evaluator
+from wayjax.members import Member
+from wayjax.models import LanguageModel, load_lm
+from wayjax.schedule import Schedule, make_schedules
+from wayjax.targets import Target
+from wayjax.train import member_gradient
+
+PAPER_STEPS, PAPER_SEEDS = 2000, (1, 10, 100)
+
+
+def measure(
+  work: Work, dataset_name: str, device: str, precision: str = "float32", members: int = 1
+) -> dict:
+  """Checks and times wayjax on one dataset.
+
+  The rows have the sizes that they have in the paper's run of 2,000 steps with three seeds. All
+  members have the prompt and the batches of the other contenders: in a sweep, too, the members of
+  one seed train together.
+
+  Args:
+    work: what all contenders are measured on.
+    dataset_name: one of the work's datasets.
+    device: `cpu` or `gpu`; what jax computes on.
+    precision: `float32` or `bfloat16`.
+    members: M.
+
+  Returns:
+    What the PyTorch contenders' `measure` returns; seconds are those of all members, divided by M.
+    Besides, `compile_seconds` with an empty cache and `recompile_seconds` with the one it left,
+    `operations` of a member-step that are useful, and the `useful_share` of the positions.
+  """
+  devices.select_device(device)
+  lm = load_lm(str(work.model_dir), precision=precision)
+  data = work.datasets[dataset_name]
+  tokens = packing.training_tokens(data.train)
+  timed = work.warmup_steps + work.timed_steps
+  rounds = [(seed,) for seed in PAPER_SEEDS]
+  schedule = make_schedules(
+    data.train, tokens, len(data.batches[0]), rounds, PAPER_STEPS, per_dispatch=timed
+  )[PAPER_SEEDS.index(SEED)]
+  useful = schedule.useful_share(
+    PROMPT_TOKENS, packing.round_up(PROMPT_TOKENS, packing.PROMPT_MULTIPLE)
+  )
+  operations = _operations(lm, schedule, timed)
+  schedule = _only_sizes_of(schedule, timed)
+  tokens = jax.device_put(tokens)
+
+  evaluator = Evaluator(lm, data.test, members)
+  prompt_PxD = np.asarray(lm.table_VxD)[work.prompt_ids]
+  prompts = [prompt_PxD] * members
+  scores = evaluator(prompts)[0]
+  started = time.perf_counter()
+  evaluator(prompts)
+  evaluation_seconds = (time.perf_counter() - started) / members
+
+  group = [_member(work, prompt_PxD, i) for i in range(members)]
+  padded = packing.round_up(PROMPT_TOKENS, packing.PROMPT_MULTIPLE)
+  settings = chunks.TrainSettings(steps=PAPER_STEPS, lr=work.learning_rate, members_at_once=members)
+  compile_seconds = []
+  for _ in range(2):
+    jax.clear_caches()
+    started = time.perf_counter()
+    program = chunks.compile_group(lm, group, padded, settings, tokens, schedule)
+    compile_seconds.append(time.perf_counter() - started)
+
+  leaves_M = chunks.stack_leaves(group, padded, schedule.seeds, work.learning_rate, members)
+  loss, gradient_norm = _first_gradient(lm, leaves_M, group, padded, tokens, schedule)
+  state_M = chunks.stack_states(group, padded, PAPER_STEPS, members)
+  seconds = []
+  # Once without the clock: the first step of each size is slower.
+  for first in (0, work.warmup_steps):
+    started = time.perf_counter()
+    state_M, _ = program.compiled(
+      lm.params, tokens, leaves_M, state_M, schedule.dispatch(first, timed)
+    )
+    jax.block_until_ready(state_M)
+    seconds.append((time.perf_counter() - started) / members)
+  return {
+    "loss": loss,
+    "gradient_norm": gradient_norm,
+    "step_seconds": [seconds[1] / work.timed_steps],
+    "evaluation_seconds": evaluation_seconds,
+    "evaluation_rows": len(data.test),
+    "accuracy": scores.accuracy,
+    "mean_losses": scores.losses_NxC.tolist(),
+    "compile_seconds": compile_seconds[0],
+    "recompile_seconds": compile_seconds[1],
+    "row_sizes": len(schedule.sizes),
+    "program_bytes": program.memory,
+    "operations": operations,
+    "useful_share": useful,
+  }
+
+
+def _member(work: Work, prompt_PxD, number: int) -> Member:
+  target = Target("benchmark", str(number), "")
+  ids = np.array(work.prompt_ids, np.int32)
+  return Member(target, ids, prompt_PxD, 0.0, SEED, prompt_PxD)
+
+
+def _only_sizes_of(schedule: Schedule, steps: int) -> Schedule:
+  """The schedule with the sizes of its first steps only: others need not be compiled here."""
+  used = np.unique(schedule.size_T[:steps])
+  return dataclasses.replace(
+    schedule,
+    sizes=tuple(schedule.sizes[i] for i in used),
+    size_T=np.searchsorted(used, schedule.size_T).astype(np.int32),
+  )
+
+
+def _first_gradient(lm: LanguageModel, leaves_M, group, padded, tokens, schedule):
+  """Loss and gradient norm of the first member's first batch at the initial prompt."""
+  size = schedule.sizes[schedule.size_T[0]]
+  state_M = chunks.stack_states(group, padded, PAPER_STEPS, len(group))
+
+  @jax.jit
+  def gradient(params, tokens, leaves_M, state_M, batch_B):
+    first, prompt_PxD = jax.tree.map(lambda x: x[0], (leaves_M, state_M.prompt_PxD))
+    row = packing.pack_training(tokens, batch_B, **size._asdict())
+    return member_gradient(nnx.merge(lm.graphdef, params), first, prompt_PxD, row)
+
+  gradient_PxD, losses = gradient(
+    lm.params, tokens, leaves_M, state_M, schedule.batches_TxNxB[0, 0]
+  )
+  return float(losses.cross_entropy), float(np.linalg.norm(gradient_PxD))
+
+
+def _operations(lm: LanguageModel, schedule: Schedule, steps: int) -> float:
+  """Useful operations of a member-step: `4 N` a position that holds text or prompt, and the head.
+
+  N counts the layers' matrices: two operations a weight forward and two backward, none for weight
+  gradients. The head counts at scored tokens only; attention's own products are left out.
+  """
+  matrices = [x for x in jax.tree.leaves(lm.params) if x.ndim == 3]
+  weights = sum(x.size for x in matrices)
+  vocabulary, width = lm.table_VxD.shape
+  positions = PROMPT_TOKENS + float(np.mean(schedule.useful_T[:steps]))
+  return 4 * (weights * positions + vocabulary * width * schedule.sizes[0].scored)
