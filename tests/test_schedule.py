@@ -99,7 +99,7 @@ def test_the_papers_runs_compute_little_padding(shared, name):
   encoded = encode(tokenizer, task, load_data(task, shared / "data").train)
   tokens = packing.training_tokens(encoded)
   padded = packing.round_up(20, packing.PROMPT_MULTIPLE)
-  for rounds, least in (([(1, 10, 100)], 0.85), ([(1,), (10,), (100,)], 0.92)):
+  for rounds, least in (([(1, 10, 100)], 0.85), ([(1,), (10,), (100,)], 0.88)):
     plans = schedule.make_schedules(encoded, tokens, 8, rounds, 2000, per_dispatch=20, chunk=16)
     assert len({plan.sizes for plan in plans}) == 1
     assert min(plan.useful_share(20, padded) for plan in plans) >= least

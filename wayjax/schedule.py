@@ -18,7 +18,7 @@ from wayjax.packing import TrainingTokens, Window
 MOST_SIZES = 8  # each is compiled
 SEED_MEMBERS = 4  # of one seed, that are worth a program run of their own
 STEPS_PER_SIZE = 50  # a short run is not worth many
-CLOSE_ENOUGH = 1.01  # times the positions that a size of its own for every step would compute
+USEFUL = 0.9  # share of the computed text positions that is enough
 # Rows and windows are multiples of this: small ones waste less, large ones suit matrix units.
 CHUNK = {"cpu": 16, "gpu": 64, "tpu": 128}
 
@@ -140,7 +140,8 @@ def make_schedules(
   lengths = tokens.lengths_N[batches]  # rounds, T, N, B
   text = lengths.sum(-1)
   need = np.maximum(-(-text.max(-1) // chunk), 1) * chunk
-  texts = np.array(choose_sizes(need.ravel(), min(MOST_SIZES, 1 + steps // STEPS_PER_SIZE)))
+  most = min(MOST_SIZES, 1 + steps // STEPS_PER_SIZE)
+  texts = np.array(choose_sizes(need.ravel(), most, text.mean(-1).sum() / USEFUL))
   size = np.searchsorted(texts, need).astype(np.int32)
   scored = int(tokens.scored_N[batches].sum(-1).max())
   windows = [
@@ -172,12 +173,13 @@ def choose_rounds(members_by_seed: dict[int, int]) -> list[tuple[int, ...]]:
   return [tuple(seeds)]
 
 
-def choose_sizes(need_T: np.ndarray, most: int) -> list[int]:
-  """The fewest sizes that compute next to nothing more than a size of its own for every step.
+def choose_sizes(need_T: np.ndarray, most: int, enough: float = 0.0) -> list[int]:
+  """The fewest sizes under which all steps together compute no more than is enough.
 
   Args:
     need_T: what every step needs.
     most: how many sizes there may be.
+    enough: positions, summed over steps.
 
   Returns:
     Sizes, smallest first; a step takes the smallest that holds what it needs. Of all sets of as
@@ -196,6 +198,6 @@ def choose_sizes(need_T: np.ndarray, most: int) -> list[int]:
       if options[i] < new_cost[j]:
         new_cost[j], new_chosen[j] = options[i], [*chosen[i], int(needs[j - 1])]
     cost, chosen = new_cost, new_chosen
-    if cost[-1] <= CLOSE_ENOUGH * need_T.sum():
+    if cost[-1] <= enough:
       break
   return chosen[-1]

@@ -5,7 +5,6 @@ wayjax calls `embedding_table`, `embed`, `hidden` and `lm_head`, and nothing els
 """
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -61,12 +60,6 @@ class Row:
     return jnp.matmul(self.scored_RxS, x_SxD, precision=lax.Precision.HIGHEST)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _apply_layer(graphdef, weights, h_SxD, row: Row):
-  """One layer; a compiled function of its own, so that equal layers are traced once."""
-  return nnx.merge(graphdef, weights)(h_SxD, row)
-
-
 def apply_layers(stacked: nnx.Module, h_SxD, row: Row, *, checkpointed: bool = False):
   """Applies stacked layers one after the other.
 
@@ -83,14 +76,20 @@ def apply_layers(stacked: nnx.Module, h_SxD, row: Row, *, checkpointed: bool = F
   last = len(jax.tree.leaves(weights)[0]) - 1
   inner = dataclasses.replace(row, scored_RxS=None)
 
-  def apply(h_SxD, i, row):
-    layer = functools.partial(_apply_layer, graphdef, jax.tree.map(lambda w: w[i], weights))
-    if checkpointed:
-      layer = jax.checkpoint(layer, prevent_cse=unrolled)
-    return layer(h_SxD, row)
-
   # Unrolled layers are a fifth faster on a CPU; elsewhere compile time counts for more.
   unrolled = jax.default_backend() == "cpu"
+
+  @jax.jit  # so that equal layers are traced once
+  def layer(weights, h_SxD, row):
+    return nnx.merge(graphdef, weights)(h_SxD, row)
+
+  def apply(h_SxD, i, row):
+    take = lax.index_in_dim if isinstance(i, int) else lax.dynamic_index_in_dim
+    one = jax.tree.map(lambda w: take(w, i, keepdims=False), weights)
+    if checkpointed:
+      return jax.checkpoint(layer, prevent_cse=unrolled)(one, h_SxD, row)
+    return layer(one, h_SxD, row)
+
   if last == 0:
     return apply(h_SxD, 0, dataclasses.replace(row, first=True))
   h_SxD = apply(h_SxD, 0, dataclasses.replace(inner, first=True))
