@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tiny
 
+from wayjax.loss import cross_entropy
 from wayjax.models import layers, rotary
 from wayjax.models.attention import attention
 
@@ -39,6 +40,43 @@ def test_grouped_attention_repeats_keys_and_values(rng):
     attention(q, *repeated, visible, jnp.float32),
     rtol=1e-5,
     atol=1e-6,
+  )
+
+
+@pytest.mark.parametrize("centred", [False, True])
+def test_norms_have_the_gradient_that_autodiff_finds(rng, centred):
+  def plain(x):
+    x = x - jnp.mean(x, axis=-1, keepdims=True) if centred else x
+    return x / jnp.sqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + 1e-5)
+
+  x, g = (rng.normal(1.0, 2.0, size=(3, 8)).astype(np.float32) for _ in range(2))
+  norm = layers.LayerNorm(8, 1e-5) if centred else layers.RMSNorm(8, 1e-5)
+  (y, vjp), (expected, expected_vjp) = jax.vjp(norm, x), jax.vjp(plain, x)
+  np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)
+  np.testing.assert_allclose(vjp(g)[0], expected_vjp(g)[0], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("how", ["scanned", "checkpointed", "scanned and checkpointed"])
+@pytest.mark.parametrize("model_type", ["gpt2", "llama"])
+def test_layers_give_the_same_however_they_are_applied(rng, monkeypatch, how, model_type):
+  layers_option = {"gpt2": "n_layer", "llama": "num_hidden_layers"}[model_type]
+  config = tiny.CONFIGS[model_type] | {layers_option: 4}
+  model = tiny.fill(config, tiny.tensors(config))
+  row = tiny.pack(tiny.examples(rng), [0, 1, 2], 24, 9, chunk=8)
+  prompt, mask = rng.normal(size=(4, 32)).astype(np.float32), np.ones(4, np.float32)
+
+  def value_and_gradient():
+    loss = jax.value_and_grad(lambda prompt: cross_entropy(model, prompt, mask, row))
+    return jax.jit(loss)(prompt)
+
+  expected, expected_gradient = value_and_gradient()
+  model.checkpointed = "checkpointed" in how
+  if "scanned" in how:
+    monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+  value, gradient = value_and_gradient()
+  np.testing.assert_allclose(value, expected, rtol=1e-5)
+  np.testing.assert_allclose(
+    gradient, expected_gradient, rtol=0, atol=1e-5 * np.abs(gradient).max()
   )
 
 

@@ -14,6 +14,7 @@ from flax import nnx
 from wayjax import chunks, devices, memory, packing, sweep
 from wayjax.errors import WayjaxError
 from wayjax.members import make_members
+from wayjax.models import load_lm
 from wayjax.schedule import Dispatch, RowSize, training_batches
 from wayjax.targets import Target
 from wayjax.train import init_state, member_gradient, train_step
@@ -211,6 +212,60 @@ def test_members_at_once_follow_the_memory(lm, encoded, monkeypatch):
   monkeypatch.setattr(devices, "free_memory", lambda: 1000)
   with pytest.raises(WayjaxError, match="one member needs"):
     run()
+
+
+def test_layers_are_computed_anew_before_a_sweep_is_refused(tmp_path, encoded, monkeypatch):
+  config = tiny.CONFIGS["gpt2"] | {"n_layer": 8}
+  lm = load_lm(str(tiny.save_model(tmp_path / "deep", config)), precision="float32")
+  members = members_of(lm, gammas=(0.3,), seeds=(1,), texts=("read me",))
+  needed = []
+
+  def run():
+    settings = sweep.TrainSettings(steps=3, batch_size=8)
+    chunks_of_one = sweep.tune_chunks(
+      lm, encoded, members, settings, lambda at: needed.append(at.memory)
+    )
+    return [one for chunk in chunks_of_one for one in chunk]
+
+  (plain,) = run()
+  monkeypatch.setattr(devices, "free_memory", lambda: (needed[0] - 1) / memory.SHARE)
+  (checkpointed,) = run()
+  assert needed[-1] < needed[0]
+  np.testing.assert_allclose(checkpointed.prompt_PxD, plain.prompt_PxD, rtol=0, atol=1e-5)
+
+
+def test_more_members_at_once_than_fit_are_refused(lm, encoded, monkeypatch):
+  members = members_of(lm, seeds=(1, 2, 3), texts=("read me",))
+  settings = sweep.TrainSettings(steps=1, batch_size=4)
+  needed = []
+  list(sweep.tune_chunks(lm, encoded, members, settings, lambda at: needed.append(at.memory)))
+  monkeypatch.setattr(devices, "free_memory", lambda: needed[0] // 2)
+  with pytest.raises(WayjaxError, match="--members-at-once 6 does not fit"):
+    train(lm, encoded, members, steps=1, members_at_once=6)
+
+
+def test_nothing_is_compiled_after_the_first_dispatch(lm, encoded):
+  compiled = []
+
+  def listen(event, seconds, **details):
+    if event == "/jax/core/compile/backend_compile_duration":
+      compiled.append(details)
+
+  # Two seeds with four members each, in chunks of two: four chunks of one program.
+  members = members_of(lm, gammas=(0.0, 0.1, 0.2, 0.3), texts=("read me",))
+  settings = sweep.TrainSettings(steps=60, batch_size=4, members_at_once=2)
+  counts = []
+  jax.monitoring.register_event_duration_secs_listener(listen)
+  try:
+    chunks_of_two = sweep.tune_chunks(
+      lm, encoded, members, settings, lambda at: counts.append(len(compiled))
+    )
+    assert len(list(chunks_of_two)) == 4
+  finally:
+    jax.monitoring.unregister_event_duration_listener(listen)
+  assert len(counts) == 12
+  assert counts[0] > 0
+  assert counts[-1] == counts[0]
 
 
 def test_tune_returns_members_in_the_order_given(lm, encoded):

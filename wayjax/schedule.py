@@ -142,15 +142,15 @@ def make_schedules(
   need = np.maximum(-(-text.max(-1) // chunk), 1) * chunk
   most = min(MOST_SIZES, 1 + steps // STEPS_PER_SIZE)
   texts = np.array(choose_sizes(need.ravel(), most, text.mean(-1).sum() / USEFUL))
-  size = np.searchsorted(texts, need).astype(np.int32)
+  taken = np.searchsorted(texts, need).astype(np.int32)
   scored = int(tokens.scored_N[batches].sum(-1).max())
   windows = [
-    packing.window_for(int(lengths[size == i].max()), int(texts[i]), chunk)
+    packing.window_for(int(lengths[taken == i].max()), int(texts[i]), chunk)
     for i in range(len(texts))
   ]
-  sizes = tuple(RowSize(int(text), scored, window) for text, window in zip(texts, windows))
+  sizes = tuple(RowSize(int(size), scored, window) for size, window in zip(texts, windows))
   return [
-    Schedule(seeds, batches[i], sizes, size[i], text[i].mean(-1), per_dispatch)
+    Schedule(seeds, batches[i], sizes, taken[i], text[i].mean(-1), per_dispatch)
     for i, seeds in enumerate(rounds)
   ]
 
