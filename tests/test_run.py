@@ -122,7 +122,7 @@ def test_the_output_tells_plan_estimate_progress_and_table(command, capsys):
   for part in (
     "sst2: 54 training, 6 dev, 20 test rows",
     "8 = 2 targets x 2 gamma x 2 seeds, 25 steps each",
-    "4 of up to 16, 4 of up to 24 tokens",
+    "4 of up to 8, 4 of up to 24 tokens",
     "first 20 steps done",
     "training takes about",
     "step 25/25, 8/8 members, cross-entropy",
