@@ -94,7 +94,7 @@ class Evaluator:
     return [results[i] for i in range(len(prompts))]
 
   def _dispatches(self) -> list[packing.PackedRow]:
-    """The rows, a few a dispatch and in each as many; empty ones fill the last."""
+    """The rows, a few a dispatch and in each as many; the last one again fills the last."""
     rows = len(self._rows.ids_T)
     dispatches = -(-rows // ROWS_PER_DISPATCH)
     each = -(-rows // dispatches)

@@ -148,6 +148,8 @@ def _matmul_forward(a, b, transpose_b, dtype):
 def _matmul_backward(transpose_b, dtype, residuals, g):
   a, b = residuals
   da = _dot(g, b, -1, -2 if transpose_b else -1, dtype)
+  # The barrier keeps the transpose out of the product: XLA would fold it in on a CPU, and products
+  # with a transposed left side miss the matrix unit there.
   left, right = (g, a) if transpose_b else (a, g)
   left = lax.optimization_barrier(jnp.swapaxes(left.astype(dtype), -1, -2))
   db = _dot(left, right, -1, -2, dtype)
