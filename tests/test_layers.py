@@ -62,7 +62,7 @@ def test_layers_give_the_same_however_they_are_applied(rng, monkeypatch, how, mo
   layers_option = {"gpt2": "n_layer", "llama": "num_hidden_layers"}[model_type]
   config = tiny.CONFIGS[model_type] | {layers_option: 4}
   model = tiny.fill(config, tiny.tensors(config))
-  row = tiny.pack(tiny.examples(rng), [0, 1, 2], 24, 9, chunk=8)
+  row = tiny.pack(tiny.examples(rng), [0, 1, 2], 24, 9)
   prompt, mask = rng.normal(size=(4, 32)).astype(np.float32), np.ones(4, np.float32)
 
   def value_and_gradient():

@@ -51,45 +51,22 @@ def test_positions_restart_after_the_real_prompt():
   assert packing.positions(row, left_mask(3, 3)).tolist() == [0, 1, 2, 3, 4, 5, 3]
 
 
-def seen(visible) -> np.ndarray:
-  """Who sees whom in the whole row, (S, S), put together from the prompt's part and the windows."""
-  prompt, (count, chunk, keys) = len(visible.prompt_PxP), visible.text_NxCxW.shape
-  window = keys - prompt
-  size = prompt + count * chunk
-  result = np.zeros((size, size), int)
-  result[:prompt, :prompt] = visible.prompt_PxP
-  for n in range(count):
-    rows = slice(prompt + n * chunk, prompt + (n + 1) * chunk)
-    result[rows, :prompt] = visible.text_NxCxW[n, :, :prompt]
-    last = (n + 1) * chunk
-    outside = max(window - last, 0)  # before the row's begin
-    assert not np.any(visible.text_NxCxW[n, :, prompt : prompt + outside])
-    result[rows, prompt + last - window + outside : prompt + last] = visible.text_NxCxW[
-      n, :, prompt + outside :
-    ]
-  return result
-
-
-@settings(max_examples=30, deadline=None, derandomize=True)
-@given(
-  lengths=st.lists(st.integers(0, 6), min_size=1, max_size=3),
-  chunk=st.sampled_from([1, 4, 8]),
-  padding=st.integers(0, 2),
-)
-def test_windows_show_all_that_one_window_of_the_whole_row_shows(lengths, chunk, padding):
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(lengths=st.lists(st.integers(0, 6), min_size=1, max_size=3), padding=st.integers(0, 2))
+def test_text_sees_no_further_back_than_the_reach(lengths, padding):
   encoded = tiny.examples(np.random.default_rng(0), lengths)
-  mask = left_mask(2, 2 + padding)
-  text = 24  # one size: few compilations
-  rows = list(range(len(lengths)))
-  whole = packing.visible(tiny.pack(encoded, rows, text), mask)
-  cut = packing.visible(tiny.pack(encoded, rows, text, chunk=chunk), mask)
-  np.testing.assert_array_equal(seen(cut), seen(whole))
+  row = tiny.pack(encoded, list(range(len(lengths))), 24)
+  visible = packing.visible(row, left_mask(2, 2 + padding))
+  queries, keys = np.nonzero(visible.pairs_SxS)
+  of_text = keys >= visible.prompt
+  assert visible.prompt == 2 + padding
+  assert np.max((queries - keys)[of_text]) == visible.reach
 
 
 def test_who_sees_whom():
   rows, _ = packing.pack_evaluation(example([11], [5, 0], [7, 0]), 4, 4)
   row = jax.tree.map(lambda array: array[0], rows)
-  assert seen(packing.visible(row, left_mask(1, 2))).tolist() == [
+  assert packing.visible(row, left_mask(1, 2)).pairs_SxS.astype(int).tolist() == [
     [1, 0, 0, 0, 0, 0],  # padding of the prompt: itself
     [0, 1, 0, 0, 0, 0],  # the prompt
     [0, 1, 1, 0, 0, 0],  # the text

@@ -36,7 +36,7 @@ def test_fewer_rows_than_a_batch_make_one_batch_of_all(rng):
 
 def make(encoded, steps, seeds=(1, 10, 100), batch=8, **options):
   tokens = packing.training_tokens(encoded)
-  options = {"per_dispatch": 20, "chunk": 16, **options}
+  options = {"per_dispatch": 20, "multiple": 16, **options}
   return schedule.make_schedules(encoded, tokens, batch, [seeds], steps, **options)[0]
 
 
@@ -70,9 +70,8 @@ def test_a_step_takes_the_smallest_size_that_holds_it(rng):
   smaller = plan.size_T > 0
   assert np.all(texts[plan.size_T[smaller] - 1] < need_T[smaller])
   for i, size in enumerate(plan.sizes):
-    assert size.text % size.window.chunk == 0
-    longest = lengths[plan.size_T == i].max()
-    assert size.window.chunk == size.text or size.window.chunk * size.window.back >= longest - 1
+    assert size.text % 16 == 0
+    assert size.reach == packing.reach_of(lengths[plan.size_T == i])
   assert plan.useful_share(20, 24) == pytest.approx(
     (lengths.sum(-1).mean() + 20) / (texts[plan.size_T].mean() + 24)
   )
@@ -100,7 +99,7 @@ def test_the_papers_runs_compute_little_padding(shared, name):
   tokens = packing.training_tokens(encoded)
   padded = packing.round_up(20, packing.PROMPT_MULTIPLE)
   for rounds, least in (([(1, 10, 100)], 0.85), ([(1,), (10,), (100,)], 0.88)):
-    plans = schedule.make_schedules(encoded, tokens, 8, rounds, 2000, per_dispatch=20, chunk=16)
+    plans = schedule.make_schedules(encoded, tokens, 8, rounds, 2000, per_dispatch=20, multiple=8)
     assert len({plan.sizes for plan in plans}) == 1
     assert min(plan.useful_share(20, padded) for plan in plans) >= least
 

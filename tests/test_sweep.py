@@ -282,7 +282,7 @@ SIZE = 3  # members of the compiled program
 def arguments(lm, encoded):
   members = members_of(lm, gammas=(0.0, 0.1, 0.2), seeds=(1,), texts=("read me",))
   batches = training_batches(encoded, 4, 1, range(2))[:, None]
-  sizes = (RowSize(64, 12, packing.Window(16, 1)), RowSize(96, 12, packing.Window(16, 1)))
+  sizes = (RowSize(64, 12, 16), RowSize(96, 12, 16))
   return (
     lm.graphdef,
     chunks.Plan(20, sizes),

@@ -187,22 +187,20 @@ def examples(rng, lengths=(3, 7, 1, 5, 9, 4), classes=3, vocab=257) -> EncodedEx
   )
 
 
-def pack(encoded, rows, text=None, scored=None, chunk=None) -> packing.PackedRow:
+def pack(encoded, rows, text=None, scored=None) -> packing.PackedRow:
   """Packs one batch, or several stacked ones, in the smallest row or one of the sizes given."""
   tokens, rows = jax.device_put(packing.training_tokens(encoded)), np.array(rows)
   lengths = np.asarray(tokens.lengths_N)[rows]
   text = text or max(int(lengths.sum(-1).max()), 1)
   scored = scored or int(np.asarray(tokens.scored_N)[rows].sum(-1).max())
-  window = packing.window_for(lengths.max(), text, chunk or text)
-  pack_one = functools.partial(
-    packing.pack_training, tokens, text=text, scored=scored, window=window
-  )
+  reach = packing.reach_of(lengths)
+  pack_one = functools.partial(packing.pack_training, tokens, text=text, scored=scored, reach=reach)
   return pack_one(rows) if rows.ndim == 1 else jax.vmap(pack_one)(rows)
 
 
 def causal(size: int) -> Visible:
   """A plain row: every position sees those before it, and itself."""
-  return Visible(jnp.tril(jnp.ones((size, size), bool)), None)
+  return Visible(jnp.tril(jnp.ones((size, size), bool)), prompt=size, reach=0)
 
 
 LONGEST = 24  # tokens of an unpacked row; what stands after an example's own is never read

@@ -16,7 +16,7 @@ from wayjax.members import left_mask, pad_left
 from wayjax.memory import Fitted
 from wayjax.metrics import macro_f1
 from wayjax.models import LanguageModel
-from wayjax.schedule import CHUNK
+from wayjax.schedule import row_multiple
 
 ROW_POSITIONS = 512  # text positions of an evaluation row, where no example needs more
 ROWS_PER_DISPATCH = 8  # so that the program's memory is got once for several
@@ -62,8 +62,7 @@ class Evaluator:
   ):
     self._lm, self._at_once = lm, prompts_at_once
     self._examples = examples
-    chunk = CHUNK.get(jax.default_backend(), 64)
-    self._rows, self._slots = packing.pack_evaluation(examples, ROW_POSITIONS, chunk)
+    self._rows, self._slots = packing.pack_evaluation(examples, ROW_POSITIONS, row_multiple())
     self._programs: dict[tuple[int, int], Fitted] = {}
 
   def __call__(self, prompts: list[np.ndarray]) -> list[Evaluation]:

@@ -15,17 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from wayjax.encoding import EncodedExamples
-from wayjax.models.attention import Visible, windows
+from wayjax.models.attention import Visible
 
 PADDING = -1
 PROMPT_MULTIPLE = 8  # prompts are padded on the left to multiples of this, and grouped by it
-
-
-class Window(NamedTuple):
-  """How far back a text position can see in its row: its own chunk, and `back` more before it."""
-
-  chunk: int
-  back: int
 
 
 @jax.tree_util.register_dataclass
@@ -41,7 +34,7 @@ class PackedRow:
     previous_R: where in T the token before each scored token stands; -1 is the prompt's last.
     labels_R: the scored tokens.
     weights_R: share of each in the mean over tokens, then over examples; 0 is padding.
-    window: no example spans more; its chunk divides T.
+    reach: how far back a text position can see: no example spans more than this and itself.
   """
 
   ids_T: jax.Array
@@ -51,7 +44,7 @@ class PackedRow:
   previous_R: jax.Array
   labels_R: jax.Array
   weights_R: jax.Array
-  window: Window = dataclasses.field(metadata={"static": True})
+  reach: int = dataclasses.field(metadata={"static": True})
 
 
 class ScoredSlots(NamedTuple):
@@ -87,11 +80,9 @@ def round_up(size: int, multiple: int) -> int:
   return -(-size // multiple) * multiple
 
 
-def window_for(longest: int, text: int, chunk: int) -> Window:
-  """The smallest window of chunks in which examples of `longest` positions fit."""
-  back = -(-max(longest - 1, 0) // chunk)
-  # Where a window holds the whole row, the row is one chunk.
-  return Window(chunk, back) if (back + 1) * chunk < text else Window(text, 0)
+def reach_of(lengths) -> int:
+  """How far back text can see in rows of examples of these lengths."""
+  return max(int(np.max(lengths)) - 1, 0)
 
 
 def training_tokens(examples: EncodedExamples) -> TrainingTokens:
@@ -110,9 +101,7 @@ def training_tokens(examples: EncodedExamples) -> TrainingTokens:
   )
 
 
-def pack_training(
-  tokens: TrainingTokens, batch_B, text: int, scored: int, window: Window
-) -> PackedRow:
+def pack_training(tokens: TrainingTokens, batch_B, text: int, scored: int, reach: int) -> PackedRow:
   """Packs one batch, each example with its true label; pure, so that it runs on the device.
 
   Args:
@@ -120,7 +109,7 @@ def pack_training(
     batch_B: which of them.
     text: T; at least the positions that they take.
     scored: R; at least the tokens that are scored.
-    window: no example spans more.
+    reach: at least the positions of the longest, less one.
 
   Returns:
     The packed row.
@@ -141,7 +130,7 @@ def pack_training(
     previous_R=jnp.where(real_R & (before_R > 0), first_B[examples_R] + before_R - 1, -1),
     labels_R=jnp.where(real_R, tokens.ids[starts_B[examples_R] + before_R], 0),
     weights_R=jnp.where(real_R, 1 / (len(batch_B) * scored_B[examples_R]), 0.0),
-    window=window,
+    reach=reach,
   )
 
 
@@ -155,14 +144,14 @@ def _owners(counts_B, size: int):
 
 
 def pack_evaluation(
-  examples: EncodedExamples, text: int, chunk: int
+  examples: EncodedExamples, text: int, multiple: int
 ) -> tuple[PackedRow, ScoredSlots]:
   """Packs every example with the continuations of all classes.
 
   Args:
     examples: examples to score.
     text: T of every row; rows grow to the longest example where it needs more.
-    chunk: of the rows' windows.
+    multiple: what T is rounded up to.
 
   Returns:
     Rows stacked along a leading axis N, with weight 1 / length on every scored token of a
@@ -171,7 +160,7 @@ def pack_evaluation(
   read = sum(len(candidate) - 1 for candidate in examples.candidates)
   slots = sum(map(len, examples.candidates))
   lengths = [len(prefix) + read for prefix in examples.prefixes]
-  text = round_up(max(text, *lengths), chunk)
+  text = round_up(max(text, *lengths), multiple)
   groups, room = [], 0
   for i, length in enumerate(lengths):
     if length > room:
@@ -180,7 +169,7 @@ def pack_evaluation(
     groups[-1].append(i)
     room -= length
   most = slots * max(map(len, groups))
-  packed = _empty_rows(len(groups), text, most, window_for(max(lengths), text, chunk))
+  packed = _empty_rows(len(groups), text, most, reach=reach_of(lengths))
   owners = ScoredSlots(*(np.full((len(groups), most), PADDING, np.int32) for _ in range(2)))
   classes = np.concatenate([np.full(len(ids), c) for c, ids in enumerate(examples.candidates)])
   for n, group in enumerate(groups):
@@ -193,7 +182,7 @@ def pack_evaluation(
   return packed, owners
 
 
-def _empty_rows(count: int, text: int, scored: int, window: Window) -> PackedRow:
+def _empty_rows(count: int, text: int, scored: int, reach: int) -> PackedRow:
   zeros_NxT = np.zeros((count, text), np.int32)
   zeros_NxR = np.zeros((count, scored), np.int32)
   return PackedRow(
@@ -204,7 +193,7 @@ def _empty_rows(count: int, text: int, scored: int, window: Window) -> PackedRow
     previous_R=np.full_like(zeros_NxR, -1),
     labels_R=zeros_NxR,
     weights_R=np.zeros(zeros_NxR.shape, np.float32),
-    window=window,
+    reach=reach,
   )
 
 
@@ -240,21 +229,13 @@ def positions(row: PackedRow, mask_P):
 
 def visible(row: PackedRow, mask_P) -> Visible:
   """Which positions of the row see which; every position sees itself."""
-  chunk, back = row.window
-  order_P = jnp.arange(len(mask_P))
-  real_P = mask_P > 0
-  prompt_PxP = real_P[:, None] & real_P[None, :] & (order_P[None, :] <= order_P[:, None])
-  prompt_PxP |= order_P[:, None] == order_P[None, :]
-
-  order_T = jnp.arange(len(row.ids_T))
-  queries = [x.reshape(-1, chunk)[:, :, None] for x in (order_T, row.examples_T, row.candidates_T)]
-  keys = [
-    windows(x, chunk, back, PADDING)[:, None, :]
-    for x in (order_T, row.examples_T, row.candidates_T)
-  ]
-  (order_Q, example_Q, candidate_Q), (order_K, example_K, candidate_K) = queries, keys
-  same_example = (example_Q == example_K) & (example_K != PADDING)
-  in_text_or_own = (candidate_K == 0) | (candidate_Q == candidate_K)
-  text_NxCxK = (order_K <= order_Q) & same_example & in_text_or_own | (order_K == order_Q)
-  reads_prompt = (example_Q != PADDING) & real_P[None, None, :]
-  return Visible(prompt_PxP, jnp.concatenate([reads_prompt, text_NxCxK], axis=-1))
+  examples_T, candidates_T = row.examples_T, row.candidates_T
+  real_P, real_T = mask_P > 0, examples_T != PADDING
+  same_example_TxT = (examples_T[:, None] == examples_T[None, :]) & real_T[:, None]
+  own_TxT = candidates_T[:, None] == candidates_T[None, :]
+  text_TxT = same_example_TxT & (own_TxT | (candidates_T[None, :] == 0))
+  prompt_SxP = jnp.concatenate([real_P, real_T])[:, None] & real_P[None, :]
+  pairs_SxS = jnp.concatenate([prompt_SxP, jnp.pad(text_TxT, ((len(mask_P), 0), (0, 0)))], axis=1)
+  order_S = jnp.arange(len(pairs_SxS))
+  pairs_SxS &= order_S[None, :] <= order_S[:, None]
+  return Visible(pairs_SxS | (order_S[None, :] == order_S[:, None]), len(mask_P), row.reach)

@@ -13,22 +13,22 @@ import numpy as np
 
 from wayjax import packing
 from wayjax.encoding import EncodedExamples
-from wayjax.packing import TrainingTokens, Window
+from wayjax.packing import TrainingTokens
 
 MOST_SIZES = 8  # each is compiled
 SEED_MEMBERS = 4  # of one seed, that are worth a program run of their own
 STEPS_PER_SIZE = 50  # a short run is not worth many
-USEFUL = 0.9  # share of the computed text positions that is enough
-# Rows and windows are multiples of this: small ones waste less, large ones suit matrix units.
-CHUNK = {"cpu": 16, "gpu": 64, "tpu": 128}
+USEFUL = 0.92  # share of the computed text positions that is enough
+# Rows' text is a multiple of this: small ones waste less, large ones suit matrix units.
+MULTIPLES = {"cpu": 8, "gpu": 64, "tpu": 128}
 
 
 class RowSize(NamedTuple):
-  """A size that is compiled: T text positions, R scored tokens, and the attention's window."""
+  """A size that is compiled: T text positions, R scored tokens, and how far back text can see."""
 
   text: int
   scored: int
-  window: Window
+  reach: int
 
 
 class Dispatch(NamedTuple):
@@ -77,6 +77,11 @@ class Schedule:
     return float(np.mean(self.useful_T + prompt) / np.mean(computed_T + padded))
 
 
+def row_multiple() -> int:
+  """What a row's text is a multiple of on this device."""
+  return MULTIPLES.get(jax.default_backend(), 64)
+
+
 def batch_size(examples: EncodedExamples, batch: int) -> int:
   """Examples in a batch: fewer than asked for where there are not so many."""
   return min(batch, len(examples))
@@ -114,7 +119,7 @@ def make_schedules(
   steps: int,
   *,
   per_dispatch: int,
-  chunk: int | None = None,
+  multiple: int | None = None,
 ) -> list[Schedule]:
   """Plans a whole run.
 
@@ -125,12 +130,12 @@ def make_schedules(
     rounds: the seeds of each round, N in each.
     steps: steps of the run.
     per_dispatch: K, the most steps of one dispatch.
-    chunk: what T is a multiple of; None means what suits the device.
+    multiple: what T is a multiple of; None means what suits the device.
 
   Returns:
     A schedule for each round, all with the same sizes; a function of the arguments alone.
   """
-  chunk = chunk or CHUNK.get(jax.default_backend(), 64)
+  multiple = multiple or row_multiple()
   batches = np.stack(
     [
       np.stack([training_batches(examples, batch, seed, range(steps)) for seed in seeds], axis=1)
@@ -139,16 +144,15 @@ def make_schedules(
   )
   lengths = tokens.lengths_N[batches]  # rounds, T, N, B
   text = lengths.sum(-1)
-  need = np.maximum(-(-text.max(-1) // chunk), 1) * chunk
+  need = np.maximum(-(-text.max(-1) // multiple), 1) * multiple
   most = min(MOST_SIZES, 1 + steps // STEPS_PER_SIZE)
   texts = np.array(choose_sizes(need.ravel(), most, text.mean(-1).sum() / USEFUL))
   taken = np.searchsorted(texts, need).astype(np.int32)
   scored = int(tokens.scored_N[batches].sum(-1).max())
-  windows = [
-    packing.window_for(int(lengths[taken == i].max()), int(texts[i]), chunk)
-    for i in range(len(texts))
-  ]
-  sizes = tuple(RowSize(int(size), scored, window) for size, window in zip(texts, windows))
+  sizes = tuple(
+    RowSize(int(size), scored, packing.reach_of(lengths[taken == i]))
+    for i, size in enumerate(texts)
+  )
   return [
     Schedule(seeds, batches[i], sizes, taken[i], text[i].mean(-1), per_dispatch)
     for i, seeds in enumerate(rounds)

@@ -46,7 +46,7 @@ class Row:
 
   def project(self, linear, x_SxI):
     """`linear(x_SxI)`; in the first layer its backward pass is the prompt's alone."""
-    prompt = len(self.visible.prompt_PxP)
+    prompt = self.visible.prompt
     if not self.first or prompt == len(x_SxI):
       return linear(x_SxI)
     text_TxO = linear(lax.stop_gradient(x_SxI[prompt:]))

@@ -1,0 +1,82 @@
+"""Attention in slices against the plain formula over all pairs."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wayjax import packing
+from wayjax.members import left_mask
+from wayjax.models import attention
+
+TEXT, PROMPT, WIDTH = 40, 8, 4
+
+
+def plain(q_SxHxK, k_SxGxK, v_SxGxK, pairs_SxS):
+  """softmax(q k / sqrt(K)) v, and nothing else."""
+  shared = q_SxHxK.shape[1] // k_SxGxK.shape[1]
+  k_SxHxK, v_SxHxK = (jnp.repeat(x, shared, axis=1) for x in (k_SxGxK, v_SxGxK))
+  logits_HxSxS = jnp.einsum("ihk,jhk->hij", q_SxHxK, k_SxHxK) / np.sqrt(WIDTH)
+  logits_HxSxS = jnp.where(pairs_SxS[None], logits_HxSxS, -jnp.inf)
+  return jnp.einsum("hij,jhk->ihk", jax.nn.softmax(logits_HxSxS), v_SxHxK)
+
+
+def random_row(rng, lengths, real_prompt):
+  row = tiny.pack(tiny.examples(rng, lengths), list(range(len(lengths))), TEXT)
+  return packing.visible(row, left_mask(real_prompt, PROMPT))
+
+
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(
+  lengths=st.lists(st.integers(0, 9), min_size=1, max_size=4),
+  real_prompt=st.integers(1, PROMPT),
+  slice_size=st.sampled_from([8, 12, 20, 48]),
+  heads=st.sampled_from([(4, 4), (4, 2), (2, 1)]),
+)
+def test_slices_give_what_all_pairs_give(lengths, real_prompt, slice_size, heads):
+  rng = np.random.default_rng(len(lengths))
+  visible = random_row(rng, lengths, real_prompt)
+  q, k, v = (
+    rng.normal(size=(PROMPT + TEXT, count, WIDTH)).astype(np.float32)
+    for count in (heads[0], heads[1], heads[1])
+  )
+  g = rng.normal(size=q.shape).astype(np.float32)
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(attention, "SLICE", slice_size)
+    y, vjp = jax.vjp(lambda *x: attention.attention(*x, visible, jnp.float32), q, k, v)
+    gradients = vjp(g)
+  expected, expected_vjp = jax.vjp(lambda *x: plain(*x, visible.pairs_SxS), q, k, v)
+  np.testing.assert_allclose(y, expected, rtol=0, atol=2e-6)
+  for gradient, expected_gradient in zip(gradients, expected_vjp(g), strict=True):
+    np.testing.assert_allclose(gradient, expected_gradient, rtol=0, atol=1e-5)
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(
+  size=st.integers(1, 700),
+  prompt=st.sampled_from([0, 8, 24]),
+  reach=st.integers(0, 300),
+)
+def test_slices_cover_every_query_and_all_that_it_may_see(size, prompt, reach):
+  visible = attention.Visible(jnp.zeros((0, 0), bool), min(prompt, size), reach)
+  slices = attention._slices(size, visible)
+  queries = np.concatenate([np.arange(size)[one] for one, _ in slices])
+  assert queries.tolist() == list(range(size))
+  for one, parts in slices:
+    keys = np.concatenate([np.arange(size)[part] for part in parts])
+    assert len(set(keys.tolist())) == len(keys)
+    first, last = np.arange(size)[one][[0, -1]]
+    needed = {*range(visible.prompt), *range(max(first - reach, 0), last + 1)}
+    assert needed <= set(keys.tolist())
+
+
+def test_a_long_row_skips_most_pairs():
+  visible = attention.Visible(jnp.zeros((0, 0), bool), 24, 60)
+  pairs = sum(
+    (queries.stop - queries.start) * sum(part.stop - (part.start or 0) for part in keys)
+    for queries, keys in attention._slices(536, visible)
+  )
+  assert pairs < 0.4 * 536**2
