@@ -18,7 +18,7 @@ from wayjax.packing import TrainingTokens
 MOST_SIZES = 8  # each is compiled
 SEED_MEMBERS = 4  # of one seed, that are worth a program run of their own
 STEPS_PER_SIZE = 50  # a short run is not worth many
-USEFUL = 0.92  # share of the computed text positions that is enough
+USEFUL = 0.9  # share of the computed text positions that is enough: each size is slow to load
 # Rows' text is a multiple of this: small ones waste less, large ones suit matrix units.
 MULTIPLES = {"cpu": 8, "gpu": 64, "tpu": 128}
 
