@@ -76,8 +76,9 @@ def apply_layers(stacked: nnx.Module, h_SxD, row: Row, *, checkpointed: bool = F
   last = len(jax.tree.leaves(weights)[0]) - 1
   inner = dataclasses.replace(row, scored_RxS=None)
 
-  # Unrolled layers are a fifth faster on a CPU; elsewhere compile time counts for more.
-  unrolled = jax.default_backend() == "cpu"
+  # Unrolled layers are a fifth faster on a CPU; elsewhere compile time counts for more. XLA finds
+  # that what is computed anew was computed before, unless a loop stands between.
+  unrolled = jax.default_backend() == "cpu" and not checkpointed
 
   @jax.jit  # so that equal layers are traced once
   def layer(weights, h_SxD, row):
@@ -87,7 +88,7 @@ def apply_layers(stacked: nnx.Module, h_SxD, row: Row, *, checkpointed: bool = F
     take = lax.index_in_dim if isinstance(i, int) else lax.dynamic_index_in_dim
     one = jax.tree.map(lambda w: take(w, i, keepdims=False), weights)
     if checkpointed:
-      return jax.checkpoint(layer, prevent_cse=unrolled)(one, h_SxD, row)
+      return jax.checkpoint(layer, prevent_cse=False)(one, h_SxD, row)
     return layer(one, h_SxD, row)
 
   if last == 0:
