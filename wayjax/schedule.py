@@ -144,7 +144,7 @@ def make_schedules(
   )
   lengths = tokens.lengths_N[batches]  # rounds, T, N, B
   text = lengths.sum(-1)
-  need = np.maximum(-(-text.max(-1) // multiple), 1) * multiple
+  need = packing.round_up(np.maximum(text.max(-1), 1), multiple)
   most = min(MOST_SIZES, 1 + steps // STEPS_PER_SIZE)
   texts = np.array(choose_sizes(need.ravel(), most, text.mean(-1).sum() / USEFUL))
   taken = np.searchsorted(texts, need).astype(np.int32)

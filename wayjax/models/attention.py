@@ -44,7 +44,7 @@ def attention(q_SxHxK, k_SxGxK, v_SxGxK, visible: Visible, dtype):
     k_SxGxK: keys; each of the G heads serves H / G neighbouring query heads (Ainslie et al., 2023).
     v_SxGxK: values.
     visible: which positions see which; none sees a later one.
-    dtype: compute type of the products.
+    dtype: compute type of the products; on a CPU they are float32 all the same.
 
   Returns:
     (S, H, K), float32.

@@ -76,8 +76,8 @@ def apply_layers(stacked: nnx.Module, h_SxD, row: Row, *, checkpointed: bool = F
   last = len(jax.tree.leaves(weights)[0]) - 1
   inner = dataclasses.replace(row, scored_RxS=None)
 
-  # Unrolled layers are a fifth faster on a CPU; elsewhere compile time counts for more. XLA finds
-  # that what is computed anew was computed before, unless a loop stands between.
+  # Unrolled layers are a fifth faster on a CPU; elsewhere compile time counts for more. But XLA
+  # merges what unrolled layers compute anew with the first time, and so keeps what was to be freed.
   unrolled = jax.default_backend() == "cpu" and not checkpointed
 
   @jax.jit  # so that equal layers are traced once
