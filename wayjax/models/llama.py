@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 
@@ -10,7 +11,7 @@ from wayjax.models.attention import attention
 from wayjax.models.decoder import RotaryDecoder, Row
 from wayjax.models.family import GGUF, Family
 from wayjax.models.hyperparameters import read_fields, require, require_divides
-from wayjax.models.layers import ACTIVATIONS, Linear, RMSNorm
+from wayjax.models.layers import Linear, RMSNorm
 from wayjax.models.rotary import read_frequencies, rope_options, rotate
 
 
@@ -109,7 +110,7 @@ class SwiGLU(nnx.Module):
     self.down_proj = Linear(inner, width, dtype, bias=bias, rngs=rngs)
 
   def __call__(self, x_SxD):
-    return self.down_proj(ACTIVATIONS["silu"](self.gate_proj(x_SxD)) * self.up_proj(x_SxD))
+    return self.down_proj(jax.nn.silu(self.gate_proj(x_SxD)) * self.up_proj(x_SxD))
 
 
 class Block(nnx.Module):
