@@ -61,6 +61,7 @@ def test_wayjax_does_the_same_for_one_member_and_for_several(shared, tmp_path, m
     tokenizer=str(shared / "models" / "gpt2-tokenizer"),
     data_dir=str(shared / "data"),
     datasets=["trec"],
+    run_steps=2,
     warmup_steps=1,
     timed_steps=1,
     test_rows=6,

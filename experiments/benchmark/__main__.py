@@ -1,10 +1,12 @@
 """python -m experiments.benchmark: wayjax beside the released protocol and PEFT, on one machine.
 
 Every contender does the same work in a process of its own, one after the other, and their losses
-and gradients must agree. `experiments/results/` holds what was measured, and on what machine.
+and gradients must agree. The processes start together, for half of a quick run would be imports.
+`experiments/results/` holds what was measured, and on what machine.
 """
 
 import argparse
+import contextlib
 import json
 import subprocess
 import sys
@@ -16,14 +18,20 @@ from experiments.benchmark import comparison
 from experiments.benchmark.contenders import CONTENDERS, PEFT, RELEASED
 from wayjax.errors import WayjaxError
 
-QUICK = {"shape": "gpt2-two-layers", "warmup_steps": 1, "timed_steps": 3, "test_rows": 12}
+QUICK = {
+  "shape": "gpt2-two-layers",
+  "run_steps": 2,
+  "warmup_steps": 0,
+  "timed_steps": 2,
+  "test_rows": 4,
+}
 QUICK_CONTENDERS = (
   f"{RELEASED}, f32",
   f"{PEFT}, bf16",
-  "wayjax, f32, M = 4",
+  "wayjax, f32, M = 1",
   "wayjax, bf16, M = 4",
 )
-FULL = {"warmup_steps": 2, "timed_steps": 10, "test_rows": 64}
+FULL = {"run_steps": 2000, "warmup_steps": 2, "timed_steps": 10, "test_rows": 64}
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -60,14 +68,11 @@ def run(args: argparse.Namespace, folder: Path) -> dict:
   datasets = ["sst2"] if args.quick else args.datasets
   contenders = QUICK_CONTENDERS if args.quick else args.contenders
   Work.make(folder, tokenizer=args.tokenizer, data_dir=args.data_dir, datasets=datasets, **options)
-  machine = _in_a_process("machine", args.device, result=folder / "machine.json")
+  with _Process("machine", args.device, result=folder / "machine.json") as process:
+    machine = process.measure()
   found = {"machine": machine, "settings": options, "datasets": {}}
   for dataset in datasets:
-    results = {}
-    for number, name in enumerate(contenders):
-      print(f"{dataset}: {name} ...", file=sys.stderr, flush=True)
-      result = folder / f"{dataset}-{number}.json"
-      results[name] = _in_a_process("contenders", name, dataset, args.device, folder, result=result)
+    results = _take_turns(contenders, dataset, args.device, folder)
     comparison.check_agreement(results, dataset)
     found["datasets"][dataset] = comparison.compare(
       results, machine["matmul_operations_per_second"]
@@ -76,12 +81,52 @@ def run(args: argparse.Namespace, folder: Path) -> dict:
   return found
 
 
-def _in_a_process(module: str, *arguments, result: Path) -> dict:
-  command = [sys.executable, "-m", f"experiments.benchmark.{module}", *map(str, arguments)]
-  done = subprocess.run([*command, str(result)], stdout=subprocess.DEVNULL, check=False)
-  if done.returncode:
-    raise WayjaxError(f"{' '.join(command[2:])} failed: its own message stands above")
-  return json.loads(result.read_text())
+def _take_turns(contenders, dataset: str, device: str, folder: Path) -> dict[str, dict]:
+  """Measures contenders one after the other, each in its own process."""
+  results = {}
+  with contextlib.ExitStack() as stack:
+    processes = [
+      stack.enter_context(
+        _Process("contenders", name, dataset, device, folder, result=folder / f"{number}.json")
+      )
+      for number, name in enumerate(contenders)
+    ]
+    for process in processes:
+      process.wait_until_ready()
+    for name, process in zip(contenders, processes, strict=True):
+      print(f"{dataset}: {name} ...", file=sys.stderr, flush=True)
+      results[name] = process.measure()
+  return results
+
+
+class _Process:
+  """A module of this package in its own process: it imports, says so, and waits for its turn."""
+
+  def __init__(self, module: str, *arguments, result: Path):
+    self._name = " ".join(map(str, (module, *arguments)))
+    self._result = result
+    command = [sys.executable, "-m", f"experiments.benchmark.{module}"]
+    self._process = subprocess.Popen(
+      [*command, *map(str, arguments), str(result)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+
+  def wait_until_ready(self) -> None:
+    if not self._process.stdout.readline():
+      raise WayjaxError(f"{self._name} failed: its own message stands above")
+
+  def measure(self) -> dict:
+    """Lets it run, and gives what it found."""
+    self._process.communicate(b"\n")
+    if self._process.returncode:
+      raise WayjaxError(f"{self._name} failed: its own message stands above")
+    return json.loads(self._result.read_text())
+
+  def __enter__(self) -> "_Process":
+    return self
+
+  def __exit__(self, *exception) -> None:
+    self._process.kill()
+    self._process.wait()
 
 
 def main(argv: list[str] | None = None) -> int:

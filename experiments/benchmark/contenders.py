@@ -44,6 +44,9 @@ def main() -> None:
   from experiments.benchmark.work import Work
 
   measure = importlib.import_module(f"experiments.benchmark.{module}").measure
+  # All contenders import at once; then one is measured at a time.
+  print("ready", flush=True)
+  sys.stdin.readline()
   result = measure(Work.read(args.folder), args.dataset, args.device, **options)
   result["peak_bytes"] = _peak_bytes(args.device, module)
   args.result.write_text(json.dumps(result))

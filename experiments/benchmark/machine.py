@@ -15,7 +15,7 @@ from jax import lax
 
 MATRIX_UNITS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16")
 SHAPES = ((1024, 768, 3072), (1024, 3072, 768), (4096, 1280, 5120))
-REPEATS = 10
+REPEATS = 5
 
 
 def describe(device: str) -> dict:

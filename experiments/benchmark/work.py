@@ -49,6 +49,7 @@ class Work:
     model_dir: a GPT-2 in Hugging Face's layout, random weights, no dropout.
     prompt_ids: tokens whose embeddings are the initial prompt.
     learning_rate: of every step.
+    run_steps: steps of the run that is measured a part of, which wayjax chooses its row sizes for.
     warmup_steps: steps before the clock starts.
     timed_steps: steps after that.
     datasets: the texts of each task.
@@ -57,6 +58,7 @@ class Work:
   model_dir: Path
   prompt_ids: list[int]
   learning_rate: float
+  run_steps: int
   warmup_steps: int
   timed_steps: int
   datasets: dict[str, WorkDataset]
@@ -70,6 +72,7 @@ class Work:
     tokenizer: str,
     data_dir: str,
     datasets: list[str],
+    run_steps: int,
     warmup_steps: int,
     timed_steps: int,
     test_rows: int,
@@ -82,6 +85,7 @@ class Work:
     plain = {
       "prompt_ids": rng.choice(len(tokenizer) - 1, PROMPT_TOKENS, replace=False).tolist(),
       "learning_rate": 0.01,
+      "run_steps": run_steps,
       "warmup_steps": warmup_steps,
       "timed_steps": timed_steps,
       "datasets": {},
