@@ -54,6 +54,28 @@ def test_slices_give_what_all_pairs_give(lengths, real_prompt, slice_size, heads
     np.testing.assert_allclose(gradient, expected_gradient, rtol=0, atol=1e-5)
 
 
+def test_queries_from_anywhere_in_the_row_see_what_they_see_in_it(rng):
+  visible = random_row(rng, [7, 3, 9], 5)
+  q, k, v = (rng.normal(size=(PROMPT + TEXT, 2, WIDTH)).astype(np.float32) for _ in range(3))
+  picked = np.array([40, 7, 12, 12])
+  found = attention.attention(q[picked], k, v, visible.of(picked), jnp.float32)
+  expected = attention.attention(q, k, v, visible, jnp.float32)[picked]
+  np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6)
+
+
+def test_bfloat16_products_are_near_and_no_cotangent_is_rounded(rng):
+  visible = random_row(rng, [7, 3, 9], 5)
+  q, k, v, g = (rng.normal(size=(PROMPT + TEXT, 2, WIDTH)).astype(np.float32) for _ in range(4))
+  results = {}
+  for dtype in (jnp.float32, jnp.bfloat16):
+    y, vjp = jax.vjp(lambda *x, dtype=dtype: attention.attention(*x, visible, dtype), q, k, v)
+    results[dtype] = (y, *vjp(g))
+  for exact, rounded in zip(*results.values(), strict=True):
+    assert rounded.dtype == jnp.float32
+    assert 0 < np.max(np.abs(rounded - exact)) < 0.05
+    assert np.any(rounded != rounded.astype(jnp.bfloat16).astype(jnp.float32))
+
+
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(
   size=st.integers(1, 700),
@@ -63,20 +85,19 @@ def test_slices_give_what_all_pairs_give(lengths, real_prompt, slice_size, heads
 def test_slices_cover_every_query_and_all_that_it_may_see(size, prompt, reach):
   visible = attention.Visible(jnp.zeros((0, 0), bool), min(prompt, size), reach)
   slices = attention._slices(size, visible)
-  queries = np.concatenate([np.arange(size)[one] for one, _ in slices])
-  assert queries.tolist() == list(range(size))
-  for one, parts in slices:
-    keys = np.concatenate([np.arange(size)[part] for part in parts])
-    assert len(set(keys.tolist())) == len(keys)
-    first, last = np.arange(size)[one][[0, -1]]
-    needed = {*range(visible.prompt), *range(max(first - reach, 0), last + 1)}
-    assert needed <= set(keys.tolist())
+  queries = [i for one, _ in slices for i in range(*one)]
+  assert queries == list(range(size))
+  for (first, stop), parts in slices:
+    keys = [i for part in parts for i in range(*part)]
+    assert len(set(keys)) == len(keys)
+    assert max(keys) < size
+    assert {*range(visible.prompt), *range(max(first - reach, 0), stop)} <= set(keys)
 
 
 def test_a_long_row_skips_most_pairs():
   visible = attention.Visible(jnp.zeros((0, 0), bool), 24, 60)
   pairs = sum(
-    (queries.stop - queries.start) * sum(part.stop - (part.start or 0) for part in keys)
-    for queries, keys in attention._slices(536, visible)
+    (stop - start) * sum(last - first for first, last in keys)
+    for (start, stop), keys in attention._slices(536, visible)
   )
   assert pairs < 0.4 * 536**2

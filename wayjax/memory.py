@@ -1,5 +1,7 @@
 """How much fits a device, found by compiling programs and reading what they need."""
 
+import contextlib
+import gc
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -35,7 +37,9 @@ def compile_to_fit(
   free = int(SHARE * devices.free_memory()) if free is None else free
   while True:
     try:
-      compiled = lower(size).compile()
+      with _no_garbage_collection():
+        lowered = lower(size)
+      compiled = lowered.compile()
     except jax.errors.JaxRuntimeError as error:
       # TPUs refuse a program that is too large when they compile it.
       if size == 1 or "RESOURCE_EXHAUSTED" not in str(error):
@@ -46,3 +50,15 @@ def compile_to_fit(
     if memory <= free or size == 1:
       return Fitted(compiled, size, memory)
     size = max(1, min(int(size * free / memory), size - 1))
+
+
+@contextlib.contextmanager
+def _no_garbage_collection():
+  """Tracing makes many objects and leaves few: to look for garbage is a fifth of its time."""
+  enabled = gc.isenabled()
+  gc.disable()
+  try:
+    yield
+  finally:
+    if enabled:
+      gc.enable()

@@ -8,6 +8,7 @@ queries of a slice and W keys that they read.
 """
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -28,12 +29,17 @@ class Visible:
   Attributes:
     pairs_SxS: whether position i sees position j; every position sees itself.
     prompt: P; the prompt stands first, and all may see it.
-    reach: how many positions before its own text can see, at most, the prompt left out.
+    reach: how many positions before its own text can see, at most, the prompt left out; None
+      where nothing is known of it.
   """
 
   pairs_SxS: jax.Array
   prompt: int = dataclasses.field(metadata={"static": True})
-  reach: int = dataclasses.field(metadata={"static": True})
+  reach: int | None = dataclasses.field(metadata={"static": True})
+
+  def of(self, queries_R) -> "Visible":
+    """What these positions see; they may stand anywhere in the row."""
+    return dataclasses.replace(self, pairs_SxS=self.pairs_SxS[queries_R], reach=None)
 
 
 def attention(q_SxHxK, k_SxGxK, v_SxGxK, visible: Visible, dtype):
@@ -44,73 +50,106 @@ def attention(q_SxHxK, k_SxGxK, v_SxGxK, visible: Visible, dtype):
     k_SxGxK: keys; each of the G heads serves H / G neighbouring query heads (Ainslie et al., 2023).
     v_SxGxK: values.
     visible: which positions see which; none sees a later one.
-    dtype: compute type of the products; on a CPU they are float32 all the same.
+    dtype: compute type of the products; their sums and the softmax are float32.
 
   Returns:
     (S, H, K), float32.
   """
   size, heads, width = q_SxHxK.shape
-  # A CPU's bfloat16 units gain less in products this small than the conversions cost.
-  dtype = jnp.float32 if jax.default_backend() == "cpu" else dtype
   k_SxHxK, v_SxHxK = (jnp.repeat(x, heads // x.shape[1], axis=1) for x in (k_SxGxK, v_SxGxK))
   # Heads lead from here on, as products of stacked matrices want it.
   q_HxSxK, k_HxSxK, v_HxSxK = (
-    x.astype(dtype).transpose(1, 0, 2) for x in (q_SxHxK * width**-0.5, k_SxHxK, v_SxHxK)
+    x.transpose(1, 0, 2) for x in (q_SxHxK * width**-0.5, k_SxHxK, v_SxHxK)
   )
-  y_HxSxK = [
-    _attend(
-      q_HxSxK[:, queries],
-      *(jnp.concatenate([x[:, part] for part in keys], axis=1) for x in (k_HxSxK, v_HxSxK)),
-      jnp.concatenate([visible.pairs_SxS[queries, part] for part in keys], axis=1),
-    )
-    for queries, keys in _slices(size, visible)
-  ]
-  return jnp.concatenate(y_HxSxK, axis=1).transpose(1, 0, 2)
+  slices = _slices(size, visible)
+  y_HxSxK = _attend(slices, dtype, q_HxSxK, k_HxSxK, v_HxSxK, visible.pairs_SxS)
+  return y_HxSxK.transpose(1, 0, 2)
 
 
-def _slices(size: int, visible: Visible) -> list[tuple[slice, list[slice]]]:
+Stretch = tuple[int, int]  # of positions: the first, and the one after the last
+
+
+def _slices(size: int, visible: Visible) -> tuple[tuple[Stretch, tuple[Stretch, ...]], ...]:
   """The queries of each slice, and the one or two stretches of keys that they read."""
+  if visible.reach is None:
+    return (((0, size), ((0, visible.pairs_SxS.shape[1]),)),)
   count = -(-size // SLICE)
   starts = [i * size // count // ALIGNMENT * ALIGNMENT for i in range(count)]
   result = []
   for start, stop in zip(starts, [*starts[1:], size], strict=True):
     first = (start - visible.reach) // ALIGNMENT * ALIGNMENT
     apart = first > visible.prompt
-    keys = [slice(visible.prompt), slice(first, stop)] if apart else [slice(stop)]
-    result.append((slice(start, stop), keys))
-  return result
+    keys = ((0, visible.prompt), (first, stop)) if apart else ((0, stop),)
+    result.append(((start, stop), keys))
+  return tuple(result)
 
 
-@jax.custom_vjp
-def _attend(q_HxQxK, k_HxWxK, v_HxWxK, visible_QxW):
-  """Softmax attention, (H, Q, K), float32; autodiff would pass over the weights more often."""
-  return _attend_forward(q_HxQxK, k_HxWxK, v_HxWxK, visible_QxW)[0]
+# Autodiff would pass over the weights more often, and round the cotangents of q, k and v.
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _attend(slices, dtype, q_HxSxK, k_HxSxK, v_HxSxK, pairs_SxS):
+  """Softmax attention of all slices, (H, S, K), float32."""
+  return _attend_forward(slices, dtype, q_HxSxK, k_HxSxK, v_HxSxK, pairs_SxS)[0]
 
 
-def _attend_forward(q_HxQxK, k_HxWxK, v_HxWxK, visible_QxW):
-  logits_HxQxW = jnp.where(visible_QxW[None], _dot(q_HxQxK, k_HxWxK, 2, 2), LOWEST)
-  powers_HxQxW = jnp.exp(logits_HxQxW - jnp.max(logits_HxQxW, axis=-1, keepdims=True))
-  weights_HxQxW = powers_HxQxW * (1 / jnp.sum(powers_HxQxW, axis=-1, keepdims=True))
-  weights_HxQxW = weights_HxQxW.astype(q_HxQxK.dtype)
-  y_HxQxK = _dot(weights_HxQxW, v_HxWxK, 2, 1)
-  return y_HxQxK, (q_HxQxK, k_HxWxK, v_HxWxK, weights_HxQxW, y_HxQxK)
+def _attend_forward(slices, dtype, q_HxSxK, k_HxSxK, v_HxSxK, pairs_SxS):
+  q_HxSxK, k_HxSxK, v_HxSxK = (x.astype(dtype) for x in (q_HxSxK, k_HxSxK, v_HxSxK))
+  y_HxQxK, residuals = [], []
+  for queries, keys in slices:
+    q_HxQxK = q_HxSxK[:, slice(*queries)]
+    k_HxWxK, v_HxWxK = (_cut(x, keys) for x in (k_HxSxK, v_HxSxK))
+    visible_QxW = _cut(pairs_SxS[slice(*queries)], keys)
+    logits_HxQxW = jnp.where(visible_QxW[None], _dot(q_HxQxK, k_HxWxK, 2, 2), LOWEST)
+    powers_HxQxW = jnp.exp(logits_HxQxW - jnp.max(logits_HxQxW, axis=-1, keepdims=True))
+    weights_HxQxW = powers_HxQxW * (1 / jnp.sum(powers_HxQxW, axis=-1, keepdims=True))
+    weights_HxQxW = weights_HxQxW.astype(dtype)
+    y_HxQxK.append(_dot(weights_HxQxW, v_HxWxK, 2, 1))
+    residuals.append((q_HxQxK, k_HxWxK, v_HxWxK, weights_HxQxW, y_HxQxK[-1], visible_QxW))
+  return jnp.concatenate(y_HxQxK, axis=1), residuals
 
 
-def _attend_backward(residuals, g_HxQxK):
-  q_HxQxK, k_HxWxK, v_HxWxK, weights_HxQxW, y_HxQxK = residuals
-  dtype = q_HxQxK.dtype
-  # What the softmax takes off every logit's gradient: the mean of the weights' gradients.
-  mean_HxQx1 = jnp.sum(g_HxQxK * y_HxQxK, axis=-1, keepdims=True)
-  g_HxQxK = g_HxQxK.astype(dtype)
-  d_logits_HxQxW = weights_HxQxW * (_dot(g_HxQxK, v_HxWxK, 2, 2) - mean_HxQx1)
-  d_logits_HxQxW = d_logits_HxQxW.astype(dtype)
-  dq_HxQxK = _dot(d_logits_HxQxW, k_HxWxK, 2, 1)
-  dk_HxWxK = _dot(d_logits_HxQxW, q_HxQxK, 1, 1)
-  dv_HxWxK = _dot(weights_HxQxW, g_HxQxK, 1, 1)
-  return dq_HxQxK.astype(dtype), dk_HxWxK.astype(dtype), dv_HxWxK.astype(dtype), None
+def _attend_backward(slices, dtype, residuals, g_HxSxK):
+  dq, dk, dv = [], [], []
+  for (queries, _), (q_HxQxK, k_HxWxK, v_HxWxK, weights_HxQxW, y_HxQxK, visible_QxW) in zip(
+    slices, residuals
+  ):
+    g_HxQxK = g_HxSxK[:, slice(*queries)]
+    # What the softmax takes off every logit's gradient: the mean of the weights' gradients.
+    mean_HxQx1 = jnp.sum(g_HxQxK * y_HxQxK, axis=-1, keepdims=True)
+    g_HxQxK = g_HxQxK.astype(dtype)
+    d_logits_HxQxW = weights_HxQxW * (_dot(g_HxQxK, v_HxWxK, 2, 2) - mean_HxQx1)
+    d_logits_HxQxW = d_logits_HxQxW.astype(dtype)
+    dq.append(_dot(d_logits_HxQxW, k_HxWxK, 2, 1))
+    # A CPU has fast bfloat16 products only where the first operand's last axis is contracted. The
+    # mask changes nothing, but keeps XLA from taking the transposition back into the product.
+    d_logits_HxWxQ, weights_HxWxQ = (
+      jnp.where(visible_QxW.T[None], x.transpose(0, 2, 1), 0)
+      for x in (d_logits_HxQxW, weights_HxQxW)
+    )
+    dk.append(_dot(d_logits_HxWxQ, q_HxQxK, 2, 1))
+    dv.append(_dot(weights_HxWxQ, g_HxQxK, 2, 1))
+  size = slices[-1][1][-1][1]
+  keys = [keys for _, keys in slices]
+  gradients = jnp.concatenate(dq, axis=1), _sum(dk, keys, size), _sum(dv, keys, size)
+  # Added up before they are laid out anew: fused, XLA would look for the parts of every number.
+  return *lax.optimization_barrier(gradients), None
 
 
 _attend.defvjp(_attend_forward, _attend_backward)
+
+
+def _cut(x, stretches):
+  """Some stretches of axis 1, one after the other."""
+  return jnp.concatenate([x[:, slice(*stretch)] for stretch in stretches], axis=1)
+
+
+def _sum(parts, keys, size: int):
+  """The sum of what slices have for the keys that each of them reads, (H, S, K)."""
+  total = jnp.zeros((parts[0].shape[0], size, parts[0].shape[2]), jnp.float32)
+  for part, stretches in zip(parts, keys, strict=True):
+    for start, stop in stretches:
+      here, part = part[:, : stop - start], part[:, stop - start :]
+      total += jnp.pad(here, ((0, 0), (start, size - stop), (0, 0)))
+  return total
 
 
 def _dot(a, b, a_axis: int, b_axis: int):

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import lax
 
-from wayjax.models.attention import Visible
+from wayjax.models.attention import Visible, attention
 from wayjax.models.layers import frozen_dot
 from wayjax.models.rotary import rotation
 
@@ -58,6 +58,15 @@ class Row:
       return x_SxD
     # A one-hot product, for its backward pass is a product too; a gather's is a scatter-add.
     return jnp.matmul(self.scored_RxS, x_SxD, precision=lax.Precision.HIGHEST)
+
+  def attend(self, q_SxHxK, k_SxGxK, v_SxGxK, dtype):
+    """Attention from the positions that are read, their heads side by side: (S or R, H * K)."""
+    visible = self.visible
+    if self.scored_RxS is not None:
+      q_SxHxK = self.read(q_SxHxK.reshape(len(q_SxHxK), -1)).reshape(-1, *q_SxHxK.shape[1:])
+      visible = visible.of(jnp.argmax(self.scored_RxS, axis=1))
+    y_SxHxK = attention(q_SxHxK, k_SxGxK, v_SxGxK, visible, dtype)
+    return y_SxHxK.reshape(len(y_SxHxK), -1)
 
 
 def apply_layers(stacked: nnx.Module, h_SxD, row: Row, *, checkpointed: bool = False):

@@ -5,7 +5,6 @@ import dataclasses
 import jax.numpy as jnp
 from flax import nnx
 
-from wayjax.models.attention import attention
 from wayjax.models.decoder import Decoder, Row, embedding
 from wayjax.models.family import GGUF, Family
 from wayjax.models.hyperparameters import (
@@ -69,9 +68,10 @@ class Attention(nnx.Module):
     qkv_Sx3xHxK = row.project(self.c_attn, x_SxD).reshape(
       size, 3, self.n_head, width // self.n_head
     )
-    q_SxHxK, k_SxHxK, v_SxHxK = (qkv_Sx3xHxK[:, i] for i in range(3))
-    y_SxHxK = attention(q_SxHxK, k_SxHxK, v_SxHxK, row.visible, self.dtype)
-    return self.c_proj(row.read(y_SxHxK.reshape(size, width)))
+    # Split, for autodiff of three indexings would pad and add their gradients.
+    q_SxHxK, k_SxHxK, v_SxHxK = (x[:, 0] for x in jnp.split(qkv_Sx3xHxK, 3, axis=1))
+    y_SxD = row.attend(q_SxHxK, k_SxHxK, v_SxHxK, self.dtype)
+    return self.c_proj(y_SxD)
 
 
 class Block(nnx.Module):

@@ -6,7 +6,6 @@ import jax.numpy as jnp
 from flax import nnx
 
 from wayjax.errors import WayjaxError
-from wayjax.models.attention import attention
 from wayjax.models.decoder import RotaryDecoder, Row
 from wayjax.models.family import Family
 from wayjax.models.hyperparameters import read_fields, require_divides, require_one_of
@@ -69,11 +68,12 @@ class Attention(nnx.Module):
     qkv_SxHx3xK = row.project(self.query_key_value, x_SxD).reshape(
       size, self.heads, 3, width // self.heads
     )
-    q_SxHxK, k_SxHxK, v_SxHxK = (qkv_SxHx3xK[:, :, i] for i in range(3))
+    # Split, for autodiff of three indexings would pad and add their gradients.
+    q_SxHxK, k_SxHxK, v_SxHxK = (x[:, :, 0] for x in jnp.split(qkv_SxHx3xK, 3, axis=2))
     q_SxHxK = rotate(q_SxHxK, *row.turn)
     k_SxHxK = rotate(k_SxHxK, *row.turn)
-    y_SxHxK = attention(q_SxHxK, k_SxHxK, v_SxHxK, row.visible, self.dtype)
-    return self.dense(row.read(y_SxHxK.reshape(size, width)))
+    y_SxD = row.attend(q_SxHxK, k_SxHxK, v_SxHxK, self.dtype)
+    return self.dense(y_SxD)
 
 
 class Block(nnx.Module):

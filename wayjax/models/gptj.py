@@ -6,7 +6,6 @@ import jax.numpy as jnp
 from flax import nnx
 
 from wayjax.errors import WayjaxError
-from wayjax.models.attention import attention
 from wayjax.models.decoder import RotaryDecoder, Row
 from wayjax.models.family import Family
 from wayjax.models.hyperparameters import (
@@ -80,8 +79,8 @@ class Attention(nnx.Module):
     )
     q_SxHxK = rotate(q_SxHxK, *row.turn, interleaved=True)
     k_SxHxK = rotate(k_SxHxK, *row.turn, interleaved=True)
-    y_SxHxK = attention(q_SxHxK, k_SxHxK, v_SxHxK, row.visible, self.dtype)
-    return self.out_proj(row.read(y_SxHxK.reshape(size, width)))
+    y_SxD = row.attend(q_SxHxK, k_SxHxK, v_SxHxK, self.dtype)
+    return self.out_proj(y_SxD)
 
 
 class Block(nnx.Module):

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 from flax import nnx
 
 from wayjax.errors import WayjaxError
-from wayjax.models.attention import attention
 from wayjax.models.decoder import RotaryDecoder, Row
 from wayjax.models.family import GGUF, Family
 from wayjax.models.hyperparameters import read_fields, require, require_divides
@@ -96,8 +95,8 @@ class Attention(nnx.Module):
       q_SxHxK, k_SxGxK = self.q_norm(q_SxHxK), self.k_norm(k_SxGxK)
     q_SxHxK = rotate(q_SxHxK, *row.turn)
     k_SxGxK = rotate(k_SxGxK, *row.turn)
-    y_SxHxK = attention(q_SxHxK, k_SxGxK, v_SxGxK, row.visible, self.dtype)
-    return self.o_proj(row.read(y_SxHxK.reshape(size, -1)))
+    y_SxO = row.attend(q_SxHxK, k_SxGxK, v_SxGxK, self.dtype)
+    return self.o_proj(y_SxO)
 
 
 class SwiGLU(nnx.Module):
