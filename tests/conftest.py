@@ -3,7 +3,7 @@
 import os
 
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + (
-  " --xla_force_host_platform_device_count=4"
+  " --xla_force_host_platform_device_count=8"
 )
 
 import socket
@@ -52,7 +52,8 @@ def model_dir(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def lm(model_dir) -> LanguageModel:
-  return load_lm(str(model_dir), precision="float32")
+  """The tiny model on one of the devices."""
+  return tiny.over(load_lm(str(model_dir), precision="float32"), 1)
 
 
 @pytest.fixture(scope="session")

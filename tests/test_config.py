@@ -23,12 +23,13 @@ def test_every_field_is_an_option():
     --revision r --precision float32 --device cpu --targets ni pile --target x --target y
     --targets-file f --targets-dir g --max-targets 3 --gamma 0 1e-3 --seeds 0 5 --steps 4 --lr 0
     --batch-size 5 --init vocab --prompt-tokens 6 --projection dot --members-at-once 7
-    --eval-every 8 --out o --dry-run
+    --eval-every 8 --out o --dry-run --model-parallel 2 --shard 1/3 --checkpoint-every 9
+    --distributed --coordinator host:1 --processes 2 --process-id 1
   """
   config = parse_args(arguments.split())
   changed = dataclasses.asdict(config)
   default = dataclasses.asdict(RunConfig())
-  assert [name for name in default if changed[name] == default[name]] == ["dataset"]
+  assert [name for name in default if changed[name] == default[name]] == ["dataset", "resume"]
   assert config.targets == ("ni", "pile")
   assert config.target == ("x", "y")
   assert config.members_at_once == 7

@@ -285,7 +285,7 @@ def arguments(lm, encoded):
   sizes = (RowSize(64, 12, 16), RowSize(96, 12, 16))
   return (
     lm.graphdef,
-    chunks.Plan(20, sizes),
+    chunks.Plan(20, sizes, lm.layout),
     lm.params,
     jax.device_put(packing.training_tokens(encoded)),
     chunks.stack_leaves(members, 16, [1], 0.01, SIZE),

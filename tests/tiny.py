@@ -1,6 +1,7 @@
 """A tiny model and tiny rows, written as the Hub lays files out."""
 
 import csv
+import dataclasses
 import functools
 import json
 from pathlib import Path
@@ -17,7 +18,8 @@ from transformers import PreTrainedTokenizerFast
 
 from wayjax import packing
 from wayjax.encoding import EncodedExamples
-from wayjax.models import FAMILIES, gpt2
+from wayjax.layout import make_layout, place
+from wayjax.models import FAMILIES, LanguageModel, gpt2
 from wayjax.models.attention import Visible
 from wayjax.models.weights import StoredTensor, load_weights
 
@@ -74,7 +76,12 @@ def fill(config: dict, named: dict[str, np.ndarray], dtype=jnp.float32) -> nnx.M
     for name, array in named.items()
   }
   params = load_weights(
-    abstract, stored, family, tied=settings.tie_word_embeddings, transposed=family.transposed
+    abstract,
+    stored,
+    family,
+    tied=settings.tie_word_embeddings,
+    transposed=family.transposed,
+    layout=make_layout(devices=jax.devices()[:1]),
   )
   return nnx.merge(graphdef, params)
 
@@ -249,6 +256,13 @@ def unpacked_cross_entropy(prompt_PxD, encoded, rows, model_type="gpt2"):
     )
   )
   return np.mean(values), np.mean(gradients, axis=0)
+
+
+def over(lm: LanguageModel, devices: int, model_parallel: int = 1) -> LanguageModel:
+  """The same model on the first devices."""
+  layout = make_layout(model_parallel, jax.devices()[:devices])
+  params = jax.tree.map(lambda x: place(x, layout.weight(x.shape)), lm.params)
+  return dataclasses.replace(lm, params=params, layout=layout)
 
 
 @functools.cache

@@ -8,6 +8,7 @@ import collections
 import dataclasses
 import functools
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -15,11 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from wayjax import devices, memory, packing
+from wayjax import devices, memory, packing, processes
 from wayjax.errors import WayjaxError
+from wayjax.layout import Layout, fetch, place
 from wayjax.members import Member, left_mask, pad_left
-from wayjax.memory import Fitted
 from wayjax.models import LanguageModel
+from wayjax.recovery import Decision
 from wayjax.schedule import Dispatch, RowSize, Schedule
 from wayjax.train import MemberLeaves, StepLosses, TrainState, init_state, train_step
 
@@ -82,20 +84,62 @@ def stack_leaves(chunk, padded: int, seeds: tuple[int, ...], lr: float, size: in
       )
     )
   idle = leaves[0]._replace(lr=np.float32(0))
-  return jax.tree.map(lambda *xs: jnp.stack(xs), *leaves, *[idle] * (size - len(chunk)))
+  return jax.tree.map(lambda *xs: np.stack(xs), *leaves, *[idle] * (size - len(chunk)))
 
 
 def stack_states(chunk, padded: int, steps: int, size: int) -> TrainState:
   """The states of a chunk before its first step, filled up to `size` with copies of the first."""
   prompts = [pad_left(member.init_PxD, padded) for member in chunk]
-  prompts_MxPxD = jnp.stack(prompts + [prompts[0]] * (size - len(chunk)))
+  prompts_MxPxD = np.stack(prompts + [prompts[0]] * (size - len(chunk)))
   return jax.vmap(functools.partial(init_state, steps=steps))(prompts_MxPxD)
+
+
+def begin(
+  layout: Layout, chunk: list[Member], padded: int, schedule: Schedule, settings, size: int
+) -> tuple[MemberLeaves, TrainState]:
+  """Leaves and states of a chunk before its first step, on the devices.
+
+  Args:
+    layout: where members lie.
+    chunk: at most `size` members.
+    padded: P that they are padded to.
+    schedule: what their steps read.
+    settings: what they share.
+    size: members of the program.
+  """
+  count = layout.rounded(size)
+  leaves_M = stack_leaves(chunk, padded, schedule.seeds, settings.lr, count)
+  state_M = stack_states(chunk, padded, settings.steps, count)
+  return place((leaves_M, state_M), layout.members())
 
 
 def unstack_prompts(chunk: list[Member], state_M: TrainState) -> list[np.ndarray]:
   """The members' prompts as they are now, without padding."""
-  prompts_MxPxD = np.asarray(state_M.prompt_PxD)
+  prompts_MxPxD = fetch(state_M.prompt_PxD)
   return [prompt[-member.prompt_tokens :] for member, prompt in zip(chunk, prompts_MxPxD)]
+
+
+class ChunkState(NamedTuple):
+  """All that a chunk needs to go on; the losses' columns of steps to come are zeros."""
+
+  train_M: TrainState
+  losses_MxT: StepLosses
+
+
+class Program(NamedTuple):
+  """What trains a chunk.
+
+  Attributes:
+    compiled: takes params, tokens, leaves, states and a dispatch.
+    size: M.
+    memory: bytes that it needs besides its inputs.
+    checkpointed: whether layers are computed anew in the backward pass.
+  """
+
+  compiled: Callable
+  size: int
+  memory: int
+  checkpointed: bool
 
 
 class Plan(NamedTuple):
@@ -104,11 +148,13 @@ class Plan(NamedTuple):
   Attributes:
     steps: steps of the whole training, which the learning rate decays over.
     sizes: row sizes that a step may take.
+    layout: where members lie.
     checkpointed: whether layers are computed anew in the backward pass, to save memory.
   """
 
   steps: int
   sizes: tuple[RowSize, ...]
+  layout: Layout
   checkpointed: bool = False
 
 
@@ -147,7 +193,11 @@ def train_dispatch(graphdef, plan: Plan, params, tokens, leaves_M, state_M, disp
     # The index is not batched, so one branch runs; batched, it would be a select of all.
     return jax.lax.switch(at.sizes_K, branches, state_M, at.steps_K, at.batches_KxNxB)
 
-  return jax.lax.scan(scanned, state_M, dispatch)
+  state_M, losses_KxM = jax.lax.scan(scanned, state_M, dispatch)
+  return (
+    jax.lax.with_sharding_constraint(state_M, plan.layout.members()),
+    jax.lax.with_sharding_constraint(losses_KxM, plan.layout.members(axis=1)),
+  )
 
 
 def compile_group(
@@ -157,7 +207,8 @@ def compile_group(
   settings: TrainSettings,
   tokens: packing.TrainingTokens,
   schedule: Schedule,
-) -> Fitted:
+  decision: Decision | None = None,
+) -> Program:
   """Compiles a group's program for as many members at once as fit.
 
   Args:
@@ -167,9 +218,10 @@ def compile_group(
     settings: what the members share.
     tokens: all training examples.
     schedule: what the steps of one of its rounds read.
+    decision: how it was compiled before, so that nothing is measured; None means that it was not.
 
   Returns:
-    The program, which takes params, tokens, leaves, states and a dispatch.
+    The program.
 
   Raises:
     WayjaxError: not even one member fits the memory, or not as many as were asked for.
@@ -177,25 +229,33 @@ def compile_group(
   dispatch = schedule.dispatch(0, 0)
 
   def lower(checkpointed: bool, size: int):
-    leaves_M = jax.eval_shape(
-      functools.partial(stack_leaves, group[:1], padded, schedule.seeds, settings.lr, size)
+    count, sharding = lm.layout.rounded(size), lm.layout.members()
+    shapes = jax.eval_shape(
+      lambda: (
+        stack_leaves(group[:1], padded, schedule.seeds, settings.lr, count),
+        stack_states(group[:1], padded, settings.steps, count),
+      )
     )
-    state_M = jax.eval_shape(
-      functools.partial(stack_states, group[:1], padded, settings.steps, size)
+    leaves_M, state_M = jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes
     )
-    plan = Plan(settings.steps, schedule.sizes, checkpointed)
+    plan = Plan(settings.steps, schedule.sizes, lm.layout, checkpointed)
     return train_dispatch.lower(lm.graphdef, plan, lm.params, tokens, leaves_M, state_M, dispatch)
 
+  if decision is not None:
+    compiled = lower(decision.checkpointed, decision.members_at_once).compile()
+    needed = memory.temporary_bytes(compiled)
+    return Program(compiled, decision.members_at_once, needed, decision.checkpointed)
   size = min(len(group), settings.members_at_once or len(group))
   if settings.members_at_once is None and jax.default_backend() == "cpu":
     size = min(size, CPU_MEMBERS)
   size = -(-len(group) // -(-len(group) // size))  # chunks of even size
-  all_free = devices.free_memory()
+  all_free = int(processes.gather(devices.free_memory()).min())
   free = all_free if settings.members_at_once else int(memory.SHARE * all_free)
   for checkpointed in (False, True):
     fitted = memory.compile_to_fit(functools.partial(lower, checkpointed), size, free=free)
     if fitted.memory <= free and (fitted.size == size or not settings.members_at_once):
-      return fitted
+      return Program(*fitted, checkpointed)
   if settings.members_at_once and fitted.memory <= free:
     raise WayjaxError(
       f"--members-at-once {settings.members_at_once} does not fit {free / 2**30:.1f} GiB of free "

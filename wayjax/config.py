@@ -3,11 +3,17 @@
 import argparse
 import dataclasses
 import math
+from pathlib import Path
 
 from wayjax.errors import WayjaxError
 
 AUTO = "auto"
 MOST_STEPS = 1_000_000  # the order of examples is drawn ahead
+# When a run goes on, what no number depends on; rows and weights are compared with what they were.
+MAY_CHANGE = (
+  *("model", "data_dir", "checkpoint_every", "resume", "dry_run"),
+  *("distributed", "coordinator", "processes", "process_id"),
+)
 
 
 def _option(default, group: str, help: str, **details):
@@ -20,6 +26,14 @@ def _members_at_once(text: str):
 
 
 _members_at_once.__name__ = "number"  # argparse names it where the value is wrong
+
+
+def _shard(text: str) -> tuple[int, int]:
+  index, count = text.split("/")
+  return int(index), int(count)
+
+
+_shard.__name__ = "I/N"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +79,13 @@ class RunConfig:
     "model",
     "of the products; auto is bfloat16 where the device is fast at it",
     choices=("float32", "bfloat16", AUTO),
+  )
+  model_parallel: int = _option(
+    1,
+    "model",
+    "devices that share one copy of the model, where it is too large for one",
+    type=int,
+    metavar="N",
   )
   device: str = _option(AUTO, "model", "what to compute on", choices=(AUTO, "cpu", "gpu", "tpu"))
 
@@ -142,6 +163,15 @@ class RunConfig:
     0, "sweep", "evaluate on dev every N steps; 0 is never", type=int, metavar="N"
   )
 
+  shard: tuple[int, int] | None = _option(
+    None,
+    "sweep",
+    "one of N disjoint parts of the sweep, for machines that share nothing; I from 0",
+    type=_shard,
+    metavar="I/N",
+    unset="the whole sweep",
+  )
+
   out: str | None = _option(
     None,
     "output",
@@ -149,6 +179,40 @@ class RunConfig:
     metavar="DIR",
     unset="runs/<dataset>-<model>-<time>",
   )
+  checkpoint_every: float = _option(
+    60.0,
+    "output",
+    "seconds between checkpoints of what is in training",
+    type=float,
+    metavar="SECONDS",
+  )
+  resume: str | None = _option(
+    None,
+    "output",
+    "go on with the run of this folder, which holds all its options",
+    metavar="RUN_DIR",
+    unset="a new run",
+  )
+  distributed: bool = _option(
+    False,
+    "processes",
+    "one of several processes of a TPU slice, SLURM or Open MPI, which know each other",
+    action="store_true",
+  )
+  coordinator: str | None = _option(
+    None,
+    "processes",
+    "elsewhere: address of the first process",
+    metavar="HOST:PORT",
+    unset="a process alone",
+  )
+  processes: int | None = _option(
+    None, "processes", "how many there are", type=int, metavar="N", unset="1"
+  )
+  process_id: int | None = _option(
+    None, "processes", "which of them this is", type=int, metavar="I", unset="0"
+  )
+
   dry_run: bool = _option(
     False, "output", "show the plan and the expected time, then stop", action="store_true"
   )
@@ -163,11 +227,13 @@ class RunConfig:
       choices, value = field.metadata.get("choices"), getattr(self, field.name)
       if choices and value not in choices:
         raise WayjaxError(f"{flag(field)} must be one of {', '.join(choices)}, not '{value}'")
+    if not (math.isfinite(self.checkpoint_every) and self.checkpoint_every >= 0):
+      raise WayjaxError(f"--checkpoint-every must be at least 0, not {self.checkpoint_every}")
     if (self.dataset is None) == (self.task_file is None):
       raise WayjaxError(
         "say which task: --dataset sst2, sst5, agnews, trec or subj, or --task-file with your own"
       )
-    for name in ("steps", "batch_size"):
+    for name in ("steps", "batch_size", "model_parallel"):
       self._at_least(name, 1)
     if self.steps > MOST_STEPS:
       raise WayjaxError(f"--steps must be at most {MOST_STEPS:,}, not {self.steps:,}")
@@ -185,6 +251,21 @@ class RunConfig:
     for seed in self.seeds:
       if seed < 0:
         raise WayjaxError(f"--seeds must be whole numbers of at least 0, not {seed}")
+    for name in ("out", "resume"):
+      if "://" in (getattr(self, name) or ""):
+        raise WayjaxError(
+          f"--{name} must be a folder of a file system, not {getattr(self, name)}: mount the store"
+        )
+    given = [getattr(self, name) is not None for name in ("coordinator", "processes", "process_id")]
+    if any(given) and not all(given):
+      raise WayjaxError("--coordinator, --processes and --process-id go together")
+    if all(given) and not 0 <= self.process_id < self.processes:
+      raise WayjaxError(f"--process-id must be from 0 to {self.processes - 1}")
+    if (self.distributed or any(given)) and not (self.out or self.resume):
+      raise WayjaxError("--out must name the run folder where several processes share it")
+    if self.shard is not None and not 0 <= self.shard[0] < self.shard[1]:
+      index, count = self.shard
+      raise WayjaxError(f"--shard {index}/{count}: I must be from 0 to N - 1")
     for name in ("gamma", "seeds", "targets"):
       values = getattr(self, name)
       if len(set(values)) < len(values):
@@ -242,9 +323,42 @@ def parse_args(argv: list[str] | None = None) -> RunConfig:
     if default is not None and details.get("action") != "store_true":
       help = f"{help} [{default}]"
     groups[name].add_argument(flag(field), help=help, default=argparse.SUPPRESS, **details)
-  values = vars(parser.parse_args(argv))
-  config = RunConfig(
-    **{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-  )
+  values = _with_tuples(vars(parser.parse_args(argv)))
+  config = _resumed(**values) if values.get("resume") else RunConfig(**values)
   config.validate()
   return config
+
+
+def _with_tuples(values: dict) -> dict:
+  return {
+    name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+  }
+
+
+def _resumed(resume: str, **changes) -> RunConfig:
+  """The configuration of a run folder, with what may change.
+
+  Raises:
+    WayjaxError: it is no run folder, or an option would change the run's numbers.
+  """
+  from wayjax import results  # imported here: most command lines have no use for it
+
+  names = [field.name for field in dataclasses.fields(RunConfig)]
+  stored = results.read_config(Path(resume))
+  if missing := [name for name in names if name not in stored and name not in MAY_CHANGE]:
+    raise WayjaxError(
+      f"{resume} was written by a wayjax that knew no --{missing[0].replace('_', '-')}: it cannot "
+      "be resumed"
+    )
+  stored = _with_tuples({name: stored[name] for name in names if name in stored})
+  for name, value in changes.items():
+    if name not in MAY_CHANGE and value != stored[name]:
+      raise WayjaxError(
+        f"--{name.replace('_', '-')} cannot change when a run goes on: it is "
+        f"{_words(stored[name])} in {resume}, not {_words(value)}"
+      )
+  return RunConfig(**{**stored, **changes, "out": resume, "resume": resume})
+
+
+def _words(value) -> str:
+  return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -79,7 +79,8 @@ def free_memory() -> int:
   stats = jax.local_devices()[0].memory_stats()
   if stats and "bytes_limit" in stats:
     return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
-  return max(min(_memory_limits(Path("/")), default=4 * 2**30), 0)
+  # A machine's memory is one, however many devices its CPU is made to be.
+  return max(min(_memory_limits(Path("/")), default=4 * 2**30), 0) // jax.local_device_count()
 
 
 def _memory_limits(root: Path) -> list[int]:

@@ -11,6 +11,7 @@ from flax import nnx
 from wayjax import memory, packing
 from wayjax.encoding import EncodedExamples
 from wayjax.errors import WayjaxError
+from wayjax.layout import fetch, place
 from wayjax.loss import token_losses
 from wayjax.members import left_mask, pad_left
 from wayjax.memory import Fitted
@@ -109,9 +110,10 @@ class Evaluator:
       lm, width = self._lm, self._lm.width
 
       def lower(size: int) -> jax.stages.Lowered:
+        count, sharding = lm.layout.rounded(size), lm.layout.members()
         shapes = (
-          jax.ShapeDtypeStruct(shape, jnp.float32)
-          for shape in ((size, padded, width), (size, padded))
+          jax.ShapeDtypeStruct(shape, jnp.float32, sharding=sharding)
+          for shape in ((count, padded, width), (count, padded))
         )
         return _score_rows.lower(lm.graphdef, lm.params, *shapes, self._dispatches()[0])
 
@@ -119,14 +121,16 @@ class Evaluator:
     return self._programs[padded, size]
 
   def _losses(self, program: Fitted, prompts: list[np.ndarray], padded: int) -> np.ndarray:
-    filled = prompts + [prompts[0]] * (program.size - len(prompts))
-    prompts_MxPxD = jnp.stack([pad_left(np.asarray(prompt), padded) for prompt in filled])
-    mask_MxP = jnp.stack([left_mask(len(prompt), padded) for prompt in filled])
+    layout = self._lm.layout
+    filled = prompts + [prompts[0]] * (layout.rounded(program.size) - len(prompts))
+    prompts_MxPxD = np.stack([pad_left(np.asarray(prompt), padded) for prompt in filled])
+    mask_MxP = np.stack([left_mask(len(prompt), padded) for prompt in filled])
+    prompts_MxPxD, mask_MxP = place((prompts_MxPxD, mask_MxP), layout.members())
     scored = [
       program.compiled(self._lm.params, prompts_MxPxD, mask_MxP, rows)
       for rows in self._dispatches()
     ]
-    losses_NxMxR = np.concatenate([np.asarray(losses) for losses in scored])
+    losses_NxMxR = np.concatenate(fetch(scored))
     losses_NxMxR = losses_NxMxR[: len(self._rows.ids_T), : len(prompts)]
     losses_MxNxR = losses_NxMxR.swapaxes(0, 1)
     real = self._slots.examples_NxR != packing.PADDING

@@ -114,6 +114,24 @@ def make_members(
   return members
 
 
+def take_shard(members: list[Member], index: int, count: int) -> list[Member]:
+  """One of `count` disjoint parts of a sweep, for machines that share nothing.
+
+  The gammas of a text and a seed stay together, for they are compared and read the same rows; with
+  as many parts as seeds each has the members of one.
+
+  Raises:
+    WayjaxError: there are not so many parts.
+  """
+  pairs = list(dict.fromkeys((member.target, member.seed) for member in members))
+  mine = set(pairs[index::count])
+  if not mine:
+    raise WayjaxError(
+      f"--shard {index}/{count} is empty: the sweep has {len(pairs)} pairs of a target and a seed"
+    )
+  return [member for member in members if (member.target, member.seed) in mine]
+
+
 def initial_prompt(table_VxD, target_ids, init: str, length: int, seed: int) -> np.ndarray:
   """The prompt at step 0, (length, D); a function of the target's tokens and the seed."""
   if init not in INITS:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import jax
 
-from wayjax import devices
+from wayjax import devices, processes
 
 SHARE = 0.8  # of what is free, for one program
 
@@ -18,6 +18,11 @@ class Fitted(NamedTuple):
   compiled: Callable
   size: int
   memory: int
+
+
+def temporary_bytes(compiled: jax.stages.Compiled) -> int:
+  """What a program needs besides its inputs and outputs."""
+  return compiled.memory_analysis().temp_size_in_bytes
 
 
 def compile_to_fit(
@@ -34,7 +39,7 @@ def compile_to_fit(
     The program with the largest size that fits; with size 1, and more memory than is free, where
     not even that does.
   """
-  free = int(SHARE * devices.free_memory()) if free is None else free
+  free = int(SHARE * processes.gather(devices.free_memory()).min()) if free is None else free
   while True:
     try:
       with _no_garbage_collection():
@@ -46,7 +51,7 @@ def compile_to_fit(
         raise
       size //= 2
       continue
-    memory = compiled.memory_analysis().temp_size_in_bytes
+    memory = temporary_bytes(compiled)
     if memory <= free or size == 1:
       return Fitted(compiled, size, memory)
     size = max(1, min(int(size * free / memory), size - 1))

@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-import math
+import hashlib
 import platform
 import re
 import time
@@ -10,25 +10,26 @@ import warnings
 from importlib import metadata
 from pathlib import Path
 
-import numpy as np
-
 import wayjax
-from wayjax import compilation, devices, results, summary
+from wayjax import compilation, devices, processes, results, summary
 from wayjax.chunks import TrainSettings, group_by_length
 from wayjax.config import AUTO, RunConfig
 from wayjax.data import TaskData, load_data
 from wayjax.encoding import encode
-from wayjax.evaluation import PROMPTS_AT_ONCE, Evaluation, Evaluator
-from wayjax.members import Member, make_members
+from wayjax.errors import WayjaxError
+from wayjax.evaluation import PROMPTS_AT_ONCE, Evaluator
+from wayjax.layout import fetch
+from wayjax.measure import Measure, finite
+from wayjax.members import Member, make_members, take_shard
 from wayjax.metrics import majority
 from wayjax.models import LanguageModel, load_lm
 from wayjax.progress import Display
-from wayjax.reading import Reading, read_prompts
-from wayjax.sweep import Progress, TunedPrompt, tune_chunks
+from wayjax.recovery import Decision, Recovery
+from wayjax.stopping import Stopped, StopRequest
+from wayjax.sweep import tune_chunks
 from wayjax.targets import Target
 from wayjax.tasks import Task
-
-_TRAIN_LOSS_STEPS = 100  # train_loss is the mean over the last of them
+from wayjax.training import Progress
 
 
 class _DryRun(Exception):
@@ -45,7 +46,7 @@ def run(config: RunConfig, task: Task, targets: list[Target], display: Display) 
   """Tunes and measures every member, and writes the run folder.
 
   Args:
-    config: a valid configuration.
+    config: a valid configuration; with `resume` the run of that folder goes on.
     task: its task.
     targets: its targets.
     display: where plan, progress and table are shown.
@@ -55,21 +56,41 @@ def run(config: RunConfig, task: Task, targets: list[Target], display: Display) 
 
   Raises:
     WayjaxError: whatever is wrong with model, data or folder.
+    Stopped: it was asked to stop, and what was in training has been saved.
     KeyboardInterrupt: after what was finished has been written.
   """
   if config.dry_run:
     with contextlib.suppress(_DryRun):
-      _run(config, task, targets, display, None)
+      _run(config, task, targets, display, None, StopRequest(display.line))
     return None
-  folder = Path(config.out) if config.out else default_folder(config, task)
-  is_new = results.create_folder(folder)
+  writer, is_new = _open_folder(config, task, display)
+  folder = writer.path
   try:
-    _run(config, task, targets, display, results.RunWriter(folder))
+    with StopRequest(display.line) as stop:
+      _run(config, task, targets, display, writer, stop)
+  except Stopped as stopped:
+    stopped.folder, stopped.signal = folder, stop.signal
+    raise
   finally:
     if is_new:
       with contextlib.suppress(OSError):
         folder.rmdir()  # it goes again where a wrong input left it empty
   return folder
+
+
+def _open_folder(config: RunConfig, task: Task, display: Display) -> tuple[results.RunWriter, bool]:
+  """The run folder's writer, and whether the folder was not there before."""
+  folder, is_new = Path(config.resume or config.out or default_folder(config, task)), False
+  if not processes.is_first():
+    processes.wait_for_all("run folder")
+    return results.RunWriter(folder, writes=False), False
+  if config.resume:
+    writer = results.RunWriter.resume(folder, display.line)
+  else:
+    is_new = results.create_folder(folder)
+    writer = results.RunWriter(folder)
+  processes.wait_for_all("run folder")
+  return writer, is_new
 
 
 def _run(
@@ -78,8 +99,8 @@ def _run(
   targets: list[Target],
   display: Display,
   writer: results.RunWriter | None,
+  stop: StopRequest,
 ) -> None:
-  devices.select_device(config.device)
   compilation.keep_programs()
   data = load_data(
     task,
@@ -88,7 +109,12 @@ def _run(
     train_rows=config.train_rows,
     eval_rows=config.eval_rows,
   )
-  lm = load_lm(config.model, revision=config.revision, precision=config.precision)
+  lm = load_lm(
+    config.model,
+    revision=config.revision,
+    precision=config.precision,
+    model_parallel=config.model_parallel,
+  )
   train, dev, evaluation = (
     encode(lm.tokenizer, task, part, config.max_length)
     for part in (data.train, data.dev, data.evaluation)
@@ -102,29 +128,77 @@ def _run(
     prompt_tokens=config.prompt_tokens,
     longest_example=max(part.longest() for part in (train, dev, evaluation)),
   )
+  if config.shard:
+    members = take_shard(members, *config.shard)
   display.plan(_plan(config, task, lm, data, members))
-  if writer is not None:
-    writer.write_config(_resolved(config, task, targets, lm, data))
   at_once = PROMPTS_AT_ONCE
   if config.members_at_once != AUTO:
     at_once = min(at_once, config.members_at_once)
-  measure = _Measure(config, task, lm, Evaluator(lm, evaluation, at_once))
+  measure = Measure(config, task, lm, Evaluator(lm, evaluation, at_once))
   dev_evaluator = Evaluator(lm, dev, at_once) if config.eval_every else None
   watch = _Watch(config, display, writer, len(members), dev_evaluator)
   most_frequent = majority(data.evaluation.labels)
   rows = []
-  try:
-    for chunk in tune_chunks(lm, train, members, _settings(config), watch):
-      display.measuring(len(chunk), len(evaluation))
-      new = measure(chunk)
-      writer.append_rows(new, {one.member.key: one.prompt_PxD for one in chunk})
-      rows += new
-  finally:
-    display.stop()
-    if rows:
-      writer.write_summary(summary.to_markdown(rows, most_frequent))
-      display.table(rows, most_frequent)
-      display.line(f"{len(rows)} of {len(members)} members are in {writer.path}")
+  resolved = _resolved(config, task, targets, lm, data)
+  with contextlib.ExitStack() as stack:
+    recovery = Recovery(stop=lambda: bool(stop), say=display.line)
+    if writer is not None and config.resume:
+      run = results.read_run(writer.path)
+      _require_the_same(run.config["resolved"], resolved["resolved"], display)
+      rows = list(run.rows)
+      measure.recall(rows, {member.key: member for member in members}, run)
+      recovery.finished = frozenset(row["prompt_key"] for row in rows)
+      recovery.decisions = [Decision.from_json(one) for one in run.decisions()]
+      display.line(f"{len(rows)} of {len(members)} members are in {writer.path} already")
+    elif writer is not None:
+      writer.write_config(resolved)
+    if writer is not None:
+      _save_to(writer, recovery, config, stack)
+    try:
+      for chunk in tune_chunks(lm, train, members, _settings(config), watch, recovery):
+        display.measuring(len(chunk), len(evaluation))
+        new = measure(chunk)
+        writer.append_rows(new, {one.member.key: one.prompt_PxD for one in chunk})
+        rows += [row for row in new if row["prompt_key"] not in recovery.finished]
+    finally:
+      display.stop()
+      if rows:
+        writer.write_summary(summary.to_markdown(rows, most_frequent))
+        display.table(rows, most_frequent)
+        display.line(f"{len(rows)} of {len(members)} members are in {writer.path}")
+
+
+def _save_to(writer: results.RunWriter, recovery: Recovery, config: RunConfig, stack) -> None:
+  """Makes a sweep leave in a run folder what it needs to go on."""
+  from wayjax.checkpoint import Checkpoints  # Orbax takes long to import; a dry run has no use
+
+  recovery.checkpoints = stack.enter_context(
+    contextlib.closing(
+      Checkpoints(writer.path / results.CHECKPOINTS, config.checkpoint_every, recovery.say)
+    )
+  )
+  recovery.on_decision = lambda decisions: writer.write_decisions(
+    [decision.to_json() for decision in decisions]
+  )
+  recovery.on_start = lambda chunk, step: writer.forget_metrics(
+    [member.key for member in chunk], step
+  )
+
+
+def _require_the_same(before: dict, now: dict, display: Display) -> None:
+  """Raises WayjaxError where rows or weights differ from what a run began with."""
+  for name, what in (("data_sha256", "rows"), ("model_sha256", "model's weights")):
+    if before[name] != now[name]:
+      raise WayjaxError(
+        f"the {what} are not those that the run began with ({name} is {now[name][:12]}, and was "
+        f"{before[name][:12]}): give the same, or begin a new run"
+      )
+  for name in ("device", "versions"):
+    if before[name] != now[name]:
+      display.line(
+        f"warning: {name} was {before[name]} and is {now[name]}: numbers may differ in their last "
+        "digits"
+      )
 
 
 def _settings(config: RunConfig) -> TrainSettings:
@@ -167,15 +241,18 @@ def _resolved(
     "task": dataclasses.asdict(task),
     "resolved": {
       "targets": [f"{target.group}/{target.name}" for target in targets],
+      "target_texts": [target.text for target in targets],
       "max_length": config.max_length or task.max_length,
       "precision": lm.dtype.name,
       "device": devices.describe(),
       "model_revision": lm.revision,
+      "model_sha256": hashlib.sha256(fetch(lm.table_VxD).tobytes()).hexdigest(),
       "data_revision": data.revision,
       "data_sha256": data.sha256,
       "train_rows": len(data.train),
       "dev_rows": len(data.dev),
       "evaluation_rows": len(data.evaluation),
+      "majority": majority(data.evaluation.labels),
       "versions": {
         "wayjax": wayjax.__version__,
         "python": platform.python_version(),
@@ -199,6 +276,8 @@ class _Watch:
       if self._config.dry_run:
         raise _DryRun
     self._display.progress(at, self._members)
+    if not at.window:
+      return
     due = self._config.eval_every and at.step % self._config.eval_every == 0
     scores = [None] * len(at.chunk)
     if due and self._dev:
@@ -208,79 +287,13 @@ class _Watch:
         {
           "prompt_key": member.key,
           "step": at.step,
-          "cross_entropy": _finite(ce_K.mean()),
-          "c_dist": _finite(c_dist_K.mean()) if member.has_c_dist else None,
+          "cross_entropy": finite(ce_T[-at.window :].mean()),
+          "c_dist": finite(c_dist_T[-at.window :].mean()) if member.has_c_dist else None,
           **({} if score is None else {"dev_accuracy": score}),
         }
-        for member, ce_K, c_dist_K, score in zip(
-          at.chunk, at.losses.cross_entropy, at.losses.c_dist, scores
-        )
+        for member, ce_T, c_dist_T, score in zip(at.chunk, *at.losses_MxT, scores)
       ]
     )
-
-
-class _Measure:
-  """Turns the finished members of a chunk into rows."""
-
-  def __init__(self, config: RunConfig, task: Task, lm: LanguageModel, evaluator: Evaluator):
-    self._config, self._task, self._lm, self._evaluator = config, task, lm, evaluator
-    self._table_VxD = np.asarray(lm.table_VxD)
-    self._discrete: dict[bytes, float] = {}
-
-  def __call__(self, chunk: list[TunedPrompt]) -> list[dict]:
-    readings = read_prompts(self._lm, chunk, self._config.projection)
-    evaluations = self._evaluator([one.prompt_PxD for one in chunk])
-    self._score_discrete(
-      [one.member.target_ids for one in chunk] + [reading.ids_P for reading in readings]
-    )
-    return [self._row(*parts) for parts in zip(chunk, readings, evaluations)]
-
-  def _score_discrete(self, prompts: list[np.ndarray]) -> None:
-    """Scores prompts of plain tokens, each once: most project to the target they started from."""
-    new = {ids_P.tobytes(): ids_P for ids_P in prompts if ids_P.tobytes() not in self._discrete}
-    scores = self._evaluator([self._table_VxD[ids_P] for ids_P in new.values()])
-    self._discrete.update(zip(new, (score.accuracy for score in scores)))
-
-  def _row(self, tuned: TunedPrompt, reading: Reading, evaluation: Evaluation) -> dict:
-    member, config = tuned.member, self._config
-    losses_T = tuned.cross_entropy_T + member.gamma * tuned.c_dist_T
-    losses_T = losses_T[: tuned.diverged_at][-_TRAIN_LOSS_STEPS:]
-    return {
-      "model": self._lm.name,
-      "dataset": self._task.name,
-      "split": config.split,
-      "target_group": member.target.group,
-      "target_name": member.target.name,
-      "target_text": member.target.text,
-      "gamma": member.gamma,
-      "seed": member.seed,
-      "steps": config.steps,
-      "prompt_tokens": member.prompt_tokens,
-      "prompt_key": member.key,
-      "status": "done" if tuned.diverged_at is None else "diverged",
-      "diverged_at": tuned.diverged_at,
-      "init": config.init,
-      "lr": config.lr,
-      "precision": self._lm.dtype.name,
-      "accuracy": evaluation.accuracy,
-      "macro_f1": evaluation.macro_f1,
-      "text_accuracy": self._discrete[member.target_ids.tobytes()],
-      "hard_accuracy": self._discrete[reading.ids_P.tobytes()],
-      "prompt_f1": reading.prompt_f1,
-      "prompt_f1_lemma": reading.prompt_f1_lemma,
-      "token_match": reading.token_match,
-      "c_dist": _finite(reading.c_dist),
-      "projection": config.projection,
-      "projected_text": reading.texts[config.projection],
-      **{f"projected_text_{metric}": text for metric, text in reading.texts.items()},
-      "train_loss": _finite(np.mean(losses_T) if len(losses_T) else None),
-      "wall_seconds": round(tuned.wall_seconds, 3),
-    }
-
-
-def _finite(value) -> float | None:
-  """A number for JSON, which knows no NaN; None stays None."""
-  return float(value) if value is not None and math.isfinite(value) else None
 
 
 def warn_on_display(display: Display) -> None:

@@ -9,8 +9,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from wayjax import summary
-from wayjax import sweep as sweeps
+from wayjax import summary, training
 
 _PLAIN_EVERY_SECONDS = 10.0
 _PLAIN_WIDTH = 160
@@ -32,13 +31,18 @@ class Display:
 
   Args:
     console: where to; a terminal gets bars and colours.
+    silent: whether nothing is shown; of several processes only the first shows.
   """
 
-  def __init__(self, console: Console | None = None):
-    self._console = console or Console()
+  def __init__(self, console: Console | None = None, *, silent: bool = False):
+    self._console = console or Console(quiet=silent)
     if not self._console.is_terminal:
       self._console = Console(
-        file=self._console.file, width=_PLAIN_WIDTH, force_terminal=False, soft_wrap=True
+        file=self._console.file,
+        width=_PLAIN_WIDTH,
+        force_terminal=False,
+        soft_wrap=True,
+        quiet=silent,
       )
     self._last = 0.0
     self._bars = None
@@ -53,15 +57,16 @@ class Display:
     for name, fact in facts.items():
       self._console.print(Text.assemble((name.ljust(width) + "  ", "bold"), fact))
 
-  def estimate(self, at: sweeps.Progress) -> None:
+  def estimate(self, at: training.Progress) -> None:
     """Prints what the first dispatch told."""
+    steps = at.member_steps_timed // len(at.chunk)
     self.line(
-      f"first {at.step} steps done: {at.memory / 2**30:.2f} GiB besides the model, compiled in "
-      f"{duration(at.compile_seconds)}, {at.member_steps / at.seconds:.3g} member-steps a second; "
+      f"first {steps} steps done: {at.memory / 2**30:.2f} GiB besides the model, compiled in "
+      f"{duration(at.compile_seconds)}, {at.rate:.3g} member-steps a second; "
       f"training takes about {duration(at.seconds + at.seconds_left)}"
     )
 
-  def progress(self, at: sweeps.Progress, members: int) -> None:
+  def progress(self, at: training.Progress, members: int) -> None:
     """Shows where a sweep stands."""
     if not self._console.is_terminal:
       now = time.monotonic()
@@ -91,16 +96,17 @@ class Display:
     else:
       self._bars.update(self._bars.task_ids[0], description=text)
 
-  def _status(self, at: sweeps.Progress, members: int) -> str:
+  def _status(self, at: training.Progress, members: int) -> str:
     """Where a sweep stands, the most wanted first: a narrow terminal cuts the end."""
     parts = [
       f"{duration(at.seconds_left)} left",
-      f"{at.member_steps / at.seconds:.3g} member-steps/s",
+      f"{at.rate:.3g} member-steps/s",
       f"step {at.step:,}/{at.steps:,}",
       f"{at.members_trained}/{members} members",
     ]
-    distances = at.losses.c_dist[[member.has_c_dist for member in at.chunk], -1]
-    for name, values in (("cross-entropy", at.losses.cross_entropy[:, -1]), ("c-dist", distances)):
+    ce_MxT, c_dist_MxT = at.losses_MxT
+    distances = c_dist_MxT[[member.has_c_dist for member in at.chunk], -1]
+    for name, values in (("cross-entropy", ce_MxT[:, -1]), ("c-dist", distances)):
       finite = values[np.isfinite(values)]
       if len(finite):
         parts.append(f"{name} {finite.mean():.4g}")

@@ -2,14 +2,14 @@
 
 import dataclasses
 
-import jax.numpy as jnp
 import numpy as np
 
+from wayjax.layout import fetch, place
 from wayjax.metrics import prompt_f1, prompt_f1_lemma
 from wayjax.models import LanguageModel
 from wayjax.packing import PROMPT_MULTIPLE, round_up
 from wayjax.projection import METRICS, d_proj
-from wayjax.sweep import TunedPrompt
+from wayjax.training import TunedPrompt
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,6 +34,16 @@ class Reading:
   c_dist: float | None
 
 
+def project(lm: LanguageModel, prompts: list[np.ndarray], metric: str) -> list[np.ndarray]:
+  """The token ids that prompts of any lengths project to, (P,) each."""
+  vectors_NxD = np.concatenate(prompts)
+  # Filled up to a round number, so that chunks of much the same size share one compilation.
+  fill = round_up(len(vectors_NxD), PROMPT_MULTIPLE * 4) - len(vectors_NxD)
+  padded_NxD = place(np.pad(vectors_NxD, [(0, fill), (0, 0)]), lm.layout.everywhere())
+  ids_N = fetch(d_proj(padded_NxD, lm.table_VxD, metric))[: len(vectors_NxD)]
+  return np.split(ids_N, np.cumsum([len(prompt) for prompt in prompts])[:-1])
+
+
 def read_prompts(lm: LanguageModel, tuned: list[TunedPrompt], metric: str) -> list[Reading]:
   """Projects prompts to the vocabulary, all positions of all prompts at once.
 
@@ -45,16 +55,8 @@ def read_prompts(lm: LanguageModel, tuned: list[TunedPrompt], metric: str) -> li
   Returns:
     One reading a prompt.
   """
-  vectors_NxD = np.concatenate([one.prompt_PxD for one in tuned])
-  # Filled up to a round number, so that chunks of much the same size share one compilation.
-  fill = round_up(len(vectors_NxD), PROMPT_MULTIPLE * 4) - len(vectors_NxD)
-  padded_NxD = jnp.asarray(np.pad(vectors_NxD, [(0, fill), (0, 0)]))
-  ends = np.cumsum([len(one.prompt_PxD) for one in tuned])[:-1]
-  table_VxD = lm.table_VxD
-  ids = {
-    name: np.split(np.asarray(d_proj(padded_NxD, table_VxD, name))[: len(vectors_NxD)], ends)
-    for name in METRICS
-  }
+  prompts = [one.prompt_PxD for one in tuned]
+  ids = {name: project(lm, prompts, name) for name in METRICS}
   readings = []
   for i, one in enumerate(tuned):
     member, ids_P = one.member, ids[metric][i]

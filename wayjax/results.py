@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from safetensors.numpy import save_file
 from wayjax.errors import WayjaxError
 
 CONFIG, ROWS, METRICS = "config.json", "results.jsonl", "metrics.jsonl"
-PROMPTS, SUMMARY = "prompts.safetensors", "summary.md"
+PROMPTS, SUMMARY, DECISIONS = "prompts.safetensors", "summary.md", "decisions.json"
+CHECKPOINTS = "checkpoints"
 
 
 def create_folder(path: Path) -> bool:
@@ -45,47 +47,105 @@ class RunWriter:
 
   Args:
     path: an empty folder.
+    writes: whether anything is written; of several processes only the first writes.
   """
 
-  def __init__(self, path: Path):
-    self.path = path
+  def __init__(self, path: Path, *, writes: bool = True):
+    self.path, self._writes = path, writes
     self._prompts: dict[str, np.ndarray] = {}
+    self._written: set[str] = set()
+
+  @classmethod
+  def resume(cls, path: Path, say: Callable[[str], None]) -> "RunWriter":
+    """Goes on with a run folder; a last line that was cut off is dropped, and said to be.
+
+    Raises:
+      WayjaxError: it is no run folder, is damaged, or cannot be written to.
+    """
+    writer = cls(path)
+    for name in (ROWS, METRICS):
+      if writer._drop_torn_line(name):
+        say(f"warning: the last line of {path / name} had been cut off; it is dropped")
+    run = read_run(path)
+    writer._written = {row["prompt_key"] for row in run.rows}
+    if (path / PROMPTS).exists():
+      writer._prompts = {key: run.prompt(key) for key in run.prompt_keys()}
+    return writer
 
   def write_config(self, config: dict) -> None:
     """Writes the resolved configuration."""
     self._replace(CONFIG, json.dumps(config, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
+  def write_decisions(self, decisions: list[dict]) -> None:
+    """Writes how members are trained, so that a run that goes on need not measure it."""
+    self._replace(DECISIONS, json.dumps(decisions, indent=2) + "\n")
+
   def append_rows(self, rows: list[dict], prompts: dict[str, np.ndarray]) -> None:
-    """Adds finished members: first their prompts, (P, D) each by prompt key, then their rows."""
+    """Adds finished members: first their prompts, (P, D) each by prompt key, then their rows.
+
+    Rows that are there already stay as they are.
+    """
+    if not self._writes:
+      return
+    rows = [row for row in rows if row.get("prompt_key") not in self._written]
     self._prompts.update(
       {key: np.ascontiguousarray(prompt, np.float32) for key, prompt in prompts.items()}
     )
     partial = self.path / (PROMPTS + ".partial")
     with _writing(self.path):
       save_file(self._prompts, partial)
+      with partial.open("rb+") as file:
+        os.fsync(file.fileno())  # rows follow, and none may be there without its prompt
       os.replace(partial, self.path / PROMPTS)
     self._append(ROWS, rows)
+    self._written.update(row["prompt_key"] for row in rows if "prompt_key" in row)
 
   def append_metrics(self, records: list[dict]) -> None:
     """Adds points of the training curves."""
     self._append(METRICS, records)
+
+  def forget_metrics(self, keys: list[str], step: int) -> None:
+    """Drops the points of some members after a step, from which they train again."""
+    kept, dropped = [], 0
+    for record in _read_lines(self.path / METRICS):
+      again = record["prompt_key"] in keys and record["step"] > step
+      dropped += again
+      kept += [] if again else [_line(record)]
+    if dropped:
+      self._replace(METRICS, "".join(kept))
 
   def write_summary(self, text: str) -> None:
     """Writes the closing table."""
     self._replace(SUMMARY, text)
 
   def _append(self, name: str, records: list[dict]) -> None:
-    lines = [json.dumps(record, allow_nan=False, ensure_ascii=False) + "\n" for record in records]
+    if not self._writes:
+      return
     with _writing(self.path), (self.path / name).open("a", encoding="utf-8") as file:
-      file.write("".join(lines))
+      file.write("".join(map(_line, records)))
       file.flush()
       os.fsync(file.fileno())
 
+  def _drop_torn_line(self, name: str) -> bool:
+    path = self.path / name
+    if not path.exists():
+      return False
+    with _writing(self.path), path.open("rb+") as file:
+      text = file.read()
+      file.truncate(text.rfind(b"\n") + 1)
+    return not text.endswith(b"\n") and bool(text)
+
   def _replace(self, name: str, text: str) -> None:
+    if not self._writes:
+      return
     partial = self.path / (name + ".partial")
     with _writing(self.path):
       partial.write_text(text, encoding="utf-8")
       os.replace(partial, self.path / name)
+
+
+def _line(record: dict) -> str:
+  return json.dumps(record, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 @contextlib.contextmanager
@@ -131,6 +191,38 @@ class Run:
       raise WayjaxError(f"{path} cannot be read: {error}") from error
     raise WayjaxError(f"{path} has no prompt '{key}'")
 
+  def prompt_keys(self) -> list[str]:
+    """The keys of all prompts; of members whose rows are yet to be written too."""
+    path = self.path / PROMPTS
+    try:
+      with safe_open(path, framework="numpy") as file:
+        return list(file.keys())
+    except (OSError, SafetensorError) as error:
+      raise WayjaxError(f"{path} cannot be read: {error}") from error
+
+  def decisions(self) -> list[dict]:
+    """How members are trained, as the sweep decided it."""
+    path = self.path / DECISIONS
+    return _read_json(path) if path.exists() else []
+
+
+def read_config(path: Path) -> dict:
+  """The resolved configuration of a run folder.
+
+  Raises:
+    WayjaxError: it is no run folder, or its configuration is damaged.
+  """
+  if not os.path.isfile(path / CONFIG):
+    raise WayjaxError(f"{path} is no run folder: it has no {CONFIG}")
+  return _read_json(path / CONFIG)
+
+
+def _read_json(path: Path):
+  try:
+    return json.loads(path.read_text(encoding="utf-8"))
+  except ValueError as error:
+    raise WayjaxError(f"{path} is damaged: {error}") from error
+
 
 def read_run(path: str | Path) -> Run:
   """Reads a run folder, also one whose run has not ended.
@@ -145,13 +237,7 @@ def read_run(path: str | Path) -> Run:
     WayjaxError: it is no run folder, or a file in it is damaged.
   """
   path = Path(path)
-  if not os.path.isfile(path / CONFIG):
-    raise WayjaxError(f"{path} is no run folder: it has no {CONFIG}")
-  try:
-    config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
-  except ValueError as error:
-    raise WayjaxError(f"{path / CONFIG} is damaged: {error}") from error
-  return Run(path, config, _read_lines(path / ROWS), _read_lines(path / METRICS))
+  return Run(path, read_config(path), _read_lines(path / ROWS), _read_lines(path / METRICS))
 
 
 def _read_lines(path: Path) -> list[dict]:

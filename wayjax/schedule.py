@@ -120,6 +120,7 @@ def make_schedules(
   *,
   per_dispatch: int,
   multiple: int | None = None,
+  sizes: tuple[RowSize, ...] | None = None,
 ) -> list[Schedule]:
   """Plans a whole run.
 
@@ -131,6 +132,7 @@ def make_schedules(
     steps: steps of the run.
     per_dispatch: K, the most steps of one dispatch.
     multiple: what T is a multiple of; None means what suits the device.
+    sizes: row sizes; None means that they are chosen.
 
   Returns:
     A schedule for each round, all with the same sizes; a function of the arguments alone.
@@ -146,7 +148,8 @@ def make_schedules(
   text = lengths.sum(-1)
   need = packing.round_up(np.maximum(text.max(-1), 1), multiple)
   most = min(MOST_SIZES, 1 + steps // STEPS_PER_SIZE)
-  texts = np.array(choose_sizes(need.ravel(), most, text.mean(-1).sum() / USEFUL))
+  texts = [size.text for size in sizes or ()]
+  texts = texts or choose_sizes(need.ravel(), most, text.mean(-1).sum() / USEFUL)
   taken = np.searchsorted(texts, need).astype(np.int32)
   scored = int(tokens.scored_N[batches].sum(-1).max())
   sizes = tuple(

@@ -1,86 +1,26 @@
-"""The sweep: all members trained, chunk by chunk; `chunks.py` compiles what one chunk runs."""
+"""The sweep: all members trained, chunk by chunk."""
 
 import collections
 import dataclasses
-import functools
 import time
 from collections.abc import Callable, Iterator
 
 import jax
-import numpy as np
 
-from wayjax import chunks, packing
-from wayjax.chunks import TrainSettings
+from wayjax import chunks, packing, processes
+from wayjax.chunks import Program, TrainSettings
 from wayjax.encoding import EncodedExamples
 from wayjax.errors import WayjaxError
+from wayjax.layout import place
 from wayjax.members import Member, make_members
 from wayjax.models import LanguageModel
+from wayjax.recovery import Decision, Recovery
 from wayjax.schedule import Schedule, choose_rounds, make_schedules
+from wayjax.stopping import Stopped
 from wayjax.targets import Target
-from wayjax.train import StepLosses
+from wayjax.training import ChunkTraining, Meter, Progress, TunedPrompt
 
 STEPS_PER_DISPATCH = 20
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class TunedPrompt:
-  """A finished member.
-
-  Attributes:
-    member: what was trained.
-    prompt_PxD: the last step's prompt, or the last finite one of a member that diverged.
-    cross_entropy_T: loss of every step.
-    c_dist_T: c-dist of every step.
-    diverged_at: the first step whose loss or prompt was not finite; None for a sound member.
-    wall_seconds: the chunk's training time, divided by its members.
-  """
-
-  member: Member
-  prompt_PxD: np.ndarray
-  cross_entropy_T: np.ndarray
-  c_dist_T: np.ndarray
-  diverged_at: int | None
-  wall_seconds: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Progress:
-  """Where a sweep stands after a dispatch.
-
-  Attributes:
-    chunk: the members now in training.
-    step: steps that they have done.
-    steps: steps that they will do.
-    losses: the dispatch's losses, each (M, K).
-    member_steps: member-steps done in all.
-    member_steps_total: member-steps of the whole sweep.
-    seconds: time spent in dispatches so far, compilation left out.
-    compile_seconds: time spent compiling so far.
-    memory: bytes that the compiled program needs besides the model.
-    prompts: gives the prompts as they are now, (P, D) each.
-  """
-
-  chunk: list[Member]
-  step: int
-  steps: int
-  losses: StepLosses
-  member_steps: int
-  member_steps_total: int
-  seconds: float
-  compile_seconds: float
-  memory: int
-  prompts: Callable[[], list[np.ndarray]]
-
-  @property
-  def members_trained(self) -> int:
-    """Members that have done all their steps."""
-    earlier = (self.member_steps - len(self.chunk) * self.step) // self.steps
-    return earlier + len(self.chunk) * (self.step == self.steps)
-
-  @property
-  def seconds_left(self) -> float:
-    """Estimate from the rate so far."""
-    return self.seconds * (self.member_steps_total / self.member_steps - 1)
 
 
 def tune_chunks(
@@ -89,6 +29,7 @@ def tune_chunks(
   members: list[Member],
   settings: TrainSettings,
   on_progress: Callable[[Progress], None] = lambda progress: None,
+  recovery: Recovery | None = None,
 ) -> Iterator[list[TunedPrompt]]:
   """Trains all members, chunk by chunk.
 
@@ -98,99 +39,106 @@ def tune_chunks(
     members: what to train.
     settings: what they share.
     on_progress: called after every dispatch.
+    recovery: what is known of an earlier run of the same sweep, and how this one is saved.
 
   Yields:
-    The finished members of a chunk.
+    The finished members of a chunk; none of a chunk whose members had all finished before.
 
   Raises:
-    WayjaxError: not even one member fits the memory.
+    WayjaxError: not even one member fits the memory, or a checkpoint cannot be written.
+    Stopped: it was asked to.
   """
-  tokens = packing.training_tokens(examples)
-  on_device = jax.device_put(tokens)
-  per_dispatch = min(STEPS_PER_DISPATCH, settings.steps, settings.eval_every or settings.steps)
-  plan = functools.cache(
-    lambda *rounds: make_schedules(
-      examples, tokens, settings.batch_size, rounds, settings.steps, per_dispatch=per_dispatch
-    )
-  )
-  meter = _Meter(len(members) * settings.steps)
+  sweep = _Sweep(lm, examples, members, settings, on_progress, recovery or Recovery())
   for padded, group in chunks.group_by_length(members).items():
-    schedules = plan(*choose_rounds(collections.Counter(member.seed for member in group)))
-    rounds = [
-      (schedule, [member for member in group if member.seed in schedule.seeds])
-      for schedule in schedules
-    ]
-    started = time.perf_counter()
-    largest = max((members for _, members in rounds), key=len)
-    program = chunks.compile_group(lm, largest, padded, settings, on_device, schedules[0])
-    meter.compile_seconds += time.perf_counter() - started
-    for schedule, members in rounds:
-      for first in range(0, len(members), program.size):
-        chunk = members[first : first + program.size]
-        leaves_M = chunks.stack_leaves(chunk, padded, schedule.seeds, settings.lr, program.size)
-        state_M = chunks.stack_states(chunk, padded, settings.steps, program.size)
-        run = functools.partial(program.compiled, lm.params, on_device, leaves_M)
-        yield _train_chunk(
-          run, chunk, state_M, schedule, settings, meter, program.memory, on_progress
-        )
+    yield from sweep.tune_group(padded, group)
 
 
-def _train_chunk(
-  run, chunk, state_M, schedule: Schedule, settings, meter, memory: int, on_progress
-) -> list[TunedPrompt]:
-  """All dispatches of one chunk."""
-  history, seconds, step = [], 0.0, 0
-  while step < settings.steps:
-    # A dispatch ends where an evaluation is due; what is left of its K steps is skipped.
-    stop = min(step + schedule.per_dispatch, settings.steps)
-    if settings.eval_every:
-      stop = min(stop, (step // settings.eval_every + 1) * settings.eval_every)
+class _Sweep:
+  """A sweep under way."""
+
+  def __init__(self, lm, examples, members, settings, on_progress, recovery: Recovery):
+    self._lm, self._examples, self._settings = lm, examples, settings
+    self._on_progress, self._recovery = on_progress, recovery
+    self._tokens = packing.training_tokens(examples)
+    self._on_device = place(self._tokens, lm.layout.everywhere())
+    self._meter = Meter(len(members) * settings.steps)
+    self._before = 0  # members that come before the next chunk
+
+  def tune_group(self, padded: int, group: list[Member]) -> Iterator[list[TunedPrompt]]:
+    """Trains the members of one padded prompt length; those of a round after those of another."""
+    recovery, program = self._recovery, None
+    schedules = self._schedules(padded, group)
+    rounds = [[one for one in group if one.seed in schedule.seeds] for schedule in schedules]
+    for schedule, members in zip(schedules, rounds, strict=True):
+      while members:
+        decision = recovery.decided(padded, self._before)
+        chunk = members[: decision.members_at_once] if decision else []
+        if chunk and recovery.finished.issuperset(one.key for one in chunk):
+          self._meter.member_steps += len(chunk) * self._settings.steps
+        else:
+          if processes.gather(bool(recovery.stop())).any():
+            raise Stopped
+          if program is None or program.size != decision.members_at_once:
+            program = self._compile(padded, max(rounds, key=len), schedule, decision)
+          chunk = members[: program.size]
+          tuned = self._train(padded, chunk, program, schedule)
+          if tuned is None:
+            continue  # with fewer members at once
+          yield tuned
+        members = members[len(chunk) :]
+        self._before += len(chunk)
+
+  def _schedules(self, padded: int, group: list[Member]) -> list[Schedule]:
+    settings, decision = self._settings, self._recovery.decided(padded, self._before)
+    return make_schedules(
+      self._examples,
+      self._tokens,
+      settings.batch_size,
+      choose_rounds(collections.Counter(member.seed for member in group)),
+      settings.steps,
+      per_dispatch=min(STEPS_PER_DISPATCH, settings.steps, settings.eval_every or settings.steps),
+      sizes=decision and decision.sizes,
+    )
+
+  def _compile(
+    self, padded: int, largest, schedule: Schedule, decision: Decision | None
+  ) -> Program:
+    """The program of a group; where nothing was decided of it, what it takes is kept."""
     started = time.perf_counter()
-    state_M, losses = run(state_M, schedule.dispatch(step, stop))
-    losses = StepLosses(*(np.asarray(x).T[: len(chunk), : stop - step] for x in losses))
-    spent = time.perf_counter() - started
-    seconds += spent
-    history.append(losses)
-    meter.seconds += spent
-    meter.member_steps += len(chunk) * (stop - step)
-    step = stop
-    on_progress(
-      Progress(
-        chunk=chunk,
-        step=step,
-        steps=settings.steps,
-        losses=losses,
-        member_steps=meter.member_steps,
-        member_steps_total=meter.member_steps_total,
-        seconds=meter.seconds,
-        compile_seconds=meter.compile_seconds,
-        memory=memory,
-        prompts=functools.partial(chunks.unstack_prompts, chunk, state_M),
+    program = chunks.compile_group(
+      self._lm, largest, padded, self._settings, self._on_device, schedule, decision
+    )
+    self._meter.compile_seconds += time.perf_counter() - started
+    if decision is None:
+      self._recovery.decide(
+        Decision(padded, self._before, program.size, program.checkpointed, schedule.sizes)
       )
+    return program
+
+  def _train(
+    self, padded: int, chunk: list[Member], program: Program, schedule: Schedule
+  ) -> list[TunedPrompt] | None:
+    """Trains a chunk; None where the memory ran out, and half as many are to be tried."""
+    done = self._meter.member_steps
+    training = ChunkTraining(
+      self._lm.layout, chunk, padded, program, self._before, schedule, self._settings
     )
-  ce_MxT, c_dist_MxT = (np.concatenate(parts, axis=1) for parts in zip(*history))
-  failed_M = np.asarray(state_M.diverged_at)
-  return [
-    TunedPrompt(
-      member=member,
-      prompt_PxD=prompt_PxD,
-      cross_entropy_T=ce_MxT[i],
-      c_dist_T=c_dist_MxT[i],
-      diverged_at=int(failed_M[i]) if failed_M[i] >= 0 else None,
-      wall_seconds=seconds / len(chunk),
+    try:
+      return training.run(
+        self._lm.params, self._on_device, self._meter, self._on_progress, self._recovery
+      )
+    except jax.errors.JaxRuntimeError as error:
+      if "RESOURCE_EXHAUSTED" not in str(error) or program.size == 1:
+        raise
+    self._meter.member_steps = done
+    fewer = program.size // 2
+    self._recovery.say(
+      f"warning: {program.size} members at once do not fit the memory after all: these start "
+      f"again, and from here on it is {fewer}"
     )
-    for i, (member, prompt_PxD) in enumerate(zip(chunk, chunks.unstack_prompts(chunk, state_M)))
-  ]
-
-
-@dataclasses.dataclass
-class _Meter:
-  """What a sweep has done so far."""
-
-  member_steps_total: int
-  member_steps: int = 0
-  seconds: float = 0.0
-  compile_seconds: float = 0.0
+    decision = self._recovery.decided(padded, self._before)
+    self._recovery.decide(dataclasses.replace(decision, after=self._before, members_at_once=fewer))
+    return None
 
 
 def tune(

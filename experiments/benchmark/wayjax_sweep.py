@@ -10,6 +10,7 @@ from flax import nnx
 from experiments.benchmark.work import PROMPT_TOKENS, SEED, Work
 from wayjax import chunks, devices, packing
 from wayjax.evaluation import Evaluator
+from wayjax.layout import place
 from wayjax.members import Member
 from wayjax.models import LanguageModel, load_lm
 from wayjax.schedule import Schedule, make_schedules
@@ -55,7 +56,7 @@ def measure(
   )
   operations = _operations(lm, schedule, timed)
   schedule = _only_sizes_of(schedule, timed)
-  tokens = jax.device_put(tokens)
+  tokens = place(tokens, lm.layout.everywhere())
 
   evaluator = Evaluator(lm, data.test, members)
   prompt_PxD = np.asarray(lm.table_VxD)[work.prompt_ids]
@@ -77,8 +78,7 @@ def measure(
     program = chunks.compile_group(lm, group, padded, settings, tokens, schedule)
     compile_seconds.append(time.perf_counter() - started)
 
-  leaves_M = chunks.stack_leaves(group, padded, schedule.seeds, work.learning_rate, members)
-  state_M = chunks.stack_states(group, padded, work.run_steps, members)
+  leaves_M, state_M = chunks.begin(lm.layout, group, padded, schedule, settings, members)
   loss, gradient_norm = _first_gradient(lm, leaves_M, state_M, tokens, schedule)
   step_seconds = []
   # Once without the clock: the first step of each size is slower.

@@ -10,6 +10,7 @@ from flax import nnx
 
 from wayjax import devices, hub
 from wayjax.errors import WayjaxError
+from wayjax.layout import Layout, make_layout
 from wayjax.models import folder, gpt2, gpt_neox, gptj, llama, qwen, weights
 from wayjax.models.family import Family
 from wayjax.models.gguf_file import GGUFFile
@@ -38,6 +39,7 @@ class LanguageModel:
     max_positions: longest sequence, soft prompt included, in tokens.
     dtype: compute type of the matrices.
     parameters: how many numbers the model has; a tied head counts once.
+    layout: where its weights lie, and where the members of a sweep do.
   """
 
   name: str
@@ -48,6 +50,7 @@ class LanguageModel:
   max_positions: int
   dtype: jnp.dtype
   parameters: int
+  layout: Layout
 
   @property
   def width(self) -> int:
@@ -64,7 +67,9 @@ class LanguageModel:
     return table_VxD[: len(self.tokenizer)]
 
 
-def load_lm(name: str, *, revision: str | None = None, precision: str = "auto") -> LanguageModel:
+def load_lm(
+  name: str, *, revision: str | None = None, precision: str = "auto", model_parallel: int = 1
+) -> LanguageModel:
   """Loads a frozen language model and its tokenizer.
 
   Args:
@@ -72,6 +77,7 @@ def load_lm(name: str, *, revision: str | None = None, precision: str = "auto") 
       `openai-community/gpt2`.
     revision: branch, tag or commit on the Hub; None means `main`.
     precision: `float32`, `bfloat16` or `auto` (bfloat16 where the device is fast at it).
+    model_parallel: devices that share one copy of the weights, for models too large for one.
 
   Returns:
     The model, with its matrices in the precision's type and everything else in float32.
@@ -81,6 +87,7 @@ def load_lm(name: str, *, revision: str | None = None, precision: str = "auto") 
       tokenizer that cannot be used.
   """
   os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # no torch is needed
+  layout = make_layout(model_parallel)
   checkpoint, commit = _open(name, revision)
   family = _family(checkpoint)
   settings = family.read_config(checkpoint.config)
@@ -99,10 +106,13 @@ def load_lm(name: str, *, revision: str | None = None, precision: str = "auto") 
     revision=commit,
     tokenizer=tokenizer,
     graphdef=graphdef,
-    params=weights.load_weights(abstract, stored, family, tied=tied, transposed=transposed),
+    params=weights.load_weights(
+      abstract, stored, family, tied=tied, transposed=transposed, layout=layout
+    ),
     max_positions=settings.max_position_embeddings,
     dtype=dtype,
     parameters=weights.count_parameters(abstract, family, tied=tied),
+    layout=layout,
   )
 
 

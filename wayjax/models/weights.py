@@ -5,11 +5,11 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from wayjax.errors import WayjaxError
+from wayjax.layout import Layout, place
 from wayjax.models.family import Family
 
 
@@ -28,6 +28,7 @@ def load_weights(
   *,
   tied: bool,
   transposed: bool,
+  layout: Layout,
 ) -> nnx.State:
   """Fills a model's parameters, one tensor at a time.
 
@@ -37,10 +38,11 @@ def load_weights(
     family: whose names they bear.
     tied: whether the head is the embedding table.
     transposed: whether matrices are stored (out, in).
+    layout: where the arrays go.
 
   Returns:
-    The same state with arrays on the default device, each in its parameter's type. Parameters that
-    share a tensor and a type share one array.
+    The same state with arrays on the devices, each in its parameter's type. Parameters that share a
+    tensor and a type share one array.
 
   Raises:
     WayjaxError: naming every tensor that is missing, unknown or of the wrong shape.
@@ -69,7 +71,7 @@ def load_weights(
       for row, name in zip(rows, _names(sources[path], leaf.shape), strict=True):
         tensor = stored[name].read()
         row[...] = tensor.T if turned[path] else tensor
-      arrays[key] = jnp.asarray(host)
+      arrays[key] = place(host, layout.weight(host.shape))
   return nnx.from_flat_state(
     [(path, leaf.replace(arrays[sources[path], leaf.dtype])) for path, leaf in parameters.items()]
   )

@@ -1,0 +1,133 @@
+"""The checkpoints of a chunk in training, by Orbax: saved while it goes on, found again after."""
+
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from orbax.checkpoint import v1 as ocp
+
+from wayjax.chunks import ChunkState
+from wayjax.errors import WayjaxError
+from wayjax.layout import fetch
+
+KEPT = 2  # should the newest be damaged
+
+
+class Checkpoints:
+  """The checkpoints of one run folder.
+
+  Args:
+    folder: where they are.
+    every: seconds between two.
+    say: shows a line.
+
+  Raises:
+    WayjaxError: the folder cannot be written to.
+  """
+
+  def __init__(self, folder: Path, every: float, say: Callable[[str], None]):
+    self._say, self._every = say, every
+    self._saving, self._last = None, time.monotonic()
+    self._folder = folder.resolve()
+    try:
+      self._checkpointer = ocp.training.Checkpointer(
+        self._folder,
+        preservation_policy=ocp.training.preservation_policies.LatestN(KEPT),
+        cleanup_tmp_directories=True,
+      )
+    except OSError as error:
+      raise self._cannot_write(error) from error
+
+  def due(self) -> bool:
+    """Whether it is time for the next one, and the last one is done."""
+    return (
+      time.monotonic() - self._last >= self._every
+      and not self._checkpointer.is_saving_in_progress()
+    )
+
+  def save(self, number: int, state: ChunkState, members: list[str], step: int) -> None:
+    """Starts to save a chunk; returns when its arrays are free to change.
+
+    Args:
+      number: larger than that of every checkpoint before.
+      state: the chunk.
+      members: keys of its members.
+      step: steps that they have done.
+
+    Raises:
+      WayjaxError: this or the checkpoint before cannot be written.
+    """
+    self.wait()
+    # The next dispatch takes the state's memory over, and a CPU's arrays are not copied by Orbax.
+    state = jax.tree.map(lambda x: jnp.copy(x) if isinstance(x, jax.Array) else x.copy(), state)
+    metadata = {"members": members, "step": step, "checksum": _checksum(state)}
+    try:
+      self._saving = self._checkpointer.save_async(
+        number, state, force=True, custom_metadata=metadata
+      )
+    except (OSError, ValueError) as error:
+      raise self._cannot_write(error) from error
+    self._last = time.monotonic()
+
+  def wait(self) -> None:
+    """Returns when the last one is on disk."""
+    saving, self._saving = self._saving, None
+    try:
+      if saving is not None:
+        saving.result()
+    except (OSError, ValueError) as error:
+      raise self._cannot_write(error) from error
+
+  def restore(self, members: list[str], like: ChunkState) -> tuple[ChunkState, int] | None:
+    """The newest sound checkpoint of a chunk; damaged ones are named and deleted.
+
+    Args:
+      members: keys of its members.
+      like: the chunk before its first step; shapes, types and where the arrays lie.
+
+    Returns:
+      The chunk and the steps that it has done; None where none is left.
+    """
+    for checkpoint in reversed(self._checkpointer.checkpoints):
+      try:
+        metadata = self._checkpointer.metadata(checkpoint).custom_metadata
+        if metadata["members"] != members:
+          continue
+        state = self._checkpointer.load(checkpoint, like)
+        if _checksum(state) != metadata["checksum"]:
+          raise ValueError("its checksum does not fit")
+      except Exception as error:  # whatever Orbax raises for what it cannot read
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        self._say(
+          f"warning: checkpoint {checkpoint.path} is damaged ({reason[:200]}): it is deleted, and "
+          "the one before it is taken"
+        )
+        self._checkpointer.delete(checkpoint)
+        continue
+      return state, metadata["step"]
+    return None
+
+  def close(self) -> None:
+    """Waits for the last one and ends."""
+    try:
+      self.wait()
+    finally:
+      self._checkpointer.close()
+
+  def _cannot_write(self, error: Exception) -> WayjaxError:
+    reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+    return WayjaxError(
+      f"{self._folder} cannot be written to ({reason}); what was written so far stays readable"
+    )
+
+
+def _checksum(state: ChunkState) -> int:
+  """CRC-32 of all numbers: Orbax's files have none of their own."""
+  checksum = 0
+  for array in jax.tree.leaves(fetch(state)):
+    checksum = zlib.crc32(np.ascontiguousarray(array), checksum)
+  return checksum
