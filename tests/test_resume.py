@@ -1,5 +1,6 @@
 """A run that was cut off, at whatever moment, ends with the bits of one that was not."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -110,16 +111,22 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
   assert what_counts(folder) == undisturbed
 
 
-def test_a_changed_bit_of_a_checkpoint_is_found(lm, tmp_path):
+def test_a_changed_bit_of_a_checkpoint_is_found(tmp_path):
   said = []
   checkpoints = Checkpoints(tmp_path / "checkpoints", 0, said.append)
-  state = ChunkState(
-    init_state(np.ones((2, 3), np.float32), 5), StepLosses(*np.zeros((2, 1, 5), np.float32))
-  )
+
+  def chunk(members):
+    prompts = np.ones((members, 3, 4), np.float32)
+    train = jax.vmap(functools.partial(init_state, steps=5))(prompts)
+    return ChunkState(train, StepLosses(*np.zeros((2, members, 5), np.float32)))
+
+  state = chunk(2)
   checkpoints.save(1, state, ["a"], 1)
   checkpoints.save(2, state, ["b"], 2)
   checkpoints.wait()
   assert checkpoints.restore(["c"], state) is None
+  assert checkpoints.restore(["a"], chunk(4)) is None
+  assert "was made on another number of devices" in said.pop()
   found, step = checkpoints.restore(["a"], state)
   assert step == 1
   assert not said

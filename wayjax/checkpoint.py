@@ -64,7 +64,12 @@ class Checkpoints:
     self.wait()
     # The next dispatch takes the state's memory over, and a CPU's arrays are not copied by Orbax.
     state = jax.tree.map(lambda x: jnp.copy(x) if isinstance(x, jax.Array) else x.copy(), state)
-    metadata = {"members": members, "step": step, "checksum": _checksum(state)}
+    metadata = {
+      "members": members,
+      "step": step,
+      "size": len(state.train_M.diverged_at),
+      "checksum": _checksum(state),
+    }
     try:
       self._saving = self._checkpointer.save_async(
         number, state, force=True, custom_metadata=metadata
@@ -97,14 +102,19 @@ class Checkpoints:
         metadata = self._checkpointer.metadata(checkpoint).custom_metadata
         if metadata["members"] != members:
           continue
+        if metadata["size"] != len(like.train_M.diverged_at):
+          self._say(
+            f"warning: checkpoint {checkpoint.path} was made on another number of devices: its "
+            "members start again"
+          )
+          continue
         state = self._checkpointer.load(checkpoint, like)
         if _checksum(state) != metadata["checksum"]:
           raise ValueError("its checksum does not fit")
       except Exception as error:  # whatever Orbax raises for what it cannot read
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         self._say(
-          f"warning: checkpoint {checkpoint.path} is damaged ({reason[:200]}): it is deleted, and "
-          "the one before it is taken"
+          f"warning: checkpoint {checkpoint.path} is damaged ({_reason(error)}): it is deleted, "
+          "and the one before it is taken"
         )
         self._checkpointer.delete(checkpoint)
         continue
@@ -119,10 +129,16 @@ class Checkpoints:
       self._checkpointer.close()
 
   def _cannot_write(self, error: Exception) -> WayjaxError:
-    reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
     return WayjaxError(
-      f"{self._folder} cannot be written to ({reason}); what was written so far stays readable"
+      f"{self._folder} cannot be written to ({_reason(error)}); what was written so far stays "
+      "readable"
     )
+
+
+def _reason(error: Exception) -> str:
+  """The first line of what an error says, not too long."""
+  said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+  return said.splitlines()[0][:200]
 
 
 def _checksum(state: ChunkState) -> int:
