@@ -68,21 +68,34 @@ def dequantisable():
     yield kind
 
 
+def stored(path, data, kind, **options):
+  """A tensor of a file that holds nothing else."""
+  writer = gguf.GGUFWriter(path, "llama", **options)
+  writer.add_tensor("a", data, raw_dtype=kind)
+  writer.write_header_to_file()
+  writer.write_kv_data_to_file()
+  writer.write_tensors_to_file()
+  writer.close()
+  return gguf.GGUFReader(path).tensors[0]
+
+
 @pytest.mark.parametrize("kind", list(dequantisable()), ids=lambda kind: kind.name)
 def test_every_quantisation_is_read_in_parts_as_in_whole(kind, path, rng, monkeypatch):
   monkeypatch.setattr(gguf_file, "_ROWS", 4)
   # Small bytes, for random ones may be scales that are no numbers.
   data = rng.integers(50, size=gguf.quants.quant_shape_to_byte_shape((10, 256), kind))
-  writer = gguf.GGUFWriter(path, "llama")
-  writer.add_tensor("a", data.astype(np.uint8), raw_dtype=kind)
-  writer.write_header_to_file()
-  writer.write_kv_data_to_file()
-  writer.write_tensors_to_file()
-  writer.close()
-  (tensor,) = gguf.GGUFReader(path).tensors
+  tensor = stored(path, data.astype(np.uint8), kind)
   whole = gguf.dequantize(tensor.data, kind)
   assert whole.shape == (10, 256)
   np.testing.assert_array_equal(gguf_file._dequantise(tensor, path), whole)
+
+
+@pytest.mark.parametrize("kind", [Quantisation.F32, Quantisation.BF16, Quantisation.Q8_0])
+def test_a_vector_is_longer_than_a_part(kind, path, monkeypatch):
+  monkeypatch.setattr(gguf_file, "_ROWS", 4)
+  vector = np.arange(64, dtype=np.float32)
+  tensor = stored(path, gguf.quantize(vector, kind), kind)
+  np.testing.assert_allclose(gguf_file._dequantise(tensor, path), vector, atol=0.3)
 
 
 def test_there_are_many_quantisations():
@@ -125,6 +138,10 @@ class TestWhatIsWrong:
     at = whole.index(b"output_norm.weight") + len(b"output_norm.weight") + 4 + 8
     path.write_bytes(whole[:at] + (31).to_bytes(4, "little") + whole[at + 4 :])
     self.refused(path, "tensors of a type, that the gguf package does not read .*31")
+
+  def test_byte_order(self, path):
+    stored(path, np.ones((2, 2), np.float32), None, endianess=gguf.GGUFEndian.BIG)
+    self.refused(path, "of another byte order")
 
   @pytest.mark.parametrize("divisors", [[1, 2, 4], [1, 2, 4, -8]])
   def test_divisors(self, divisors, path):

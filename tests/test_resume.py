@@ -280,7 +280,7 @@ def test_killed_ten_times(options, undisturbed, tmp_path):
         stdout=file, stderr=subprocess.STDOUT, env=environment,
       )  # fmt: skip
       while process.poll() is None and not moments[moment](log.read_text()):
-        time.sleep(0.002)
+        time.sleep(0.01)
       time.sleep(rng.uniform(0, 0.1))
       killed += process.poll() is None
       process.send_signal(signal.SIGKILL)

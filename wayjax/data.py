@@ -170,6 +170,8 @@ def _folder_reader(task: Task, data_dir: Path):
       # Texts stay texts: "null" is no missing value and "007" no number.
       as_text = {"text": str, "label": str}
       options |= {"keep_default_na": False, "converters": as_text}
+    elif builder == "json":
+      _check_objects(path)
     rows = _load_dataset(str(path), builder, split=split, **options)
     return _to_examples(rows, task, "text", "label", str(path), names_only=False)
 
@@ -209,6 +211,21 @@ def _check_fields(path: Path, sep: str, quoting: int) -> None:
             + ("; put a text that holds a comma in quotes" if sep == "," else "")
           )
   except (OSError, csv.Error) as error:
+    raise WayjaxError(f"{path} cannot be read: {error}") from error
+
+
+def _check_objects(path: Path) -> None:
+  """Names the first row that is no JSON object; at some, such as null, pyarrow ends the process."""
+  try:
+    with path.open(encoding="utf-8-sig") as file:
+      for number, line in enumerate(filter(str.strip, file), start=1):
+        try:
+          is_object = isinstance(json.loads(line), dict)
+        except (ValueError, RecursionError):
+          is_object = False
+        if not is_object:
+          raise WayjaxError(f"{path}, row {number}: no JSON object, which every line must be")
+  except (OSError, UnicodeDecodeError) as error:
     raise WayjaxError(f"{path} cannot be read: {error}") from error
 
 
@@ -268,6 +285,7 @@ def _class_of(value, task: Task, names_only: bool) -> int | None:
     return None
   if value in task.label_words:
     return task.label_words.index(value)
-  if value.isascii() and value.isdigit() and int(value) < len(task.label_words):
+  # Python refuses to convert numbers of thousands of digits.
+  if value.isascii() and value.isdigit() and len(value) < 10 and int(value) < len(task.label_words):
     return int(value)
   return None

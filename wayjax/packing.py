@@ -161,7 +161,7 @@ def pack_evaluation(
   slots = sum(map(len, examples.candidates))
   lengths = [len(prefix) + read for prefix in examples.prefixes]
   text = round_up(max(text, *lengths), multiple)
-  groups, room = [], 0
+  groups, room = [], -1  # so that the first begins a row even where it takes no position
   for i, length in enumerate(lengths):
     if length > room:
       groups.append([])

@@ -78,7 +78,7 @@ class RunWriter:
 
   def write_decisions(self, decisions: list[dict]) -> None:
     """Writes how members are trained, so that a run that goes on need not measure it."""
-    self._replace(DECISIONS, json.dumps(decisions, indent=2) + "\n")
+    self._replace(DECISIONS, json.dumps({"decisions": decisions}, indent=2) + "\n")
 
   def append_rows(self, rows: list[dict], prompts: dict[str, np.ndarray]) -> None:
     """Adds finished members: first their prompts, (P, D) each by prompt key, then their rows.
@@ -186,6 +186,10 @@ class Run:
     try:
       with safe_open(path, framework="numpy") as file:
         if key in file.keys():  # noqa: SIM118 - not a dict
+          stored = file.get_slice(key)
+          kind, shape = stored.get_dtype(), tuple(stored.get_shape())
+          if kind != "F32" or len(shape) != 2 or 0 in shape:
+            raise WayjaxError(f"{path} holds '{key}' as {kind} {shape}, which is no prompt")
           return file.get_tensor(key)
     except (OSError, SafetensorError) as error:
       raise WayjaxError(f"{path} cannot be read: {error}") from error
@@ -203,7 +207,12 @@ class Run:
   def decisions(self) -> list[dict]:
     """How members are trained, as the sweep decided it."""
     path = self.path / DECISIONS
-    return _read_json(path) if path.exists() else []
+    if not path.exists():
+      return []
+    decisions = _parse(path.read_bytes(), str(path)).get("decisions")
+    if not isinstance(decisions, list):
+      raise WayjaxError(f"{path} is damaged: it holds no decisions")
+    return decisions
 
 
 def read_config(path: Path) -> dict:
@@ -214,14 +223,7 @@ def read_config(path: Path) -> dict:
   """
   if not os.path.isfile(path / CONFIG):
     raise WayjaxError(f"{path} is no run folder: it has no {CONFIG}")
-  return _read_json(path / CONFIG)
-
-
-def _read_json(path: Path):
-  try:
-    return json.loads(path.read_text(encoding="utf-8"))
-  except ValueError as error:
-    raise WayjaxError(f"{path} is damaged: {error}") from error
+  return _parse((path / CONFIG).read_bytes(), str(path / CONFIG))
 
 
 def read_run(path: str | Path) -> Run:
@@ -243,12 +245,16 @@ def read_run(path: str | Path) -> Run:
 def _read_lines(path: Path) -> list[dict]:
   if not path.is_file():
     return []
-  lines = path.read_text(encoding="utf-8").split("\n")
-  records = []
-  # What follows the last line's end is nothing, or a line that was cut off.
-  for number, line in enumerate(lines[:-1], start=1):
-    try:
-      records.append(json.loads(line))
-    except ValueError as error:
-      raise WayjaxError(f"{path}, line {number} is damaged: {error}") from error
-  return records
+  # What follows the last line's end is nothing, or a line that was cut off, within a letter even.
+  lines = path.read_bytes().split(b"\n")[:-1]
+  return [_parse(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1)]
+
+
+def _parse(content: bytes, where: str) -> dict:
+  try:
+    record = json.loads(content.decode("utf-8"))
+  except (ValueError, RecursionError) as error:
+    raise WayjaxError(f"{where} is damaged: {error}") from error
+  if not isinstance(record, dict):
+    raise WayjaxError(f"{where} is damaged: it holds no JSON object")
+  return record

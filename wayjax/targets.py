@@ -82,7 +82,7 @@ def load_targets(
   targets += [Target("text", f"text-{i}", text) for i, text in enumerate(texts, start=1)]
   for target in targets:
     try:
-      target.text.encode("utf-8")
+      (target.name + target.text).encode("utf-8")
     except UnicodeEncodeError:
       raise WayjaxError(f"target '{target.name}' ({target.group}) is not valid Unicode") from None
     if not target.text.strip():
@@ -136,22 +136,23 @@ def _decode(content: bytes, where: str) -> str:
 def _is_json_list(content: str) -> bool:
   try:
     return isinstance(json.loads(content), list)
-  except ValueError:
+  except (ValueError, RecursionError):
     return False  # lines of text, of which the first may well begin with a bracket
 
 
 def _unique(pairs: list[tuple]) -> dict:
-  names = [name for name, _ in pairs]
-  for name in names:
-    if names.count(name) > 1:
+  texts = {}
+  for name, text in pairs:
+    if name in texts:
       raise ValueError(f"the name '{name}' stands there twice")
-  return dict(pairs)
+    texts[name] = text
+  return texts
 
 
 def _parse(content: str, where: str) -> dict[str, str]:
   try:
     texts = json.loads(content, object_pairs_hook=_unique)
-  except ValueError as error:
+  except (ValueError, RecursionError) as error:
     raise WayjaxError(f"targets file {where} cannot be read as JSON: {error}") from error
   if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
     raise WayjaxError(f"targets file {where} must be a JSON object of names to texts")

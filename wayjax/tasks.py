@@ -129,7 +129,7 @@ def read_task_file(path: str | Path) -> Task:
   path = Path(path)
   try:
     fields = tomllib.loads(path.read_text(encoding="utf-8"))
-  except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+  except (OSError, ValueError, RecursionError) as error:  # a long number is a plain ValueError
     raise WayjaxError(f"task file {path} cannot be read: {error}") from error
 
   def fail(why: str):

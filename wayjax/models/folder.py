@@ -161,7 +161,7 @@ def _reader(path: Path, name: str):
 def _open(path: Path):
   try:
     return safe_open(path, framework="numpy")
-  except (SafetensorError, OSError) as error:
+  except (SafetensorError, OSError, ValueError) as error:  # a name that no file can have
     raise WayjaxError(
       f"{path} cannot be read as safetensors ({error}): download it again"
     ) from error

@@ -170,7 +170,8 @@ def _read(path: Path) -> tuple[dict, dict[str, gguf.ReaderTensor]]:
   try:
     reader = _Reader(path)
     metadata = {key: field.contents() for key, field in reader.fields.items()}
-    return metadata, {tensor.name: tensor for tensor in reader.tensors}
+    if bare := [one.name for one in reader.tensors if not (one.data.ndim and one.data.size)]:
+      raise ValueError(f"it holds tensors without rows: {', '.join(bare)}")
   except Exception as error:  # the reader raises whatever a wrong offset leads to
     reason = (str(error) or type(error).__name__).splitlines()[0]
     if "GGMLQuantizationType" in reason or "appears to be version" in reason:
@@ -179,6 +180,9 @@ def _read(path: Path) -> tuple[dict, dict[str, gguf.ReaderTensor]]:
         f"({reason}): take another file of the model"
       ) from error
     raise WayjaxError(f"{path} is damaged or cut short ({reason}): download it again") from error
+  if reader.byte_order == "S":
+    raise WayjaxError(f"{path} is of another byte order: turn it round with gguf-convert-endian")
+  return metadata, {tensor.name: tensor for tensor in reader.tensors}
 
 
 def _reader(tensor: gguf.ReaderTensor, path: Path, heads: int | None):
@@ -197,10 +201,12 @@ def _reader(tensor: gguf.ReaderTensor, path: Path, heads: int | None):
 
 def _dequantise(tensor: gguf.ReaderTensor, path: Path) -> np.ndarray:
   array = np.empty(tuple(reversed(tensor.shape.tolist())), np.float32)
+  # A vector is one row: its bytes cannot be cut at any place.
+  floats, stored = (x.reshape(-1, x.shape[-1]) for x in (array, tensor.data))
   try:
-    for first in range(0, len(array), _ROWS):
+    for first in range(0, len(floats), _ROWS):
       rows = slice(first, first + _ROWS)
-      array[rows] = gguf.dequantize(tensor.data[rows], tensor.tensor_type)
+      floats[rows] = gguf.dequantize(stored[rows], tensor.tensor_type)
   except NotImplementedError as error:
     raise WayjaxError(
       f"{path} holds {tensor.name} as {tensor.tensor_type.name}, which cannot be dequantised: take "

@@ -1,12 +1,31 @@
 """Hyper-parameters from a model's configuration: what is not implemented is refused by name."""
 
 import dataclasses
-import math
 import typing
 
 from wayjax.errors import WayjaxError
 
-_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a name"}
+_KINDS = {
+  int: "a whole number from 1 to {:,}",
+  float: "a positive number",
+  bool: "true or false",
+  str: "a name",
+}
+# Above any model's: what is damaged, or made to harm, must not ask for all memory that there is.
+_LARGEST = {
+  "n_layer": 1_000,
+  "num_hidden_layers": 1_000,
+  "vocab_size": 2**31,
+  "n_positions": 2**31,
+  "max_position_embeddings": 2**31,
+}
+_WIDEST = 2**20  # of heads and vectors
+_HIGHEST = 1e30  # of what is no whole number
+
+
+def is_number(value, largest: float = _HIGHEST) -> bool:
+  """Whether an option is a positive number, and not so large that computing with it fails."""
+  return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= largest
 
 
 def read_fields(cls, config: dict):
@@ -16,7 +35,7 @@ def read_fields(cls, config: dict):
   options that the dataclass does not have are left out. Every number must be positive.
 
   Raises:
-    WayjaxError: a value of another type.
+    WayjaxError: a value of another type, or larger than any model's.
   """
   types = typing.get_type_hints(cls)
   given = {}
@@ -29,11 +48,13 @@ def read_fields(cls, config: dict):
     if value is None and type(None) in allowed:
       continue
     fits = isinstance(value, (int, float) if kind is float else kind)
+    largest = _LARGEST.get(field.name, _WIDEST) if kind is int else _HIGHEST
     if kind in (int, float):
-      fits = fits and not isinstance(value, bool) and 0 < value < math.inf
+      fits = fits and is_number(value, largest)
     if not fits:
       raise WayjaxError(
-        f"the model's configuration sets {field.name} to {value!r}, not to {_KINDS[kind]}"
+        f"the model's configuration sets {field.name} to {value!r}, not to "
+        f"{_KINDS[kind].format(largest)}"
       )
     given[field.name] = kind(value)
   return cls(**given)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from wayjax.errors import WayjaxError
+from wayjax.models.hyperparameters import is_number
 
 DIVISORS = "rope_divisors"  # what GGUF files store in place of Llama 3's scaling
 
@@ -29,7 +30,7 @@ def rope_options(config: dict) -> dict:
   options = {name: value for name, value in options.items() if value is not None}
   for name in names:
     value = options.get(name, 1.0)
-    if not isinstance(value, int | float) or not 0 < value < math.inf:
+    if not is_number(value):
       raise WayjaxError(f"the model's configuration sets {name} to {value!r}, not to a number")
   return options
 
@@ -84,7 +85,7 @@ def _llama3(frequencies, options: dict, config: dict):
   names = ("factor", "low_freq_factor", "high_freq_factor")
   values = [*(options.get(name) for name in names), trained]
   for name, value in zip([*names, "original_max_position_embeddings"], values):
-    if not isinstance(value, int | float) or not 0 < value < math.inf:
+    if not is_number(value):
       raise WayjaxError(
         f"the model's configuration sets {name} to {value!r}: rope_type 'llama3' needs a number"
       )
