@@ -108,7 +108,9 @@ class TestRunFolder:
     assert "| read me |" in text
     assert "mean over targets" in text
     assert sorted(path.name for path in finished.path.iterdir()) == [
+      "checkpoints",
       "config.json",
+      "decisions.json",
       "metrics.jsonl",
       "prompts.safetensors",
       "results.jsonl",
