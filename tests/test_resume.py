@@ -1,11 +1,7 @@
 """A run that was cut off, at whatever moment, ends with the bits of one that was not."""
 
 import functools
-import os
 import signal
-import subprocess
-import sys
-import time
 
 import jax
 import numpy as np
@@ -251,45 +247,3 @@ def test_a_full_disk_is_one_sentence(options, tmp_path, monkeypatch, capsys):
   assert "checkpoints cannot be written to (No space left on device)" in error
   assert error.count("\n") == 1
   assert wayjax.read_run(tmp_path / "run").config["steps"] == STEPS
-
-
-def test_killed_ten_times(options, undisturbed, tmp_path):
-  """SIGKILL in a process of its own: while it compiles, trains, saves, writes and measures."""
-  folder, rng = tmp_path / "run", np.random.default_rng(0)
-  environment = {
-    **os.environ,
-    "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "xla"),
-    "JAX_DEFAULT_MATMUL_PRECISION": "highest",
-    "PYTHONUNBUFFERED": "1",
-  }
-  moments = [
-    lambda text: "first" in text,
-    lambda text: any((folder / "checkpoints").glob("*tmp*")),
-    lambda text: "measuring" in text,
-    lambda text: (folder / results.ROWS).exists(),
-    lambda text: (folder / (results.PROMPTS + ".partial")).exists(),
-  ] * 2
-  killed = 0
-  for moment in rng.permutation(len(moments)):
-    going_on = (folder / results.CONFIG).exists()
-    arguments = ["--resume", str(folder)] if going_on else [*options, "--out", str(folder)]
-    log = tmp_path / f"log-{moment}"
-    with log.open("w") as file:
-      process = subprocess.Popen(
-        [sys.executable, "-m", "wayjax.run", *arguments],
-        stdout=file, stderr=subprocess.STDOUT, env=environment,
-      )  # fmt: skip
-      while process.poll() is None and not moments[moment](log.read_text()):
-        time.sleep(0.01)
-      time.sleep(rng.uniform(0, 0.1))
-      killed += process.poll() is None
-      process.send_signal(signal.SIGKILL)
-      process.wait()
-    assert process.returncode in (0, -signal.SIGKILL), log.read_text()
-  assert killed >= 5
-  done = subprocess.run(
-    [sys.executable, "-m", "wayjax.run", "--resume", str(folder)],
-    env=environment, capture_output=True, text=True, check=False,
-  )  # fmt: skip
-  assert done.returncode == 0, done.stderr
-  assert what_counts(folder) == undisturbed
