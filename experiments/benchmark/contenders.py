@@ -3,8 +3,10 @@
 import argparse
 import importlib
 import json
+import multiprocessing
 import resource
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 MEMBERS = (1, 4, 16)
@@ -43,11 +45,21 @@ def main() -> None:
     jax.config.update("jax_compilation_cache_dir", str(args.result.with_suffix(".cache")))
   from experiments.benchmark.work import Work
 
-  measure = importlib.import_module(f"experiments.benchmark.{module}").measure
+  contender = importlib.import_module(f"experiments.benchmark.{module}")
   # All contenders import at once; then one is measured at a time.
   print("ready", flush=True)
   sys.stdin.readline()
-  result = measure(Work.read(args.folder), args.dataset, args.device, **options)
+  arguments = (Work.read(args.folder), args.dataset, args.device)
+  if module != "wayjax_sweep":
+    result = contender.measure(*arguments, **options)
+  else:
+    # A second run is a new process, so another one is the first; nothing computes yet, so it may
+    # be a fork, which need not import again.
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as before:
+      first = before.submit(contender.compile_seconds, *arguments, **options).result()
+    result = contender.measure(*arguments, **options)
+    result["recompile_seconds"] = result["compile_seconds"]
+    result["compile_seconds"] = first
   result["peak_bytes"] = _peak_bytes(args.device, module)
   args.result.write_text(json.dumps(result))
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -21,26 +22,42 @@ PAPER_SEEDS = (1, 10, 100)
 TIMED_DISPATCHES = 3
 
 
-def measure(
+class Training(NamedTuple):
+  """A chunk of a sweep, compiled.
+
+  Attributes:
+    lm: the language model.
+    tokens: all training examples.
+    schedule: what the steps that are timed read.
+    group: M members.
+    padded: P.
+    settings: what they share.
+    program: what trains them.
+    compile_seconds: how long it took to compile.
+    useful_share: of all positions in a whole run.
+    operations: of a member-step that are useful.
+  """
+
+  lm: LanguageModel
+  tokens: packing.TrainingTokens
+  schedule: Schedule
+  group: list[Member]
+  padded: int
+  settings: chunks.TrainSettings
+  program: chunks.Program
+  compile_seconds: float
+  useful_share: float
+  operations: float
+
+
+def prepare(
   work: Work, dataset_name: str, device: str, precision: str = "float32", members: int = 1
-) -> dict:
-  """Checks and times wayjax on one dataset.
+) -> Training:
+  """Compiles the training of `members` members on one dataset.
 
   The rows have the sizes that they have in a run of the work's steps with the paper's seeds. All
   members have the prompt and the batches of the other contenders: in a sweep, too, the members of
   one seed train together.
-
-  Args:
-    work: what all contenders are measured on.
-    dataset_name: one of the work's datasets.
-    device: `cpu` or `gpu`; what jax computes on.
-    precision: `float32` or `bfloat16`.
-    members: M.
-
-  Returns:
-    What the PyTorch contenders' `measure` returns; seconds are those of all members, divided by M.
-    Besides, `compile_seconds` with an empty cache and `recompile_seconds` with the one it left,
-    `operations` of a member-step that are useful, and the `useful_share` of the positions.
   """
   devices.select_device(device)
   lm = load_lm(str(work.model_dir), precision=precision)
@@ -51,64 +68,89 @@ def measure(
   schedule = make_schedules(
     data.train, tokens, len(data.batches[0]), rounds, work.run_steps, per_dispatch=timed
   )[PAPER_SEEDS.index(SEED)]
-  useful = schedule.useful_share(
-    PROMPT_TOKENS, packing.round_up(PROMPT_TOKENS, packing.PROMPT_MULTIPLE)
-  )
+  padded = packing.round_up(PROMPT_TOKENS, packing.PROMPT_MULTIPLE)
+  useful_share = schedule.useful_share(PROMPT_TOKENS, padded)
   operations = _operations(lm, schedule, timed)
   schedule = _only_sizes_of(schedule, timed)
   tokens = place(tokens, lm.layout.everywhere())
-
-  evaluator = Evaluator(lm, data.test, members)
-  prompt_PxD = np.asarray(lm.table_VxD)[work.prompt_ids]
-  prompts = [prompt_PxD] * members
-  scores = evaluator(prompts)[0]
-  started = time.perf_counter()
-  evaluator(prompts)
-  evaluation_seconds = (time.perf_counter() - started) / members
-
-  group = [_member(work, prompt_PxD, i) for i in range(members)]
-  padded = packing.round_up(PROMPT_TOKENS, packing.PROMPT_MULTIPLE)
+  group = [_member(work, lm, i) for i in range(members)]
   settings = chunks.TrainSettings(
     steps=work.run_steps, lr=work.learning_rate, members_at_once=members
   )
-  compile_seconds = []
-  for _ in range(2):
-    jax.clear_caches()
-    started = time.perf_counter()
-    program = chunks.compile_group(lm, group, padded, settings, tokens, schedule)
-    compile_seconds.append(time.perf_counter() - started)
+  started = time.perf_counter()
+  program = chunks.compile_group(lm, group, padded, settings, tokens, schedule)
+  seconds = time.perf_counter() - started
+  return Training(
+    lm, tokens, schedule, group, padded, settings, program, seconds, useful_share, operations
+  )
 
-  leaves_M, state_M = chunks.begin(lm.layout, group, padded, schedule, settings, members)
+
+def compile_seconds(*arguments, **options) -> float:
+  """How long `prepare` with these arguments compiles."""
+  return prepare(*arguments, **options).compile_seconds
+
+
+def measure(
+  work: Work, dataset_name: str, device: str, precision: str = "float32", members: int = 1
+) -> dict:
+  """Checks and times wayjax on one dataset.
+
+  Args:
+    work: what all contenders are measured on.
+    dataset_name: one of the work's datasets.
+    device: `cpu` or `gpu`; what jax computes on.
+    precision: `float32` or `bfloat16`.
+    members: M.
+
+  Returns:
+    What the PyTorch contenders' `measure` returns; seconds are those of all members, divided by M.
+    Besides, `compile_seconds`, `operations` of a member-step that are useful, and the
+    `useful_share` of the positions.
+  """
+  training = prepare(work, dataset_name, device, precision, members)
+  lm, schedule, tokens = training.lm, training.schedule, training.tokens
+  leaves_M, state_M = chunks.begin(
+    lm.layout, training.group, training.padded, schedule, training.settings, members
+  )
   loss, gradient_norm = _first_gradient(lm, leaves_M, state_M, tokens, schedule)
+  timed = work.warmup_steps + work.timed_steps
   step_seconds = []
   # Once without the clock: the first step of each size is slower.
   for first in (0, *[work.warmup_steps] * TIMED_DISPATCHES):
     started = time.perf_counter()
-    state_M, _ = program.compiled(
+    state_M, _ = training.program.compiled(
       lm.params, tokens, leaves_M, state_M, schedule.dispatch(first, timed)
     )
     jax.block_until_ready(state_M)
     step_seconds.append((time.perf_counter() - started) / (timed - first) / members)
+
+  test = work.datasets[dataset_name].test
+  evaluator = Evaluator(lm, test, members)
+  prompts = [member.init_PxD for member in training.group]
+  scores = evaluator(prompts)[0]
+  started = time.perf_counter()
+  evaluator(prompts)
+  evaluation_seconds = (time.perf_counter() - started) / members
   return {
     "loss": loss,
     "gradient_norm": gradient_norm,
     "step_seconds": step_seconds[1:],
     "evaluation_seconds": evaluation_seconds,
-    "evaluation_rows": len(data.test),
+    "evaluation_rows": len(test),
     "accuracy": scores.accuracy,
     "mean_losses": scores.losses_NxC.tolist(),
-    "compile_seconds": compile_seconds[0],
-    "recompile_seconds": compile_seconds[1],
+    "compile_seconds": training.compile_seconds,
     "row_sizes": len(schedule.sizes),
-    "program_bytes": program.memory,
-    "operations": operations,
-    "useful_share": useful,
+    "program_bytes": training.program.memory,
+    "operations": training.operations,
+    "useful_share": training.useful_share,
   }
 
 
-def _member(work: Work, prompt_PxD, number: int) -> Member:
+def _member(work: Work, lm: LanguageModel, number: int) -> Member:
   target = Target("benchmark", str(number), "")
   ids = np.array(work.prompt_ids, np.int32)
+  prompt_PxD = np.asarray(lm.table_VxD)[ids]
   return Member(target, ids, prompt_PxD, 0.0, SEED, prompt_PxD)
 
 

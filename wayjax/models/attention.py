@@ -42,6 +42,7 @@ class Visible:
     return dataclasses.replace(self, pairs_SxS=self.pairs_SxS[queries_R], reach=None)
 
 
+@functools.partial(jax.jit, static_argnames="dtype")  # so that layers of one size trace it once
 def attention(q_SxHxK, k_SxGxK, v_SxGxK, visible: Visible, dtype):
   """Scaled dot-product attention (Vaswani et al., 2017) over one packed row.
 
