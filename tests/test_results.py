@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 
 from wayjax.errors import WayjaxError
-from wayjax.results import RunWriter, create_folder, read_run
+from wayjax.results import RunWriter, read_run
 
 
 @pytest.fixture
 def writer(tmp_path):
-  create_folder(tmp_path / "run")
-  writer = RunWriter(tmp_path / "run")
+  writer = RunWriter.begin(tmp_path / "run")
   writer.write_config({"steps": 3})
   return writer
 
@@ -44,7 +43,7 @@ def test_what_is_written_is_read_back(writer, rng):
 def test_a_run_without_finished_members_can_be_read(writer):
   run = read_run(writer.path)
   assert run.rows == run.metrics == []
-  with pytest.raises(WayjaxError, match=r"prompts.safetensors cannot be read"):
+  with pytest.raises(WayjaxError, match=r"prompts.safetensors has no prompt 'any'"):
     run.prompt("any")
 
 
@@ -82,15 +81,15 @@ def test_a_full_disk_is_one_sentence_and_spoils_nothing(writer, monkeypatch):
 
 
 def test_only_an_empty_folder_is_taken(tmp_path):
-  create_folder(tmp_path / "new" / "deep")
-  create_folder(tmp_path / "new" / "deep")
+  RunWriter.begin(tmp_path / "new" / "deep")
+  RunWriter.begin(tmp_path / "new" / "deep")
   with pytest.raises(WayjaxError, match="is not empty"):
-    create_folder(tmp_path / "new")
+    RunWriter.begin(tmp_path / "new")
   (tmp_path / "file").write_text("")
   with pytest.raises(WayjaxError, match="is a file"):
-    create_folder(tmp_path / "file")
+    RunWriter.begin(tmp_path / "file")
   with pytest.raises(WayjaxError, match="cannot be written to: Not a directory"):
-    create_folder(tmp_path / "file" / "run")
+    RunWriter.begin(tmp_path / "file" / "run")
 
 
 def test_other_folders_are_refused(tmp_path):

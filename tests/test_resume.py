@@ -1,8 +1,13 @@
 """A run that was cut off, at whatever moment, ends with the bits of one that was not."""
 
 import functools
+import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
+import bucket
 import jax
 import numpy as np
 import pytest
@@ -10,7 +15,7 @@ import tiny
 from orbax.checkpoint import v1 as ocp
 
 import wayjax
-from wayjax import report, results, sweep
+from wayjax import report, results, storage, sweep
 from wayjax.checkpoint import Checkpoints
 from wayjax.chunks import ChunkState
 from wayjax.run import main
@@ -74,8 +79,8 @@ def cut(monkeypatch, owner, name, times):
     (results.RunWriter, "append_rows", 2),
     (results.RunWriter, "append_metrics", 5),
     (results.RunWriter, "write_decisions", 1),
-    (results.RunWriter, "_append", 8),
-    (results.os, "replace", 6),
+    (storage.LocalFiles, "append", 8),
+    (storage.os, "replace", 6),
   ],
 )
 def test_cut_off_anywhere(options, undisturbed, tmp_path, monkeypatch, owner, name, number, when):
@@ -88,6 +93,32 @@ def test_cut_off_anywhere(options, undisturbed, tmp_path, monkeypatch, owner, na
   assert what_counts(folder) == undisturbed
   assert main(["--resume", str(folder)]) == 0  # nothing is left to do
   assert what_counts(folder) == undisturbed
+
+
+def test_killed_ten_times(options, tmp_path):
+  """By SIGKILL, in processes of their own: during compile, step, checkpoint and so on."""
+  more = ["--target", "a third", "--target", "a fourth", "--target", "and the fifth of them"]
+  done = subprocess.run(
+    [sys.executable, Path(__file__).with_name("kills.py"), tmp_path, *options, *more],
+    env={**os.environ, "JAX_DEFAULT_MATMUL_PRECISION": "highest", "JAX_PLATFORMS": "cpu"},
+    capture_output=True, text=True, check=False,
+  )  # fmt: skip
+  assert done.returncode == 0, done.stdout + done.stderr
+  assert done.stdout.splitlines()[-1].startswith("killed during")
+  assert what_counts(tmp_path / "killed") == what_counts(tmp_path / "undisturbed")
+
+
+def test_on_a_store_it_goes_on_as_well(options, undisturbed, tmp_path, monkeypatch):
+  bucket.install(monkeypatch)
+  # Orbax finds its own way to gs://, so here its checkpoints are in a file system.
+  where = property(lambda writer: str(tmp_path / "checkpoints"))
+  monkeypatch.setattr(results.RunWriter, "checkpoints", where)
+  with monkeypatch.context() as patch:
+    cut(patch, storage.BucketFiles, "append", (7, "after"))
+    with pytest.raises(Cut):
+      main([*options, "--out", "gs://bucket/run"])
+  assert main(["--resume", "gs://bucket/run"]) == 0
+  assert what_counts("gs://bucket/run") == undisturbed
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(
@@ -109,7 +140,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
 
 def test_a_changed_bit_of_a_checkpoint_is_found(tmp_path):
   said = []
-  checkpoints = Checkpoints(tmp_path / "checkpoints", 0, said.append)
+  checkpoints = Checkpoints(str(tmp_path / "checkpoints"), 0, said.append)
 
   def chunk(members):
     prompts = np.ones((members, 3, 4), np.float32)

@@ -161,6 +161,25 @@ def test_a_diverged_member_stops_and_the_others_go_on(lm, encoded):
   )
 
 
+def test_a_member_of_an_absurd_learning_rate_diverges_alone(lm, encoded, monkeypatch):
+  members = members_of(lm, seeds=(1,), texts=("read me", "or so"))
+  sound = train(lm, encoded, members)
+  stack_leaves = chunks.stack_leaves
+
+  def with_one_absurd(*arguments):
+    leaves_M = stack_leaves(*arguments)
+    return leaves_M._replace(lr=np.where(np.arange(len(leaves_M.lr)) == 2, 1e30, leaves_M.lr))
+
+  monkeypatch.setattr(chunks, "stack_leaves", with_one_absurd)
+  for i, (key, one) in enumerate(train(lm, encoded, members).items()):
+    if i == 2:
+      assert one.diverged_at == 1  # the first update is finite, the loss after it is not
+      assert np.isfinite(one.prompt_PxD).all()
+    else:
+      assert one.diverged_at is None
+      np.testing.assert_array_equal(one.prompt_PxD, sound[key].prompt_PxD)
+
+
 def test_cross_entropy_falls_and_c_dist_stays_smaller_with_gamma(lm, encoded):
   tuned = train(
     lm, encoded, members_of(lm, gammas=(0.0, 10.0), seeds=(1,), texts=("read me",)), steps=100

@@ -3,13 +3,15 @@
 import time
 import zlib
 from collections.abc import Callable
-from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from etils import epath
 from orbax.checkpoint import v1 as ocp
 
+from wayjax import processes
 from wayjax.chunks import ChunkState
 from wayjax.errors import WayjaxError
 from wayjax.layout import fetch
@@ -21,7 +23,7 @@ class Checkpoints:
   """The checkpoints of one run folder.
 
   Args:
-    folder: where they are.
+    folder: where they are, a folder or gs://BUCKET/FOLDER.
     every: seconds between two.
     say: shows a line.
 
@@ -29,10 +31,10 @@ class Checkpoints:
     WayjaxError: the folder cannot be written to.
   """
 
-  def __init__(self, folder: Path, every: float, say: Callable[[str], None]):
+  def __init__(self, folder: str, every: float, say: Callable[[str], None]):
     self._say, self._every = say, every
     self._saving, self._last = None, time.monotonic()
-    self._folder = folder.resolve()
+    self._folder = epath.Path(folder).resolve()  # Orbax takes no relative path
     try:
       self._checkpointer = ocp.training.Checkpointer(
         self._folder,
@@ -98,28 +100,38 @@ class Checkpoints:
       The chunk and the steps that it has done; None where none is left.
     """
     for checkpoint in reversed(self._checkpointer.checkpoints):
+      found, damage = None, None
       try:
-        metadata = self._checkpointer.metadata(checkpoint).custom_metadata
-        if metadata["members"] != members:
-          continue
-        if metadata["size"] != len(like.train_M.diverged_at):
-          self._say(
-            f"warning: checkpoint {checkpoint.path} was made on another number of devices: its "
-            "members start again"
-          )
-          continue
-        state = self._checkpointer.load(checkpoint, like)
-        if _checksum(state) != metadata["checksum"]:
-          raise ValueError("its checksum does not fit")
+        found = self._load(checkpoint, members, like)
       except Exception as error:  # whatever Orbax raises for what it cannot read
+        damage = _reason(error)
+      if not processes.gather(damage is None).all():  # all take the same one
+        damage = damage or "another process cannot read it"
+      elif found and _checksum(found.state) != found.checksum:
+        damage = "its checksum does not fit"
+      if damage:
         self._say(
-          f"warning: checkpoint {checkpoint.path} is damaged ({_reason(error)}): it is deleted, "
-          "and the one before it is taken"
+          f"warning: checkpoint {checkpoint.path} is damaged ({damage}): it is deleted, and the "
+          "one before it is taken"
         )
         self._checkpointer.delete(checkpoint)
-        continue
-      return state, metadata["step"]
+      elif found:
+        return found.state, found.step
     return None
+
+  def _load(self, checkpoint, members: list[str], like: ChunkState) -> "_Saved | None":
+    """A checkpoint; None where it is not of this chunk."""
+    metadata = self._checkpointer.metadata(checkpoint).custom_metadata
+    if metadata["members"] != members:
+      return None
+    if metadata["size"] != len(like.train_M.diverged_at):
+      self._say(
+        f"warning: checkpoint {checkpoint.path} was made on another number of devices: its members "
+        "start again"
+      )
+      return None
+    state = self._checkpointer.load(checkpoint, like)
+    return _Saved(state, metadata["step"], metadata["checksum"])
 
   def close(self) -> None:
     """Waits for the last one and ends."""
@@ -133,6 +145,14 @@ class Checkpoints:
       f"{self._folder} cannot be written to ({_reason(error)}); what was written so far stays "
       "readable"
     )
+
+
+class _Saved(NamedTuple):
+  """What a checkpoint holds."""
+
+  state: ChunkState
+  step: int
+  checksum: int
 
 
 def _reason(error: Exception) -> str:

@@ -3,7 +3,7 @@
 import argparse
 import dataclasses
 import math
-from pathlib import Path
+import re
 
 from wayjax.errors import WayjaxError
 
@@ -175,7 +175,7 @@ class RunConfig:
   out: str | None = _option(
     None,
     "output",
-    "run folder, new or empty",
+    "run folder, new or empty, or gs://BUCKET/FOLDER",
     metavar="DIR",
     unset="runs/<dataset>-<model>-<time>",
   )
@@ -252,10 +252,9 @@ class RunConfig:
       if seed < 0:
         raise WayjaxError(f"--seeds must be whole numbers of at least 0, not {seed}")
     for name in ("out", "resume"):
-      if "://" in (getattr(self, name) or ""):
-        raise WayjaxError(
-          f"--{name} must be a folder of a file system, not {getattr(self, name)}: mount the store"
-        )
+      folder = getattr(self, name) or ""
+      if "://" in folder and not re.fullmatch(r"gs://[^/]+/[^/].*", folder):
+        raise WayjaxError(f"--{name} must be a folder or gs://BUCKET/FOLDER, not {folder}")
     given = [getattr(self, name) is not None for name in ("coordinator", "processes", "process_id")]
     if any(given) and not all(given):
       raise WayjaxError("--coordinator, --processes and --process-id go together")
@@ -344,7 +343,7 @@ def _resumed(resume: str, **changes) -> RunConfig:
   from wayjax import results  # imported here: most command lines have no use for it
 
   names = [field.name for field in dataclasses.fields(RunConfig)]
-  stored = results.read_config(Path(resume))
+  stored = results.read_config(resume)
   if missing := [name for name in names if name not in stored and name not in MAY_CHANGE]:
     raise WayjaxError(
       f"{resume} was written by a wayjax that knew no --{missing[0].replace('_', '-')}: it cannot "

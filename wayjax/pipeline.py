@@ -42,7 +42,9 @@ def default_folder(config: RunConfig, task: Task) -> Path:
   return Path("runs") / f"{task.name}-{model}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def run(config: RunConfig, task: Task, targets: list[Target], display: Display) -> Path | None:
+def run(
+  config: RunConfig, task: Task, targets: list[Target], display: Display
+) -> Path | str | None:
   """Tunes and measures every member, and writes the run folder.
 
   Args:
@@ -63,34 +65,29 @@ def run(config: RunConfig, task: Task, targets: list[Target], display: Display) 
     with contextlib.suppress(_DryRun):
       _run(config, task, targets, display, None, StopRequest(display.line))
     return None
-  writer, is_new = _open_folder(config, task, display)
-  folder = writer.path
+  writer = _open_folder(config, task, display)
   try:
     with StopRequest(display.line) as stop:
       _run(config, task, targets, display, writer, stop)
   except Stopped as stopped:
-    stopped.folder, stopped.signal = folder, stop.signal
+    stopped.folder, stopped.signal = writer.path, stop.signal
     raise
   finally:
-    if is_new:
-      with contextlib.suppress(OSError):
-        folder.rmdir()  # it goes again where a wrong input left it empty
-  return folder
+    writer.discard_if_empty()  # a wrong input leaves nothing behind
+  return writer.path
 
 
-def _open_folder(config: RunConfig, task: Task, display: Display) -> tuple[results.RunWriter, bool]:
-  """The run folder's writer, and whether the folder was not there before."""
-  folder, is_new = Path(config.resume or config.out or default_folder(config, task)), False
+def _open_folder(config: RunConfig, task: Task, display: Display) -> results.RunWriter:
+  """The run folder's writer; the first process makes the folder, or mends it."""
+  folder = config.resume or config.out or default_folder(config, task)
   if not processes.is_first():
-    processes.wait_for_all("run folder")
-    return results.RunWriter(folder, writes=False), False
-  if config.resume:
+    writer = results.RunWriter(folder, writes=False)
+  elif config.resume:
     writer = results.RunWriter.resume(folder, display.line)
   else:
-    is_new = results.create_folder(folder)
-    writer = results.RunWriter(folder)
+    writer = results.RunWriter.begin(folder)
   processes.wait_for_all("run folder")
-  return writer, is_new
+  return writer
 
 
 def _run(
@@ -173,9 +170,7 @@ def _save_to(writer: results.RunWriter, recovery: Recovery, config: RunConfig, s
   from wayjax.checkpoint import Checkpoints  # Orbax takes long to import; a dry run has no use
 
   recovery.checkpoints = stack.enter_context(
-    contextlib.closing(
-      Checkpoints(writer.path / results.CHECKPOINTS, config.checkpoint_every, recovery.say)
-    )
+    contextlib.closing(Checkpoints(writer.checkpoints, config.checkpoint_every, recovery.say))
   )
   recovery.on_decision = lambda decisions: writer.write_decisions(
     [decision.to_json() for decision in decisions]

@@ -1,7 +1,6 @@
 """python -m wayjax.run: one dataset, many members -> a run folder."""
 
 import sys
-from pathlib import Path
 
 from wayjax.config import RunConfig, parse_args
 from wayjax.errors import WayjaxError
@@ -61,7 +60,7 @@ def _stored(config: RunConfig) -> tuple[Task, list[Target]]:
   """The task and the targets of a run folder; their files may have changed since."""
   from wayjax import results
 
-  stored = results.read_config(Path(config.resume))
+  stored = results.read_config(config.resume)
   try:
     hub = stored["task"].pop("hub")
     task = Task(

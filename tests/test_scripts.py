@@ -1,0 +1,338 @@
+"""The launch files: what they would run, and what arrives at the other end."""
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "tpu_scripts"
+SCRIPTS = ("create", "setup", "run", "resume", "fetch", "delete")
+SHELL_FILES = [FOLDER / name for name in ("settings.sh", "wayjax.sbatch")] + [
+  FOLDER / f"{name}.sh" for name in SCRIPTS
+]
+TARGET = 'The train\'s "coast" leaves at $9 `from` the café'
+RUN_ARGS = r"""--dataset trec --target "The train's \"coast\" leaves at $9 `from` the café" """
+
+# Stands in for a program: keeps its arguments, as JSON, and prints what it is told to.
+STAND_IN = """#!{python}
+import json, os, sys
+with open({log!r}, "a") as file:
+  print(json.dumps([os.path.basename(sys.argv[0]), *sys.argv[1:]]), file=file)
+{then}
+"""
+
+
+def bash(file, *arguments, path=os.defpath, **settings):
+  """Runs a script with these settings and no others."""
+  return subprocess.run(
+    ["bash", str(file), *arguments],
+    cwd=ROOT,
+    env={"HOME": "/nonexistent", "PATH": path} | settings,
+    capture_output=True,
+    text=True,
+    timeout=60,
+  )
+
+
+def dry_run(name, **settings):
+  """The commands that a script prints, split into words."""
+  file = FOLDER / (name if "." in name else f"{name}.sh")
+  done = bash(file, "--dry-run", **settings)
+  assert (done.returncode, done.stderr) == (0, "")
+  return [shlex.split(line) for line in done.stdout.splitlines()]
+
+
+def remote(command):
+  """What a gcloud ssh command has the remote shell read."""
+  assert command[:5] == ["gcloud", "compute", "tpus", "tpu-vm", "ssh"]
+  assert "--worker=all" in command
+  return command[-1].removeprefix("--command=")
+
+
+@pytest.fixture
+def stand_in(tmp_path):
+  """Makes stand-ins for programs; returns how to make one, the PATH, and what was called."""
+  log = tmp_path / "calls"
+  log.touch()
+
+  def make(name, then="", folder=tmp_path / "bin"):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(STAND_IN.format(python=sys.executable, log=str(log), then=then))
+    (folder / name).chmod(0o755)
+
+  return (
+    make,
+    f"{tmp_path / 'bin'}:{os.defpath}",
+    lambda: [json.loads(line) for line in log.read_text().splitlines()],
+  )
+
+
+def test_create_asks_for_a_queued_resource_and_looks():
+  look, create, look_again = dry_run("create")
+  assert look == look_again
+  assert look[:6] == ["gcloud", "compute", "tpus", "queued-resources", "describe", "wayjax"]
+  assert create[4:] == [
+    "create",
+    "wayjax",
+    "--node-id=wayjax",
+    "--zone=us-west4-a",
+    "--accelerator-type=v5litepod-8",
+    "--runtime-version=v2-alpha-tpuv5-lite",
+  ]
+
+
+def test_settings_come_from_the_environment():
+  settings = {"NAME": "n", "PROJECT": "p", "ZONE": "z", "ACCELERATOR_TYPE": "v6e-16", "SPOT": "1"}
+  create = dry_run("create", **settings)[1]
+  assert create[5:] == [
+    "n",
+    "--node-id=n",
+    "--zone=z",
+    "--project=p",
+    "--accelerator-type=v6e-16",
+    "--runtime-version=v2-alpha-tpuv6e",
+    "--spot",
+  ]
+  assert "--runtime-version=mine" in dry_run("create", RUNTIME_VERSION="mine", **settings)[1]
+  assert bash(FOLDER / "create.sh", SPOT="yes").returncode == 2
+
+
+def test_setup_copies_this_checkout_to_every_worker(stand_in, tmp_path):
+  _, copy, install = dry_run("setup")
+  assert copy[4:6] == ["scp", "--recurse"]
+  assert {str(ROOT / name) for name in ("pyproject.toml", "wayjax", "LICENSE")} < set(copy)
+  assert "--worker=all" in copy
+  make, _, calls = stand_in
+  make("uv", folder=tmp_path / ".local" / "bin")
+  (tmp_path / "wayjax-checkout").mkdir()
+  home = {"HOME": str(tmp_path), "PATH": os.defpath}
+  subprocess.run(["bash", "-c", remote(install)], cwd=tmp_path, env=home, check=True, timeout=60)
+  assert calls() == (
+    [
+      ["uv", "venv", "--allow-existing", "--python", "3.12"],
+      ["uv", "pip", "install", "-e", ".[tpu,gcs]"],
+    ]
+  )
+
+
+def test_setup_clones_a_repository():
+  clone, install = dry_run("setup", REPOSITORY="https://host/it's.git", PYTHON_VERSION="3.13")
+  assert "git clone " + shlex.quote("https://host/it's.git") in remote(clone)
+  assert "--python 3.13" in remote(install)
+
+
+def test_run_starts_a_distributed_run_on_every_worker():
+  (start,) = dry_run("run", OUT="gs://b/one", RUN_ARGS="--dataset sst2 --steps 5", NAME="n")
+  python = "nohup wayjax-checkout/.venv/bin/python -m wayjax.run"
+  arguments = "--dataset sst2 --steps 5 --out gs://b/one --distributed"
+  assert remote(start) == f"{python} {arguments} >> n.log 2>&1 < /dev/null &"
+
+
+def test_a_target_arrives_as_it_was_written(stand_in, tmp_path):
+  make, path, calls = stand_in
+  make("gcloud")
+  make("python", folder=tmp_path / "wayjax-checkout" / ".venv" / "bin")
+  done = bash(FOLDER / "run.sh", path=path, RUN_ARGS=RUN_ARGS, OUT="my runs/one")
+  assert done.returncode == 0, done.stderr
+  (start,) = calls()
+  # gcloud and ssh hand their command to the remote shell as it is; nothing waits for the run
+  subprocess.run(["bash", "-c", remote(start) + "wait"], cwd=tmp_path, check=True, timeout=60)
+  expected = ["python", "-m", "wayjax.run", "--dataset", "trec", "--target", TARGET]
+  assert calls()[1] == expected + ["--out", "my runs/one", "--distributed"]
+
+
+def test_an_open_quote_is_named():
+  done = bash(FOLDER / "run.sh", "--dry-run", RUN_ARGS='--target "The')
+  assert (done.returncode, done.stdout) == (2, "")
+  assert done.stderr == 'RUN_ARGS has an open quote: --target "The\n'
+
+
+def test_resume_makes_a_new_vm_and_goes_on():
+  commands = dry_run("resume", OUT="gs://b/one", SPOT="1")
+  assert [command[4] for command in commands] == (
+    ["describe", "delete", "describe", "create", "describe", "ssh", "scp", "ssh", "ssh"]
+  )
+  assert "--spot" in commands[3]
+  assert "-m wayjax.run --resume gs://b/one --distributed >>" in remote(commands[-1])
+
+
+def test_resume_keeps_a_vm_that_is_there(stand_in):
+  make, path, calls = stand_in
+  make("gcloud", then='if "describe" in sys.argv: print("ACTIVE")')
+  done = bash(FOLDER / "resume.sh", path=path)
+  assert done.returncode == 0, done.stderr
+  kinds = [call[4] for call in calls()]
+  assert kinds == ["describe", "describe", "describe", "ssh", "scp", "ssh", "ssh"]
+  assert "--resume runs/wayjax" in remote(calls()[-1])
+
+
+def test_resume_says_that_a_folder_on_the_vm_is_lost():
+  done = bash(FOLDER / "resume.sh", "--dry-run")
+  assert done.returncode == 2
+  assert "only a run folder on gs:// outlives its VM" in done.stderr
+
+
+def test_create_waits_until_the_vm_is_there(stand_in, tmp_path):
+  make, path, calls = stand_in
+  states = tmp_path / "states"
+  states.write_text("WAITING_FOR_RESOURCES WAITING_FOR_RESOURCES PROVISIONING ACTIVE")
+  # one state a look; none at first
+  then = f"""
+if "describe" in sys.argv:
+  with open({str(states)!r}) as file: first, *rest = file.read().split()
+  with open({str(states)!r}, "w") as file: file.write(" ".join(rest))
+  print(first)
+"""
+  make("gcloud", then=then)
+  done = bash(FOLDER / "create.sh", path=path, POLL="0")
+  assert done.returncode == 0, done.stderr
+  assert [call[4] for call in calls()] == ["describe"] * 4
+  assert "wayjax is PROVISIONING" in done.stderr
+  assert done.stderr.endswith("wayjax is ACTIVE\n")
+
+
+@pytest.mark.parametrize("state", ["FAILED", "SUSPENDED"])
+def test_create_fails_where_there_will_be_no_vm(stand_in, state):
+  make, path, _ = stand_in
+  make("gcloud", then=f'if "describe" in sys.argv: print("{state}")')
+  done = bash(FOLDER / "create.sh", path=path)
+  assert done.returncode == 1
+  assert done.stderr.endswith(f"wayjax is {state}\n")
+
+
+def test_create_asks_where_there_is_none(stand_in):
+  make, path, calls = stand_in
+  make("gcloud", then='if "describe" in sys.argv: sys.exit(1)')
+  assert bash(FOLDER / "create.sh", path=path).returncode == 1  # it never comes
+  assert [call[4] for call in calls()] == ["describe", "create", "describe"]
+
+
+def test_fetch_copies_from_the_bucket_or_from_worker_0(tmp_path):
+  into = tmp_path / "here"
+  make_folder, copy = dry_run("fetch", OUT="gs://b/one", INTO=str(into))
+  assert make_folder == ["mkdir", "-p", str(into)]
+  assert copy == ["gcloud", "storage", "cp", "--recursive", "gs://b/one", str(into)]
+  assert not into.exists()
+  _, copy = dry_run("fetch")
+  assert copy[4:] == (
+    ["scp", "--recurse", "wayjax:runs/wayjax", "runs", "--zone=us-west4-a", "--worker=0"]
+  )
+
+
+def test_delete():
+  (delete,) = dry_run("delete", NAME="n")
+  assert delete[4:] == ["delete", "n", "--zone=us-west4-a", "--force", "--quiet"]
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("arguments", [["--help"], ["--dry-run", "x"], [""]])
+def test_other_arguments_are_refused(name, arguments):
+  done = bash(FOLDER / f"{name}.sh", *arguments)
+  assert (done.returncode, done.stdout) == (2, "")
+  assert done.stderr == f"usage: {name}.sh [--dry-run]; settings: see tpu_scripts/README.md\n"
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_gcloud_is_asked_for(name, tmp_path):
+  for program in ("bash", "dirname", "python3"):
+    (tmp_path / program).symlink_to(shutil.which(program))
+  done = bash(FOLDER / f"{name}.sh", path=str(tmp_path))
+  assert (done.returncode, done.stdout) == (2, "")
+  assert done.stderr.startswith("gcloud is missing")
+  assert done.stderr.count("\n") == 1
+
+
+def test_sbatch_begins_and_after_a_requeue_goes_on(tmp_path):
+  out = tmp_path / "out"
+  (begin,) = dry_run("wayjax.sbatch", OUT=str(out), RUN_ARGS=RUN_ARGS, PYTHON="py")
+  arguments = ["--dataset", "trec", "--target", TARGET, "--out", str(out), "--distributed"]
+  assert begin == ["srun", "py", "-m", "wayjax.run", *arguments]
+  out.mkdir()
+  (out / "config.json").touch()
+  (resume,) = dry_run("wayjax.sbatch", OUT=str(out), RUN_ARGS=RUN_ARGS)
+  assert resume[3:] == ["wayjax.run", "--resume", str(out), "--distributed"]
+
+
+def test_sbatch_saves_and_queues_again_before_its_time_is_up(stand_in, tmp_path):
+  make, path, calls = stand_in
+  signalled, ended = tmp_path / "signalled", tmp_path / "ended"
+  # SLURM signals the batch shell; the tasks end some time after scancel has signalled them
+  make(
+    "srun",
+    then=f"""
+import pathlib, signal, time
+os.kill(int(os.environ["BATCH_SHELL"]), signal.SIGUSR1)
+while not pathlib.Path({str(signalled)!r}).exists(): time.sleep(0.01)
+time.sleep(0.2)
+open({str(ended)!r}, "w")
+""",
+  )
+  make("scancel", then=f"open({str(signalled)!r}, 'w')")
+  make("scontrol", then=f"open({str(ended)!r})")
+  job = tmp_path / "slurm_script"
+  job.write_text("export BATCH_SHELL=$$\n" + (FOLDER / "wayjax.sbatch").read_text())
+  done = bash(job, path=path, SLURM_JOB_ID="7", SLURM_SUBMIT_DIR=str(ROOT))
+  assert done.returncode == 0, done.stderr
+  assert [call[0] for call in calls()] == ["srun", "scancel", "scontrol"]
+  assert calls()[1:] == [["scancel", "--signal=TERM", "7"], ["scontrol", "requeue", "7"]]
+
+
+def test_sbatch_passes_a_failure_on(stand_in):
+  make, path, calls = stand_in
+  make("srun", then="sys.exit(3)")
+  assert bash(FOLDER / "wayjax.sbatch", path=path, SLURM_JOB_ID="7").returncode == 3
+  assert len(calls()) == 1
+
+
+def sky_task():
+  """The SkyPilot task file."""
+  yaml = pytest.importorskip("yaml")
+  return yaml.safe_load((FOLDER / "wayjax.sky.yaml").read_text())
+
+
+def test_sky_begins_and_after_a_preemption_goes_on(tmp_path):
+  task = sky_task()
+  assert task["file_mounts"]["/runs"]["name"] == "${BUCKET}"
+  assert task["envs"]["BUCKET"] is None
+  assert task["envs"]["OUT"].startswith("/runs/")
+  job = tmp_path / "job"
+  job.write_text(task["run"])
+  settings = {"DRY_RUN": "1", "RUN_ARGS": task["envs"]["RUN_ARGS"], "OUT": str(tmp_path)}
+  begin = shlex.split(bash(job, **settings).stdout)
+  assert begin[1:] == ["-m", "wayjax.run", "--dataset", "agnews", "--out", str(tmp_path)]
+  (tmp_path / "config.json").touch()
+  resume = shlex.split(bash(job, **settings).stdout)
+  assert resume[1:] == ["-m", "wayjax.run", "--resume", str(tmp_path)]
+
+
+def test_what_is_run_can_be_run():
+  for file in SHELL_FILES:
+    subprocess.run(["bash", "-n", str(file)], check=True)
+  for name in SCRIPTS:
+    assert os.access(FOLDER / f"{name}.sh", os.X_OK)
+    assert "\nset -euo pipefail\n" in (FOLDER / f"{name}.sh").read_text()
+
+
+def test_shellcheck_finds_nothing(tmp_path):
+  beside_python = str(Path(sys.executable).parent)
+  shellcheck = shutil.which("shellcheck", path=beside_python + os.pathsep + os.environ["PATH"])
+  if shellcheck is None:
+    pytest.skip("no shellcheck")
+  task = sky_task()
+  parts = []
+  for name in ("setup", "run"):
+    parts.append(tmp_path / f"{name}.sh")
+    # the task's working directory is the checkout
+    parts[-1].write_text(f"#!/usr/bin/env bash\n# shellcheck source-path={ROOT}\n{task[name]}")
+  done = subprocess.run(
+    [shellcheck, "--external-sources", *map(str, SHELL_FILES + parts)],
+    capture_output=True,
+    text=True,
+  )
+  assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
