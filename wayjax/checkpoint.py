@@ -1,5 +1,6 @@
 """The checkpoints of a chunk in training, by Orbax: saved while it goes on, found again after."""
 
+import os
 import time
 import zlib
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from wayjax import processes
 from wayjax.chunks import ChunkState
 from wayjax.errors import WayjaxError
 from wayjax.layout import fetch
+from wayjax.storage import GCS
 
 KEPT = 2  # should the newest be damaged
 
@@ -34,7 +36,8 @@ class Checkpoints:
   def __init__(self, folder: str, every: float, say: Callable[[str], None]):
     self._say, self._every = say, every
     self._saving, self._last = None, time.monotonic()
-    self._folder = epath.Path(folder).resolve()  # Orbax takes no relative path
+    # Orbax takes no relative path, and `resolve` makes one of gs://.
+    self._folder = epath.Path(folder if folder.startswith(GCS) else os.path.abspath(folder))
     try:
       self._checkpointer = ocp.training.Checkpointer(
         self._folder,
