@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from wayjax.config import RunConfig, parse_args
+from wayjax.command_line import parse_args
+from wayjax.config import RunConfig
 from wayjax.errors import WayjaxError
 
 

@@ -2,7 +2,8 @@
 
 import sys
 
-from wayjax.config import RunConfig, parse_args
+from wayjax.command_line import parse_args
+from wayjax.config import RunConfig
 from wayjax.errors import WayjaxError
 from wayjax.stopping import Stopped
 from wayjax.targets import Target, load_targets
