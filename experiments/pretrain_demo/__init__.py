@@ -1,0 +1,1 @@
+"""Trains the small model that is shipped with wayjax for demonstrations."""
