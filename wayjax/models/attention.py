@@ -17,7 +17,7 @@ from jax import lax
 from wayjax.models.layers import full_precision
 
 LOWEST = jnp.finfo(jnp.float32).min  # finite: a row of -inf would make the softmax NaN
-SLICE = 128  # queries at most: fewer skip more keys, and take longer to compile and to load
+SLICE = 80  # queries at most: fewer skip more keys, and take longer to compile and to load
 ALIGNMENT = 8  # slices and their keys begin at multiples of this
 
 

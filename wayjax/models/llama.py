@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 
@@ -10,7 +9,7 @@ from wayjax.errors import WayjaxError
 from wayjax.models.decoder import RotaryDecoder, Row
 from wayjax.models.family import GGUF, Family
 from wayjax.models.hyperparameters import read_fields, require, require_divides
-from wayjax.models.layers import Linear, RMSNorm
+from wayjax.models.layers import Linear, RMSNorm, activate
 from wayjax.models.rotary import read_frequencies, rope_options, rotate
 
 
@@ -107,9 +106,11 @@ class SwiGLU(nnx.Module):
     self.gate_proj = Linear(width, inner, dtype, bias=bias, rngs=rngs)
     self.up_proj = Linear(width, inner, dtype, bias=bias, rngs=rngs)
     self.down_proj = Linear(inner, width, dtype, bias=bias, rngs=rngs)
+    self.dtype = dtype
 
   def __call__(self, x_SxD):
-    return self.down_proj(jax.nn.silu(self.gate_proj(x_SxD)) * self.up_proj(x_SxD))
+    gate_SxI = activate("silu", self.dtype, self.gate_proj(x_SxD))
+    return self.down_proj(gate_SxI * self.up_proj(x_SxD))
 
 
 class Block(nnx.Module):
