@@ -16,6 +16,7 @@ from experiments.pretrain_demo import corpus
 from experiments.pretrain_demo.files import replacing
 from experiments.pretrain_demo.settings import NLTK_CORPORA, VOCABULARIES, Settings
 from wayjax.errors import WayjaxError
+from wayjax.stopping import StopRequest
 
 _DEMO = Path(__file__).resolve().parents[2] / "wayjax" / "demo"
 _PLACES = ("out", "work", "nltk_data", "books", "demo_data")
@@ -154,7 +155,7 @@ def run(args: argparse.Namespace) -> int:
   trainer = training.Trainer(prepared, args.work)
   total = sum(prepared.sizes.values())
   print(f"{total:,} tokens to train on; at step {trainer.step:,} of {settings.steps:,}", flush=True)
-  with training.Stop() as stop:
+  with StopRequest(print) as stop:
     trainer.train(stop)
   if not trainer.done:
     print(f"stopped after step {trainer.step:,}: the same command goes on")

@@ -5,7 +5,6 @@ Array names end in their dimensions: B rows, T tokens of a row.
 
 import json
 import math
-import signal
 import time
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from experiments.pretrain_demo.data import Data
 from experiments.pretrain_demo.files import replacing
 from experiments.pretrain_demo.settings import Settings
+from wayjax.stopping import StopRequest
 
 _WARMUP_STEPS = 100
 _LAST_RATE = 0.1  # of the highest
@@ -29,34 +29,6 @@ _SAVE_SECONDS = 180.0
 _REPORT_SECONDS = 20.0
 _BF16_UNITS = {"avx512_bf16", "amx_bf16"}
 _FILE = "checkpoint.safetensors"
-
-
-class Stop:
-  """Catches the first Ctrl-C or SIGTERM, so that the step is finished and saved.
-
-  Attributes:
-    signal: the signal that came; None before.
-  """
-
-  def __init__(self):
-    self.signal: int | None = None
-    self._before = {}
-
-  def __enter__(self) -> "Stop":
-    for number in (signal.SIGINT, signal.SIGTERM):
-      self._before[number] = signal.signal(number, self._catch)
-    return self
-
-  def __exit__(self, *exception) -> None:
-    self._restore()
-
-  def _catch(self, number: int, frame) -> None:
-    self.signal = number
-    self._restore()  # a second one ends the process at once
-
-  def _restore(self) -> None:
-    for number, handler in self._before.items():
-      signal.signal(number, handler)
 
 
 class Trainer:
@@ -94,13 +66,13 @@ class Trainer:
     """Whether all steps are done."""
     return self.step >= self._settings.steps
 
-  def train(self, stop: Stop) -> None:
+  def train(self, stop: StopRequest) -> None:
     """Trains until the last step or a signal, and saves."""
     torch.set_flush_denormal(True)
     self.model.train()
     reported = saved = time.monotonic()
     reported_step, losses = self.step, []
-    while not self.done and stop.signal is None:
+    while not self.done and not stop:
       started = time.monotonic()
       losses.append(self._train_step())
       now = time.monotonic()
