@@ -23,10 +23,9 @@ from flax import nnx
 from safetensors.torch import load_file
 
 from experiments.pretrain_demo import __main__ as command
-from experiments.pretrain_demo import corpus, evaluation, export, instructions, training
+from experiments.pretrain_demo import corpus, evaluation, export, training
 from experiments.pretrain_demo.data import Data
 from experiments.pretrain_demo.settings import EOS
-from wayjax.errors import WayjaxError
 from wayjax.models import load_lm
 
 TEXT = "it was a great dull film and the people of this country met in an old town again"
@@ -235,36 +234,6 @@ def test_wrong_inputs_end_in_one_sentence(options, message, places, tmp_path, mo
 def test_a_folder_of_another_run_is_refused(made, places, tmp_path, capsys):
   assert run(places, tmp_path, "model", "--seed", "7", "--batch", "2") == 2
   assert "other settings (batch, seed)" in capsys.readouterr().err
-
-
-def test_test_rows_must_be_known(tmp_path):
-  with pytest.raises(WayjaxError, match="must be known to be kept out"):
-    corpus.kept_out_texts(tmp_path)
-
-
-def test_books_lose_header_and_footer(tmp_path):
-  (tmp_path / "book.txt").write_text(
-    "\ufeffThe licence\n*** START OF THE PROJECT GUTENBERG EBOOK EMMA ***\n\nChapter I\n\nEmma,\n"
-    "handsome.\n\n*** END OF THE PROJECT GUTENBERG EBOOK EMMA ***\nmore licence\n",
-    encoding="utf-8",
-  )
-  documents = corpus.book_documents(corpus.book_files(tmp_path))
-  assert list(documents) == ["Chapter I\nEmma, handsome."]
-
-
-def test_glosses_are_sentences(shared):
-  documents = corpus.nltk_documents("wordnet", str(shared / "nltk_data"))
-  first = next(documents)
-  assert first.startswith("able: (usually followed by `to') having the necessary means")
-  assert " Able to swim. She was able to program her computer. " in first
-
-
-def test_instructions_and_code_are_the_same_for_a_seed():
-  documents = list(instructions.documents(0, 200))
-  assert documents == list(instructions.documents(0, 200))
-  assert documents != list(instructions.documents(1, 200))
-  for snippet in documents[1::2]:
-    compile(snippet, "snippet", "exec")
 
 
 def test_documents_are_set_apart_by_the_end_of_a_text(made, tmp_path):
