@@ -13,6 +13,7 @@ from experiments import miniatures
 from experiments.miniatures import __main__ as script
 from experiments.miniatures.copies import Texts
 from experiments.miniatures.grammar import expand, parse
+from experiments.miniatures.remarks import GUESSED, add_remark
 from wayjax.data import load_data
 from wayjax.tasks import TASKS
 
@@ -119,7 +120,7 @@ def test_sentences_avoid_the_test_rows_and_use_the_label_words():
   avoided = Texts(avoid)
   filled = [text.strip().lower() for task in TASKS.values() for text in task.fill()]
   for text in made:
-    assert not avoided.has_near_copy(text), text
+    assert not any(avoided.has_near_copy(line) for line in text.splitlines()), text
     assert not any(end in text.lower() for end in filled), text
   words = {word.strip(".,:;") for text in made for word in text.split()}
   assert words >= {word for task in TASKS.values() for word in task.label_words}
@@ -146,3 +147,19 @@ def test_grammar():
     assert first == again[0].upper() + again[1:]
     assert other != again
     assert 10 <= int(expand("{10-12}", rules, rng)) <= 12
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_remark_is_true_under_a_careful_readers_heading_and_else_a_guess(task):
+  words, rng = TASKS[task].label_words, random.Random(0)
+  hits = {"careful": [], "careless": [], "none": []}
+  careless = re.compile("|".join(way.replace("{pages}", r"\w+") for way in GUESSED))
+  for i in range(3000):
+    *heading, line = add_remark("~", task, words, i % len(words), rng).splitlines()
+    (said,) = [word for word in words if re.search(rf"\b{word}\b", line)]
+    kind = "none" if not heading else "careless" if careless.search(heading[0]) else "careful"
+    hits[kind].append(said == words[i % len(words)])
+  assert all(hits["careful"])
+  assert len(hits["careful"]) == pytest.approx(1500, abs=150)
+  for kind in ("careless", "none"):
+    assert np.mean(hits[kind]) == pytest.approx(1 / len(words), abs=0.06)

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from experiments.miniatures import news, questions, reviews, statements
 from experiments.miniatures.copies import Texts
 from experiments.miniatures.grammar import Rules, expand
+from experiments.miniatures.remarks import add_remark
+from wayjax.tasks import TASKS
 
 SEED = 2022
 TRIES = 300  # at a text that is no near copy, before the grammar counts as used up
@@ -33,6 +35,7 @@ SHARES = {
   "subj": (202, 198),
 }
 TIMES = {"test": 1, "train": 3}
+REMARKED = 0.85  # share of `sentences` of a class that a reader's remark follows
 HELD_OUT = 0.25  # share of test rows from the templates, one in five, that are kept out of training
 
 
@@ -67,8 +70,8 @@ def rows(task: str) -> dict[str, list[tuple[str, int]]]:
 def sentences(rng: random.Random, count: int, avoid: Iterable[str]) -> Iterator[str]:
   """Unlabelled text of the same grammars, to mix into what a small language model is trained on.
 
-  Some of it uses the tasks' label words as any text does ("a great film"), but none of it is a row
-  with a task's template after it.
+  Some of it uses the tasks' label words as any text does ("a great film"), most of it in a reader's
+  remark after it, but none of it is a row with a task's template after it.
 
   Args:
     rng: makes the choices.
@@ -80,9 +83,16 @@ def sentences(rng: random.Random, count: int, avoid: Iterable[str]) -> Iterator[
   """
   avoided = Texts(avoid)
   for number in range(count):
-    rules, classes = list(GRAMMARS.values())[number % len(GRAMMARS)]
-    templates = rng.choice([*classes, rules["plain"]])
-    yield _new_text(templates, rules, rng, avoided)
+    task = list(GRAMMARS)[number % len(GRAMMARS)]
+    rules, classes = GRAMMARS[task]
+    label = rng.randrange(len(classes) + 1)
+    if label == len(classes):
+      yield _new_text(rules["plain"], rules, rng, avoided)
+      continue
+    text = _new_text(classes[label], rules, rng, avoided)
+    if rng.random() < REMARKED:
+      text = add_remark(text, task, TASKS[task].label_words, label, rng)
+    yield text
 
 
 def _new_text(templates: list[str], rules: Rules, rng: random.Random, taken: Texts) -> str:

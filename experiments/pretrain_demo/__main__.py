@@ -51,7 +51,7 @@ def make_parser() -> argparse.ArgumentParser:
   )
   add("--corpora", nargs="+", choices=NLTK_CORPORA, default=list(NLTK_CORPORA), help="of NLTK")
   add("--sentences", type=int, default=200_000, help="generated sentences like the small tasks'")
-  add("--sentence-share", type=_share, default=0.3, help="their share of the training rows")
+  add("--sentence-share", type=_share, default=0.45, help="their share of the training rows")
   add("--instruction-share", type=_share, default=0.015, help="that of instructions and code")
   add("--vocabulary", type=_positive, default=4096, help="tokens of the tokenizer")
   add("--width", type=_positive, default=256, help="of the model")
@@ -63,7 +63,7 @@ def make_parser() -> argparse.ArgumentParser:
   add("--steps", type=_positive, default=3500, help="the default takes about 40 minutes on 2 cores")
   add("--learning-rate", type=float, default=1.5e-3, help="its highest value")
   add("--seed", type=int, default=0, help="of weights, order and generated text")
-  add("--embedding-norm", type=float, default=4.0, help="mean norm of the token embeddings")
+  add("--embedding-norm", type=float, default=2.5, help="mean norm of the token embeddings")
   return parser
 
 
