@@ -30,7 +30,11 @@ def test_every_field_is_an_option():
   config = parse_args(arguments.split())
   changed = dataclasses.asdict(config)
   default = dataclasses.asdict(RunConfig())
-  assert [name for name in default if changed[name] == default[name]] == ["dataset", "resume"]
+  assert [name for name in default if changed[name] == default[name]] == [
+    "dataset",
+    "demo",
+    "resume",
+  ]
   assert config.targets == ("ni", "pile")
   assert config.target == ("x", "y")
   assert config.members_at_once == 7

@@ -33,9 +33,9 @@ def test_an_incomplete_copy_is_asked_for_again_and_used_without_network(hub_cach
 
 
 def test_without_network_the_ways_on_are_named(hub_cache):
-  with pytest.raises(WayjaxError, match=r"not in the local cache .* --model with a local folder"):
+  with pytest.raises(WayjaxError, match=r"not in the local cache .* --model and .* --demo"):
     hub.snapshot("someone/else", "model", None, ["*.json"], bool)
-  with pytest.raises(WayjaxError, match=r"dataset .* --data-dir with a local folder"):
+  with pytest.raises(WayjaxError, match=r"dataset .* --data-dir .* --demo"):
     hub.snapshot("someone/else", "dataset", None, ["*.json"], bool)
 
 

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 
+from wayjax import demo
 from wayjax.config import RunConfig, flag
 from wayjax.errors import WayjaxError
 
@@ -50,6 +51,8 @@ def parse_args(argv: list[str] | None = None) -> RunConfig:
       help = f"{help} [{default}]"
     groups[name].add_argument(flag(field), help=help, default=argparse.SUPPRESS, **details)
   values = _with_tuples(vars(parser.parse_args(argv)))
+  if values.get("demo") and "resume" not in values:
+    values = demo.DEFAULTS | values
   config = _resumed(**values) if values.get("resume") else RunConfig(**values)
   config.validate()
   return config

@@ -35,6 +35,13 @@ class RunConfig:
   """Everything that decides a run; written to its folder as `config.json`."""
 
   dataset: str | None = _option(None, "task", "sst2, sst5, agnews, trec or subj", metavar="NAME")
+  demo: bool = _option(
+    False,
+    "task",
+    "a first look, without a network: an embedded model, a miniature of --dataset, a few steps; "
+    "every other option still counts",
+    action="store_true",
+  )
   task_file: str | None = _option(
     None,
     "task",
@@ -44,7 +51,8 @@ class RunConfig:
   data_dir: str | None = _option(
     None,
     "task",
-    "folder with <dataset>/{train,test,dev}.{csv,tsv,jsonl,parquet}, columns text and label",
+    "folder with <dataset>/{train,test,dev}.{csv,tsv,jsonl,parquet}, columns text and label; demo "
+    "is the embedded miniatures",
     metavar="DIR",
     unset="the Hub",
   )
@@ -62,7 +70,7 @@ class RunConfig:
   model: str = _option(
     "gpt2-large",
     "model",
-    "folder, or id on the Hugging Face Hub",
+    "folder, or id on the Hugging Face Hub; demo is the embedded model",
     metavar="DIR_OR_ID",
   )
   revision: str | None = _option(
@@ -86,7 +94,8 @@ class RunConfig:
   targets: tuple[str, ...] = _option(
     (),
     "targets",
-    "the paper's groups: ni, pile, pile-4, pile-7, pile-14, pile-28, pile-56, true",
+    "the paper's groups: ni, pile, pile-4, pile-7, pile-14, pile-28, pile-56, true; demo's own: "
+    "demo",
     nargs="+",
     metavar="GROUP",
     unset="ni, unless --target or --targets-file is given",

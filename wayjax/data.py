@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wayjax import hub
+from wayjax import demo, hub
 from wayjax.errors import WayjaxError
 from wayjax.tasks import Task
 
@@ -78,7 +78,8 @@ def load_data(
   Args:
     task: the task.
     data_dir: a folder with `<task>/{train,test,dev}.{csv,tsv,jsonl,parquet}`, columns `text` and
-      `label`; None means the Hub. Without a dev file a tenth of train becomes dev.
+      `label`; `demo` means the embedded miniatures, None the Hub. Without a dev file a tenth of
+      train becomes dev.
     split: what to report on, `test` or `dev`.
     train_rows: use only the first training rows that remain; None means all.
     eval_rows: likewise for test and dev.
@@ -90,7 +91,8 @@ def load_data(
     WayjaxError: rows are missing or wrong; it names file, row and cause.
   """
   if data_dir is not None:
-    read, revision = _folder_reader(task, Path(data_dir)), None
+    folder = demo.DATA if data_dir == demo.NAME else Path(data_dir)
+    read, revision = _folder_reader(task, folder), None
   elif task.hub is not None:
     read, revision = _hub_reader(task)
   else:

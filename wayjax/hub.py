@@ -69,9 +69,8 @@ def snapshot(
   except Exception as error:  # the client raises its HTTP library's errors, and that changes
     if cached is not None:
       return cached  # what it lacks is named where it is read
-    way_on = "--model with a local folder" if kind == "model" else "--data-dir with a local folder"
     reason = (str(error) or type(error).__name__).splitlines()[0]
     raise WayjaxError(
       f"{where} is not in the local cache and the Hub cannot be reached ({reason}): connect to "
-      f"the network, or use {way_on}"
+      "the network, or use --model and --data-dir with local folders, or --demo for a first look"
     ) from error

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from wayjax import demo
 from wayjax.config import RunConfig
 from wayjax.evaluation import Evaluation, Evaluator
 from wayjax.layout import fetch
@@ -62,6 +63,7 @@ class Measure:
     return {
       "model": self._lm.name,
       "dataset": self._task.name,
+      "demo": demo.NAME in (config.model, config.data_dir),
       "split": config.split,
       "target_group": member.target.group,
       "target_name": member.target.name,

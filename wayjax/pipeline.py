@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 import wayjax
-from wayjax import compilation, devices, processes, results, summary
+from wayjax import compilation, demo, devices, processes, results, summary
 from wayjax.chunks import TrainSettings, group_by_length
 from wayjax.config import AUTO, RunConfig
 from wayjax.data import TaskData, load_data
@@ -162,7 +162,11 @@ def _run(
       if rows:
         writer.write_summary(summary.to_markdown(rows, most_frequent))
         display.table(rows, most_frequent)
+        display.best(rows)
+        display.line()
         display.line(f"{len(rows)} of {len(members)} members are in {writer.path}")
+        if config.demo:
+          display.line(demo.MEANING.format(dataset=task.name))
 
 
 def _save_to(writer: results.RunWriter, recovery: Recovery, config: RunConfig, stack) -> None:

@@ -13,6 +13,7 @@ from wayjax import summary, training
 
 _PLAIN_EVERY_SECONDS = 10.0
 _PLAIN_WIDTH = 160
+_BEST = 4  # prompts shown beside their targets
 _WIDE = 120  # columns of a terminal from which on the table shows c-dist too
 
 
@@ -122,7 +123,9 @@ class Display:
     """Prints the closing table."""
     wide = self._console.width >= _WIDE
     shown = [wide or "c-dist" not in heading for heading in summary.COLUMNS]
-    table = Table(show_lines=False, header_style="bold")
+    table = Table(
+      show_lines=False, header_style="bold", title="demo" if summary.is_demo(rows) else None
+    )
     for heading in itertools.compress(summary.COLUMNS, shown):
       text = heading in ("target", "reads as")
       table.add_column(Text(heading), justify="left" if text else "right", overflow="fold")
@@ -133,3 +136,22 @@ class Display:
       table.add_row(*cells, end_section=ends, style="bold" if line["target"] is None else "")
     self._console.print(table)
     self.line(summary.caption(rows, majority))
+
+  def best(self, rows: list[dict]) -> None:
+    """Prints the best prompt of some targets beside its target, differing words marked."""
+    for row in summary.best(rows)[:_BEST]:
+      accuracy = f"{100 * row['accuracy']:.1f} % of {row['dataset']} right"
+      others = f" (as plain text {100 * row['text_accuracy']:.1f} %"
+      if row["accuracy_0"] is not None:
+        others += f", unconstrained {100 * row['accuracy_0']:.1f} %"
+      self._console.print()
+      self._console.print(Text.assemble((accuracy, "bold"), f"{others}), γ = {row['gamma']:g}"))
+      sides = summary.differences(row["target_text"], row["projected_text"])
+      for name, words in zip(("target    ", "reads as  "), sides, strict=True):
+        self._console.print(Text.assemble(name, *map(self._word, words)))
+
+  def _word(self, word: tuple[str, bool]) -> tuple[str, str]:
+    text, differs = word
+    if differs and not self._console.is_terminal:
+      text = f"‹{text}›"
+    return text + " ", "bold red" if differs else ""

@@ -2,6 +2,7 @@
 
 import sys
 
+from wayjax import demo
 from wayjax.command_line import parse_args
 from wayjax.config import RunConfig
 from wayjax.errors import WayjaxError
@@ -48,7 +49,7 @@ def _asked_for(config: RunConfig) -> tuple[Task, list[Target]]:
   given = config.targets or config.target or config.targets_file
   targets = load_targets(
     task,
-    groups=config.targets if given else ("ni",),
+    groups=config.targets if given else (demo.NAME if config.demo else "ni",),
     file=config.targets_file,
     texts=config.target,
     targets_dir=config.targets_dir,

@@ -1,6 +1,7 @@
 """The closing table of a run: rows -> means over seeds, for the terminal and for summary.md."""
 
 import collections
+import difflib
 import html
 from collections.abc import Callable
 
@@ -120,7 +121,8 @@ def caption(rows: list[dict], majority: float) -> str:
   """What the numbers of the table are."""
   first = rows[0]
   seeds = ", ".join(str(seed) for seed in sorted({row["seed"] for row in rows}))
-  text = (
+  text = "Demo: " if is_demo(rows) else ""
+  text += (
     f"{first['dataset']} ({first['split']}), {first['model']}, {first['steps']:,} steps: "
     f"accuracy and prompt F1 in per cent, means over seeds {seeds}. Always answering the most "
     f'frequent class scores {100 * majority:.1f}. "As text" is the target itself as the prompt, '
@@ -130,6 +132,45 @@ def caption(rows: list[dict], majority: float) -> str:
   if diverged := [row["prompt_key"] for row in rows if row["status"] != "done"]:
     text += f" Left out of the means, for they diverged: {', '.join(diverged)}."
   return text
+
+
+def is_demo(rows: list[dict]) -> bool:
+  """Whether the embedded model or the embedded rows took part in these rows."""
+  return any(row.get("demo") for row in rows)
+
+
+def best(rows: list[dict]) -> list[dict]:
+  """The most accurate prompt of each target with gamma > 0, as long as there is one, best first.
+
+  Returns:
+    Rows, each with `accuracy_0` besides: the accuracy at gamma 0 of the same target and seed, or
+    None.
+  """
+  sound = [row for row in rows if row["status"] == "done"]
+  unconstrained = {
+    (row["target_group"], row["target_name"], row["seed"]): row["accuracy"]
+    for row in sound
+    if row["gamma"] == 0
+  }
+  found = {}
+  for row in sorted(sound, key=lambda row: row["accuracy"], reverse=True):
+    target = row["target_group"], row["target_name"]
+    if row["gamma"] > 0 and target not in found:
+      found[target] = row | {"accuracy_0": unconstrained.get((*target, row["seed"]))}
+  return list(found.values())
+
+
+def differences(target: str, text: str) -> tuple[list[tuple[str, bool]], list[tuple[str, bool]]]:
+  """The words of two texts, and of each whether the other lacks it at this place."""
+  sides = target.split(), text.split()
+  same = [set(), set()]
+  for i, j, count in difflib.SequenceMatcher(None, *sides, autojunk=False).get_matching_blocks():
+    same[0].update(range(i, i + count))
+    same[1].update(range(j, j + count))
+  return tuple(
+    [(word, k not in kept) for k, word in enumerate(side)]
+    for side, kept in zip(sides, same, strict=True)
+  )
 
 
 def to_markdown(rows: list[dict], majority: float) -> str:

@@ -9,6 +9,7 @@ import os
 import urllib.request
 from pathlib import Path
 
+from wayjax import demo
 from wayjax.errors import WayjaxError
 from wayjax.tasks import Task
 
@@ -37,7 +38,7 @@ class Target:
   """A text that a prompt is to read as.
 
   Attributes:
-    group: where it comes from: a group of the paper, `file`, or `text` (the command line).
+    group: where it comes from: a group of the paper, `demo`, `file`, or `text` (the command line).
     name: its name within the group.
     text: the text itself.
   """
@@ -60,7 +61,7 @@ def load_targets(
 
   Args:
     task: the task; `true` means the descriptions of this task.
-    groups: names of the paper's groups.
+    groups: names of the paper's groups, or `demo`.
     file: a JSON object of name to text, or a file with one text a line.
     texts: literal texts.
     targets_dir: a folder with the paper's files; None means the released repository, cached.
@@ -74,9 +75,13 @@ def load_targets(
   """
   targets = []
   for group in groups:
-    if group not in GROUPS:
-      raise WayjaxError(f"unknown target group '{group}': choose of {', '.join(GROUPS)}")
-    targets += _group(group, task, targets_dir)
+    if group == demo.NAME:
+      targets += _demo(task)
+    elif group in GROUPS:
+      targets += _group(group, task, targets_dir)
+    else:
+      names = ", ".join([*GROUPS, demo.NAME])
+      raise WayjaxError(f"unknown target group '{group}': choose of {names}")
   if file is not None:
     targets += _file(Path(file))
   targets += [Target("text", f"text-{i}", text) for i, text in enumerate(texts, start=1)]
@@ -107,6 +112,13 @@ def _group(group: str, task: Task, targets_dir) -> list[Target]:
       raise WayjaxError(f"target group 'true' has no descriptions of the task '{task.name}'")
     texts = {key: text for key, text in texts.items() if key.startswith(task.true_prefix)}
   return [Target(group, key, text) for key, text in texts.items()]
+
+
+def _demo(task: Task) -> list[Target]:
+  texts = json.loads(demo.TARGETS.read_text(encoding="utf-8"))
+  if task.name not in texts:
+    raise WayjaxError(f"target group '{demo.NAME}' has no texts for the task '{task.name}'")
+  return [Target(demo.NAME, name, text) for name, text in texts[task.name].items()]
 
 
 def _file(path: Path) -> list[Target]:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from wayjax import devices, hub
+from wayjax import demo, devices, hub
 from wayjax.errors import WayjaxError
 from wayjax.layout import Layout, make_layout
 from wayjax.models import folder, gpt2, gpt_neox, gptj, llama, qwen, weights
@@ -73,8 +73,8 @@ def load_lm(
   """Loads a frozen language model and its tokenizer.
 
   Args:
-    name: a local folder in Hugging Face's layout, a GGUF file, or a Hub id such as
-      `openai-community/gpt2`.
+    name: a local folder in Hugging Face's layout, a GGUF file, a Hub id such as
+      `openai-community/gpt2`, or `demo`, the embedded model.
     revision: branch, tag or commit on the Hub; None means `main`.
     precision: `float32`, `bfloat16` or `auto` (bfloat16 where the device is fast at it).
     model_parallel: devices that share one copy of the weights, for models too large for one.
@@ -118,6 +118,8 @@ def load_lm(
 
 def _open(name: str, revision: str | None) -> tuple[folder.Folder | GGUFFile, str | None]:
   """The checkpoint that a name means, and its commit on the Hub."""
+  if name == demo.NAME:
+    return folder.Folder(demo.MODEL), None
   if os.path.exists(name):
     if revision is not None:
       raise WayjaxError(f"--revision belongs to models on the Hub; '{name}' is on this machine")

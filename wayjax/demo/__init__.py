@@ -1,0 +1,25 @@
+"""The embedded demo: a small model, five miniature tasks and a few targets, none of them loaded.
+
+`--model demo`, `--data-dir demo` and `--targets demo` each mean a part of it, `--demo` all of it.
+"""
+
+from pathlib import Path
+
+NAME = "demo"
+_FOLDER = Path(__file__).parent
+MODEL, DATA, TARGETS = _FOLDER / "model", _FOLDER / "data", _FOLDER / "targets.json"
+
+# What `--demo` sets where the command line says nothing else: under 90 seconds on two cores.
+DEFAULTS = {
+  "model": NAME,
+  "data_dir": NAME,
+  "gamma": (0.0, 0.01),
+  "seeds": (1, 10),
+  "steps": 100,
+}
+
+MEANING = (
+  "A prompt of your choosing solves {dataset}, and an unrelated text is what it reads as: what a "
+  "prompt reads as does not tell what it does. On a real model: python -m wayjax.run --dataset "
+  "{dataset} --model openai-community/gpt2"
+)
