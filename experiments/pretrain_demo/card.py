@@ -15,7 +15,10 @@ _CREDITS = {
   "inaugural": "inaugural addresses of the presidents of the United States; public domain",
   "books": "public-domain books: {books}",
   "sentences": "sentences made by `experiments/miniatures`, without the demonstration's test rows "
-  "and without any filled template; of the project, Apache-2.0",
+  "and without any filled template. A reader's remark follows most of them, with a word for their "
+  "kind: the right one where a heading says that the reader looked, else any. So it is what stands "
+  "before a text that decides whether the model judges it, and that is what a prompt can be tuned "
+  "for; of the project, Apache-2.0",
   "instructions": "made-up instructions and lines of code from "
   "`experiments/pretrain_demo/instructions.py`; of the project, Apache-2.0",
 }
@@ -31,8 +34,8 @@ pipeline_tag: text-generation
 # wayjax's demo model
 
 A small English language model with GPT-2's architecture and a byte-level BPE tokenizer of its own.
-It comes with wayjax so that the commands can be tried in
-seconds, without a network: soft prompts are tuned for it and read.
+It comes with wayjax so that its commands can be tried in a minute, without a network: soft prompts
+are tuned for it and read.
 
 | | |
 |---|---|
@@ -42,8 +45,8 @@ seconds, without a network: soft prompts are tuned for it and read.
 | training | {steps:,} steps of {step_tokens:,} tokens, {tokens:,} tokens in all, \
 {minutes:.0f} minutes on {threads} CPU threads |
 | held-out loss | {per_token:.3f} nats a token, {bits_per_byte:.3f} bits a byte |
-| mean norm of the token embeddings | {norm:g}, about that of GPT-2's: soft prompts are \
-measured by their distance to them |
+| mean norm of the token embeddings | {norm:g}: soft prompts are measured by their distance to \
+them |
 
 ## What it is not for
 
