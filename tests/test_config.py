@@ -25,7 +25,7 @@ def test_every_field_is_an_option():
     --targets-file f --targets-dir g --max-targets 3 --gamma 0 1e-3 --seeds 0 5 --steps 4 --lr 0
     --batch-size 5 --init vocab --prompt-tokens 6 --projection dot --members-at-once 7
     --eval-every 8 --out o --dry-run --model-parallel 2 --shard 1/3 --checkpoint-every 9
-    --distributed --coordinator host:1 --processes 2 --process-id 1
+    --distributed --coordinator host:1 --processes 2 --process-id 1 --log-to tensorboard
   """
   config = parse_args(arguments.split())
   changed = dataclasses.asdict(config)

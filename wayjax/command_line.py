@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import shlex
 
 from wayjax import demo
 from wayjax.config import RunConfig, flag
@@ -9,8 +10,13 @@ from wayjax.errors import WayjaxError
 
 # When a run goes on, what no number depends on; rows and weights are compared with what they were.
 MAY_CHANGE = (
-  *("model", "data_dir", "checkpoint_every", "resume", "dry_run"),
+  *("model", "data_dir", "checkpoint_every", "resume", "dry_run", "log_to"),
   *("distributed", "coordinator", "processes", "process_id"),
+)
+_OF_NO_NUMBER = (
+  "out",
+  "members_at_once",
+  *(name for name in MAY_CHANGE if name not in ("model", "data_dir")),
 )
 
 
@@ -56,6 +62,35 @@ def parse_args(argv: list[str] | None = None) -> RunConfig:
   config = _resumed(**values) if values.get("resume") else RunConfig(**values)
   config.validate()
   return config
+
+
+def to_command(config: dict) -> str:
+  """The command line of a configuration that a run folder holds, without its folders.
+
+  Args:
+    config: values of RunConfig's fields by name; what stands beside them is not looked at.
+  """
+  usual = {field.name: field.default for field in dataclasses.fields(RunConfig)}
+  if config.get("demo"):
+    usual |= demo.DEFAULTS
+  words = ["python -m wayjax.run"]
+  for field in dataclasses.fields(RunConfig):
+    value = config.get(field.name, field.default)
+    if isinstance(value, list):
+      value = tuple(value)
+    if field.name in _OF_NO_NUMBER or value == usual[field.name]:
+      continue
+    if field.name == "shard":
+      value = "{}/{}".format(*value)
+    if field.metadata.get("action") == "store_true":
+      words.append(flag(field))
+    elif field.metadata.get("action") == "append":
+      words += [f"{flag(field)} {shlex.quote(one)}" for one in value]
+    else:
+      values = value if isinstance(value, tuple) else (value,)
+      numbers = (f"{one:g}" if isinstance(one, float) else str(one) for one in values)
+      words.append(" ".join([flag(field), *map(shlex.quote, numbers)]))
+  return " ".join(words)
 
 
 def _with_tuples(values: dict) -> dict:

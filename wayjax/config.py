@@ -94,8 +94,8 @@ class RunConfig:
   targets: tuple[str, ...] = _option(
     (),
     "targets",
-    "the paper's groups: ni, pile, pile-4, pile-7, pile-14, pile-28, pile-56, true; demo's own: "
-    "demo",
+    "the paper's groups: ni, pile, pile-4, pile-7, pile-14, pile-28, pile-56, true; the demo's: "
+    "demo, demo-true, demo-4 to demo-56",
     nargs="+",
     metavar="GROUP",
     unset="ni, unless --target or --targets-file is given",
@@ -196,6 +196,14 @@ class RunConfig:
     metavar="RUN_DIR",
     unset="a new run",
   )
+  log_to: tuple[str, ...] = _option(
+    (),
+    "output",
+    "where training curves and rows go too: tensorboard, wandb or both",
+    nargs="+",
+    choices=("tensorboard", "wandb"),
+    unset="none",
+  )
   distributed: bool = _option(
     False,
     "processes",
@@ -228,8 +236,9 @@ class RunConfig:
     """
     for field in dataclasses.fields(self):
       choices, value = field.metadata.get("choices"), getattr(self, field.name)
-      if choices and value not in choices:
-        raise WayjaxError(f"{flag(field)} must be one of {', '.join(choices)}, not '{value}'")
+      for one in value if isinstance(value, tuple) else (value,):
+        if choices and one not in choices:
+          raise WayjaxError(f"{flag(field)} must be one of {', '.join(choices)}, not '{one}'")
     if not (math.isfinite(self.checkpoint_every) and self.checkpoint_every >= 0):
       raise WayjaxError(f"--checkpoint-every must be at least 0, not {self.checkpoint_every}")
     if (self.dataset is None) == (self.task_file is None):
@@ -274,6 +283,10 @@ class RunConfig:
         raise WayjaxError(f"--{name} holds the same value twice")
       if not values and name != "targets":
         raise WayjaxError(f"--{name} needs at least one value")
+    if self.log_to:
+      from wayjax import trackers  # imported here: most runs have no use for it
+
+      trackers.require(self.log_to, self.out or self.resume)
 
   def _at_least(self, name: str, least: int, optional: bool = False) -> None:
     value = getattr(self, name)

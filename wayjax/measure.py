@@ -42,13 +42,22 @@ class Measure:
       self._discrete[target_ids.tobytes()] = row["text_accuracy"]
       self._discrete[ids_P.astype(target_ids.dtype).tobytes()] = row["hard_accuracy"]
 
-  def __call__(self, chunk: list[TunedPrompt]) -> list[dict]:
+  def __call__(self, chunk: list[TunedPrompt]) -> tuple[list[dict], list[dict]]:
+    """The rows of finished members, and records of the tokens that stand nearest to them."""
     readings = read_prompts(self._lm, chunk, self._config.projection)
     evaluations = self._evaluator([one.prompt_PxD for one in chunk])
     self._score_discrete(
       [one.member.target_ids for one in chunk] + [reading.ids_P for reading in readings]
     )
-    return [self._row(*parts) for parts in zip(chunk, readings, evaluations)]
+    nearest = [
+      {
+        "prompt_key": one.member.key,
+        "target_tokens": reading.target_tokens,
+        "nearest": reading.nearest,
+      }
+      for one, reading in zip(chunk, readings)
+    ]
+    return [self._row(*parts) for parts in zip(chunk, readings, evaluations)], nearest
 
   def _score_discrete(self, prompts: list[np.ndarray]) -> None:
     """Scores prompts of plain tokens, each once: most project to the target they started from."""

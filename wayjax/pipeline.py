@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 import wayjax
-from wayjax import compilation, demo, devices, processes, results, summary
+from wayjax import compilation, demo, devices, processes, results, summary, trackers
 from wayjax.chunks import TrainSettings, group_by_length
 from wayjax.config import AUTO, RunConfig
 from wayjax.data import TaskData, load_data
@@ -151,11 +151,14 @@ def _run(
       writer.write_config(resolved)
     if writer is not None:
       _save_to(writer, recovery, config, stack)
+      if config.log_to and processes.is_first():
+        stack.enter_context(trackers.follow(writer, config.log_to, resolved, display.line))
     try:
       for chunk in tune_chunks(lm, train, members, _settings(config), watch, recovery):
         display.measuring(len(chunk), len(evaluation))
-        new = measure(chunk)
-        writer.append_rows(new, {one.member.key: one.prompt_PxD for one in chunk})
+        new, readings = measure(chunk)
+        prompts = {one.member.key: one.prompt_PxD for one in chunk}
+        writer.append_rows(new, prompts, readings)
         rows += [row for row in new if row["prompt_key"] not in recovery.finished]
     finally:
       display.stop()
@@ -244,6 +247,7 @@ def _resolved(
       "max_length": config.max_length or task.max_length,
       "precision": lm.dtype.name,
       "device": devices.describe(),
+      "parameters": lm.parameters,
       "model_revision": lm.revision,
       "model_sha256": hashlib.sha256(fetch(lm.table_VxD).tobytes()).hexdigest(),
       "data_revision": data.revision,

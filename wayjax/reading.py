@@ -8,8 +8,10 @@ from wayjax.layout import fetch, place
 from wayjax.metrics import prompt_f1, prompt_f1_lemma
 from wayjax.models import LanguageModel
 from wayjax.packing import PROMPT_MULTIPLE, round_up
-from wayjax.projection import METRICS, d_proj
+from wayjax.projection import METRICS, nearest_tokens
 from wayjax.training import TunedPrompt
+
+_NEAREST = 5  # tokens that are kept for every position
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -24,6 +26,9 @@ class Reading:
     token_match: share of positions whose projected id is the target's; None where the prompt is not
       as long as its target.
     c_dist: distance from the target's embeddings (Eq. 7); None likewise.
+    target_tokens: the target's tokens as texts.
+    nearest: for every position its nearest tokens, nearest first, as pairs of text and Euclidean
+      distance.
   """
 
   ids_P: np.ndarray
@@ -32,16 +37,24 @@ class Reading:
   prompt_f1_lemma: float | None
   token_match: float | None
   c_dist: float | None
+  target_tokens: list[str]
+  nearest: list[list[tuple[str, float]]]
 
 
 def project(lm: LanguageModel, prompts: list[np.ndarray], metric: str) -> list[np.ndarray]:
   """The token ids that prompts of any lengths project to, (P,) each."""
+  return [ids_Pxk[:, 0] for ids_Pxk, _ in _nearest(lm, prompts, metric)]
+
+
+def _nearest(lm: LanguageModel, prompts: list[np.ndarray], metric: str) -> list[tuple]:
+  """The nearest token ids of prompts of any lengths, and their scores, (P, k) each."""
   vectors_NxD = np.concatenate(prompts)
   # Filled up to a round number, so that chunks of much the same size share one compilation.
   fill = round_up(len(vectors_NxD), PROMPT_MULTIPLE * 4) - len(vectors_NxD)
   padded_NxD = place(np.pad(vectors_NxD, [(0, fill), (0, 0)]), lm.layout.everywhere())
-  ids_N = fetch(d_proj(padded_NxD, lm.table_VxD, metric))[: len(vectors_NxD)]
-  return np.split(ids_N, np.cumsum([len(prompt) for prompt in prompts])[:-1])
+  found = nearest_tokens(padded_NxD, lm.table_VxD, metric=metric, k=_NEAREST)
+  ends = np.cumsum([len(prompt) for prompt in prompts])
+  return list(zip(*(np.split(fetch(part_Nxk)[: ends[-1]], ends[:-1]) for part_Nxk in found)))
 
 
 def read_prompts(lm: LanguageModel, tuned: list[TunedPrompt], metric: str) -> list[Reading]:
@@ -56,11 +69,12 @@ def read_prompts(lm: LanguageModel, tuned: list[TunedPrompt], metric: str) -> li
     One reading a prompt.
   """
   prompts = [one.prompt_PxD for one in tuned]
-  ids = {name: project(lm, prompts, name) for name in METRICS}
+  found = {name: _nearest(lm, prompts, name) for name in METRICS}
   readings = []
   for i, one in enumerate(tuned):
-    member, ids_P = one.member, ids[metric][i]
-    texts = {name: lm.tokenizer.decode(ids[name][i].tolist()) for name in METRICS}
+    ids = {name: nearest[i][0][:, 0] for name, nearest in found.items()}
+    member, ids_P = one.member, ids[metric]
+    texts = {name: lm.tokenizer.decode(ids[name].tolist()) for name in METRICS}
     distance = match = None
     if member.has_c_dist:
       distance = float(np.sum(np.square(one.prompt_PxD - member.target_PxD)) / len(ids_P))
@@ -73,6 +87,15 @@ def read_prompts(lm: LanguageModel, tuned: list[TunedPrompt], metric: str) -> li
         prompt_f1_lemma=prompt_f1_lemma(texts[metric], member.target.text),
         token_match=match,
         c_dist=distance,
+        target_tokens=_tokens(lm, member.target_ids),
+        nearest=[
+          list(zip(_tokens(lm, ids_k), (-scores_k).round(4).tolist()))
+          for ids_k, scores_k in zip(*found["euclidean"][i])
+        ],
       )
     )
   return readings
+
+
+def _tokens(lm: LanguageModel, ids_P: np.ndarray) -> list[str]:
+  return [lm.tokenizer.decode([token]) for token in ids_P.tolist()]

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from wayjax.errors import WayjaxError
 from wayjax.storage import Files, open_files
 
 CONFIG, ROWS, METRICS = "config.json", "results.jsonl", "metrics.jsonl"
+READINGS = "readings.jsonl"
 PROMPTS, SUMMARY, DECISIONS = "prompts.safetensors", "summary.md", "decisions.json"
 CHECKPOINTS = "checkpoints"
 
@@ -26,6 +27,8 @@ class RunWriter:
 
   Attributes:
     path: the folder.
+    on_metrics: called with points of the training curves after they are written.
+    on_rows: called with rows after they are written.
   """
 
   def __init__(self, path: str | Path, *, writes: bool = True):
@@ -34,6 +37,8 @@ class RunWriter:
     self._is_new = False
     self._prompts: dict[str, np.ndarray] = {}
     self._written: set[str] = set()
+    self.on_metrics: Callable[[list[dict]], None] = _ignore
+    self.on_rows: Callable[[list[dict]], None] = _ignore
 
   @classmethod
   def begin(cls, path: str | Path) -> "RunWriter":
@@ -54,7 +59,7 @@ class RunWriter:
       WayjaxError: it is no run folder, is damaged, or cannot be written to.
     """
     writer = cls(path)
-    for name in (ROWS, METRICS):
+    for name in (ROWS, METRICS, READINGS):
       if writer._files.mend(name):
         say(
           f"warning: the last line of {writer._files.locate(name)} had been cut off; it is dropped"
@@ -82,8 +87,10 @@ class RunWriter:
     """Writes how members are trained, so that a run that goes on need not measure it."""
     self._replace(DECISIONS, json.dumps({"decisions": decisions}, indent=2) + "\n")
 
-  def append_rows(self, rows: list[dict], prompts: dict[str, np.ndarray]) -> None:
-    """Adds finished members: first their prompts, (P, D) each by prompt key, then their rows.
+  def append_rows(
+    self, rows: list[dict], prompts: dict[str, np.ndarray], readings: Sequence[dict] = ()
+  ) -> None:
+    """Adds finished members: their prompts, (P, D) each by prompt key, and readings, then rows.
 
     Rows that are there already stay as they are.
     """
@@ -94,12 +101,15 @@ class RunWriter:
       {key: np.ascontiguousarray(prompt, np.float32) for key, prompt in prompts.items()}
     )
     self._files.replace(PROMPTS, save(self._prompts))
+    self._append(READINGS, list(readings))
     self._append(ROWS, rows)
     self._written.update(row["prompt_key"] for row in rows if "prompt_key" in row)
+    self.on_rows(rows)
 
   def append_metrics(self, records: list[dict]) -> None:
     """Adds points of the training curves."""
     self._append(METRICS, records)
+    self.on_metrics(records)
 
   def forget_metrics(self, keys: list[str], step: int) -> None:
     """Drops the points of some members after a step, from which they train again."""
@@ -123,6 +133,10 @@ class RunWriter:
   def _replace(self, name: str, text: str) -> None:
     if self._writes:
       self._files.replace(name, text.encode())
+
+
+def _ignore(_) -> None:
+  pass
 
 
 def _line(record: dict) -> str:
@@ -165,6 +179,14 @@ class Run:
     """The keys of all prompts; of members whose rows are yet to be written too."""
     return list(self._prompts)
 
+  def reading(self, key: str) -> dict | None:
+    """The nearest tokens of a row's prompt: `target_tokens`, and `nearest` by position.
+
+    Returns:
+      None where the folder does not have them.
+    """
+    return self._readings.get(key)
+
   def decisions(self) -> list[dict]:
     """How members are trained, as the sweep decided it."""
     content, where = self._files.read(DECISIONS), self._files.locate(DECISIONS)
@@ -178,6 +200,10 @@ class Run:
   @functools.cached_property
   def _files(self) -> Files:
     return open_files(self.path)
+
+  @functools.cached_property
+  def _readings(self) -> dict[str, dict]:
+    return {record["prompt_key"]: record for record in _read_lines(self._files, READINGS)}
 
   @functools.cached_property
   def _prompts(self) -> dict[str, np.ndarray]:

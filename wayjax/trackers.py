@@ -1,0 +1,282 @@
+"""--log-to: the points and rows of a run in TensorBoard and Weights & Biases too, as they appear.
+
+A run that goes on begins the trackers' files anew with all that its folder holds, and steps that
+are trained again are not told again, so every point stands there once.
+"""
+
+import contextlib
+import hashlib
+import importlib
+import os
+import re
+import secrets
+import shutil
+import struct
+import time
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Protocol
+
+from wayjax.errors import WayjaxError
+from wayjax.results import RunWriter, read_run
+from wayjax.storage import GCS, open_files
+
+TENSORBOARD, WANDB = "tensorboard", "wandb"
+WANDB_ID = "wandb-id"
+CURVES = ("cross_entropy", "c_dist", "dev_accuracy")
+RESULTS = (
+  *("accuracy", "macro_f1", "text_accuracy", "hard_accuracy", "prompt_f1", "prompt_f1_lemma"),
+  *("token_match", "c_dist", "train_loss"),
+)
+_PLAIN = re.compile(r"[\w=+-][\w .,=+-]{0,59}")  # what any file system takes as a name
+
+
+class Tracker(Protocol):
+  """What one of --log-to does with a run."""
+
+  def add_points(self, records: list[dict]) -> None:
+    """Takes points of the training curves, all of one step, as metrics.jsonl holds them."""
+
+  def add_rows(self, rows: list[dict]) -> None:
+    """Takes finished members, as results.jsonl holds them."""
+
+  def close(self, failed: bool) -> None:
+    """Ends it; `failed` tells that the run was cut off."""
+
+
+def require(names: tuple[str, ...], folder: str | None) -> None:
+  """Checks that some trackers can be used, without opening any.
+
+  Args:
+    names: `tensorboard`, `wandb` or both.
+    folder: the run folder, as far as it is known.
+
+  Raises:
+    WayjaxError: one is not installed, or cannot write to the folder.
+  """
+  for name, package, entry in (
+    (TENSORBOARD, "tensorboardX", "SummaryWriter"),
+    (WANDB, "wandb", "init"),
+  ):
+    if name not in names:
+      continue
+    try:
+      found = hasattr(importlib.import_module(package), entry)  # a folder ./wandb has none
+    except ImportError:
+      found = False
+    if not found:
+      raise WayjaxError(f"--log-to {name} needs {package}: pip install 'wayjax[{name}]'")
+  if TENSORBOARD in names and str(folder).startswith(GCS):
+    raise WayjaxError(
+      f"--log-to {TENSORBOARD} cannot write to {GCS}, where nothing can be appended to: name a "
+      f"folder of a file system, or --log-to {WANDB}"
+    )
+
+
+@contextlib.contextmanager
+def follow(
+  writer: RunWriter, names: tuple[str, ...], config: dict, say: Callable[[str], None]
+) -> Iterator[None]:
+  """Tells trackers what a run folder holds, and all that is added to it.
+
+  A tracker that fails is told no more, and a line says so: no training ends for it.
+
+  Args:
+    writer: writes the run folder, which has its configuration already.
+    names: `tensorboard`, `wandb` or both.
+    config: the resolved configuration.
+    say: shows a line.
+
+  Raises:
+    WayjaxError: a tracker cannot be opened.
+  """
+  trackers = _Trackers({name: _open(name, writer.path, config) for name in names}, say)
+  failed = True
+  try:
+    run = read_run(writer.path)
+    for _, records in groupby(run.metrics, key=lambda record: record["step"]):
+      trackers.add_points(list(records))
+    trackers.add_rows(run.rows)
+    writer.on_metrics, writer.on_rows = trackers.add_points, trackers.add_rows
+    yield
+    failed = False
+  finally:
+    trackers.close(failed)
+
+
+def _open(name: str, folder: Path | str, config: dict) -> Tracker:
+  try:
+    return TensorBoard(folder) if name == TENSORBOARD else Wandb(folder, config)
+  except WayjaxError:
+    raise
+  except Exception as error:  # wandb has errors of its own
+    raise WayjaxError(
+      f"--log-to {name}: {_reason(error)}; with that mended, --resume {folder} begins the training"
+    ) from error
+
+
+def _reason(error: Exception) -> str:
+  return (str(error) or type(error).__name__).splitlines()[0]
+
+
+class _Trackers:
+  """All trackers of a run; each is told of a point once, also where it is trained again."""
+
+  def __init__(self, trackers: dict[str, Tracker], say: Callable[[str], None]):
+    self._trackers, self._say = trackers, say
+    self._last: dict[str, int] = {}  # step of a member's last point
+
+  def add_points(self, records: list[dict]) -> None:
+    new = [one for one in records if one["step"] > self._last.get(one["prompt_key"], 0)]
+    self._last.update((one["prompt_key"], one["step"]) for one in new)
+    if new:
+      self._tell("add_points", new)
+
+  def add_rows(self, rows: list[dict]) -> None:
+    self._tell("add_rows", rows)
+
+  def close(self, failed: bool) -> None:
+    self._tell("close", failed)
+
+  def _tell(self, what: str, told) -> None:
+    for name, tracker in list(self._trackers.items()):
+      try:
+        getattr(tracker, what)(told)
+      except Exception as error:  # whatever a file system or a service raises
+        del self._trackers[name]
+        self._say(
+          f"warning: --log-to {name} failed, and the run goes on without it: {_reason(error)}"
+        )
+
+
+class TensorBoard:
+  """Event files in a run folder, RUN_DIR/tensorboard/<prompt_key>: a TensorBoard run a member.
+
+  Args:
+    folder: the run folder; event files that it has are replaced.
+  """
+
+  def __init__(self, folder: Path | str):
+    from tensorboardX.proto.event_pb2 import Event, SessionLog
+    from tensorboardX.proto.summary_pb2 import Summary
+    from tensorboardX.record_writer import masked_crc32c
+
+    self._event, self._summary, self._checksum = Event, Summary, masked_crc32c
+    self._start = SessionLog(status=SessionLog.START)
+    self._root = Path(folder) / TENSORBOARD
+    self._name = f"events.out.tfevents.{time.time():.0f}.wayjax"
+    if self._root.exists():
+      shutil.rmtree(self._root)
+
+  def add_points(self, records: list[dict]) -> None:
+    for record in records:
+      self._write(record["prompt_key"], record["step"], {name: record.get(name) for name in CURVES})
+
+  def add_rows(self, rows: list[dict]) -> None:
+    for row in rows:
+      values = {f"row/{name}": row.get(name) for name in RESULTS}
+      self._write(row["prompt_key"], row["steps"], values)
+
+  def close(self, failed: bool) -> None:
+    pass  # no file stays open
+
+  def _write(self, key: str, step: int, values: dict[str, float | None]) -> None:
+    path = self._root / _folder_name(key) / self._name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Not tensorboardX's SummaryWriter, which holds files and a thread for each of the members.
+    with path.open("ab") as file:
+      if not file.tell():
+        file.write(self._record(file_version="brain.Event:2"))
+        # A TensorBoard that is looking drops with this what it read before a run went on.
+        file.write(self._record(session_log=self._start))
+      points = [
+        self._summary.Value(tag=name, simple_value=value)
+        for name, value in values.items()
+        if value is not None
+      ]
+      file.write(self._record(step=step, summary=self._summary(value=points)))
+
+  def _record(self, **event) -> bytes:
+    """An event as it stands in an event file."""
+    data = self._event(wall_time=time.time(), **event).SerializeToString()
+    length = struct.pack("<Q", len(data))
+    sums = (struct.pack("<I", self._checksum(part)) for part in (length, data))
+    return length + next(sums) + data + next(sums)
+
+
+def _folder_name(key: str) -> str:
+  """A member's folder: its key, but for parts that name no folder, such as `..`."""
+
+  def name(part: str) -> str:
+    if _PLAIN.fullmatch(part):
+      return part
+    return re.sub(r"[^\w=+-]", "_", part)[:40] + "-" + hashlib.sha256(part.encode()).hexdigest()[:8]
+
+  return "/".join(map(name, key.split("/")))
+
+
+class Wandb:
+  """One run of Weights & Biases, whose curves are named <curve>/<prompt_key>.
+
+  There may be hundreds of members, and they take turns: a run for each would be too much.
+
+  Args:
+    folder: the run folder, which keeps the id, so that a run that goes on is the same there.
+    config: the resolved configuration.
+  """
+
+  def __init__(self, folder: Path | str, config: dict):
+    import wandb
+
+    files = open_files(folder)
+    stored = files.read(WANDB_ID)
+    name = stored.decode() if stored else secrets.token_hex(8)
+    where = {} if str(folder).startswith(GCS) or "WANDB_DIR" in os.environ else {"dir": str(folder)}
+    self._run = wandb.init(
+      project=os.environ.get("WANDB_PROJECT", "wayjax"),
+      name=os.environ.get("WANDB_NAME", str(folder).rstrip("/").rsplit("/", 1)[-1]),
+      id=name,
+      resume="allow",
+      config=config,
+      allow_val_change=True,
+      settings=wandb.Settings(console="off"),  # it would take the terminal from the progress bars
+      **where,
+    )
+    files.replace(WANDB_ID, name.encode())
+    self._run.define_metric("step")
+    self._run.define_metric("*", step_metric="step")
+    self._table = wandb.Table
+    self._rows: list[dict] = []
+    self._points = 0
+
+  def add_points(self, records: list[dict]) -> None:
+    before, self._points = self._points, self._points + len(records)
+    # Its own steps are numbers of points; of a run that goes on it may have the first already.
+    new = records[max(0, self._run.starting_step - before) :]
+    if new:
+      curves = {
+        f"{name}/{record['prompt_key']}": record[name]
+        for record in new
+        for name in CURVES
+        if record.get(name) is not None
+      }
+      self._run.log({"step": new[0]["step"], **curves}, step=self._points - 1)
+
+  def add_rows(self, rows: list[dict]) -> None:
+    self._rows += rows
+    self._run.summary.update(
+      {
+        f"row/{name}/{row['prompt_key']}": row[name]
+        for row in rows
+        for name in RESULTS
+        if row.get(name) is not None
+      }
+    )
+
+  def close(self, failed: bool) -> None:
+    if self._rows:
+      columns = list(self._rows[0])
+      cells = [[row.get(name) for name in columns] for row in self._rows]
+      self._run.summary["rows"] = self._table(columns=columns, data=cells, allow_mixed_types=True)
+    self._run.finish(exit_code=int(failed))
