@@ -23,17 +23,27 @@ jax.config.update("jax_default_matmul_precision", "highest")
 jax.config.update("jax_enable_compilation_cache", False)  # tests leave nothing behind
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+LOOPBACK = "localhost", "127.0.0.1", "::1"
 
 
 @pytest.fixture(autouse=True)
-def no_network(monkeypatch):
-  """No test may open a connection."""
+def no_network(request, monkeypatch):
+  """No test may open a connection; one that drives a browser may, to this machine."""
+  allowed = LOOPBACK if request.node.get_closest_marker("browser") else ()
+  connect, getaddrinfo = socket.socket.connect, socket.getaddrinfo
 
-  def refuse(*args, **kwargs):
-    raise OSError("tests have no network")
+  def guarded_connect(self, address):
+    if address[0] not in allowed:
+      raise OSError("tests have no network")
+    return connect(self, address)
 
-  monkeypatch.setattr(socket.socket, "connect", refuse)
-  monkeypatch.setattr(socket, "getaddrinfo", refuse)
+  def guarded_getaddrinfo(host, *args, **kwargs):
+    if host not in allowed:
+      raise OSError("tests have no network")
+    return getaddrinfo(host, *args, **kwargs)
+
+  monkeypatch.setattr(socket.socket, "connect", guarded_connect)
+  monkeypatch.setattr(socket, "getaddrinfo", guarded_getaddrinfo)
 
 
 @pytest.fixture(scope="session")

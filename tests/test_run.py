@@ -78,6 +78,16 @@ class TestRunFolder:
       assert row["token_match"] == np.mean(ids == target)
       assert row["c_dist"] == pytest.approx(np.sum((prompt - table[target]) ** 2) / len(ids))
 
+  def test_the_nearest_tokens_of_every_position_are_kept(self, finished, lm):
+    table = np.asarray(lm.table_VxD)
+    for row in finished.rows:
+      reading, prompt = finished.reading(row["prompt_key"]), finished.prompt(row["prompt_key"])
+      assert "".join(reading["target_tokens"]) == row["target_text"]
+      assert "".join(tokens[0][0] for tokens in reading["nearest"]) == row["projected_text"]
+      for tokens, vector in zip(reading["nearest"], prompt, strict=True):
+        nearest = np.sort(np.linalg.norm(table - vector, axis=1))[:5]
+        assert [distance for _, distance in tokens] == pytest.approx(nearest, abs=1e-3)
+
   def test_gamma_holds_prompts_at_their_target(self, finished):
     free = [row for row in finished.rows if row["gamma"] == 0]
     held = [row for row in finished.rows if row["gamma"] > 0]
@@ -185,6 +195,8 @@ def test_a_diverged_member_has_a_row(command, tmp_path, capsys):
   assert len(rows) == 4
   assert {row["status"] for row in rows} == {"diverged"}
   assert all(0 <= row["diverged_at"] < 5 for row in rows)
+  run = wayjax.read_run(tmp_path / "run")
+  assert all(run.reading(row["prompt_key"]) for row in rows)  # though distances may overflow
   assert "for they diverged" in capsys.readouterr().out
 
 

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import shlex
+import sys
 
 from wayjax import demo
 from wayjax.config import RunConfig, flag
@@ -64,6 +65,13 @@ def parse_args(argv: list[str] | None = None) -> RunConfig:
   return config
 
 
+def write_any_text() -> None:
+  """Lets stdout and stderr replace what a terminal cannot write: targets hold any characters."""
+  for stream in (sys.stdout, sys.stderr):
+    if hasattr(stream, "reconfigure"):
+      stream.reconfigure(errors="replace")
+
+
 def to_command(config: dict) -> str:
   """The command line of a configuration that a run folder holds, without its folders.
 
@@ -85,11 +93,12 @@ def to_command(config: dict) -> str:
     if field.metadata.get("action") == "store_true":
       words.append(flag(field))
     elif field.metadata.get("action") == "append":
-      words += [f"{flag(field)} {shlex.quote(one)}" for one in value]
+      # With a sign of equality, for a text may begin with a dash.
+      words += [f"{flag(field)}={shlex.quote(one)}" for one in value]
     else:
       values = value if isinstance(value, tuple) else (value,)
-      numbers = (f"{one:g}" if isinstance(one, float) else str(one) for one in values)
-      words.append(" ".join([flag(field), *map(shlex.quote, numbers)]))
+      texts = (str(one).removesuffix(".0" if isinstance(one, float) else "") for one in values)
+      words.append(" ".join([flag(field), *map(shlex.quote, texts)]))
   return " ".join(words)
 
 

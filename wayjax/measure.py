@@ -1,7 +1,5 @@
 """Turns the finished members of a chunk into rows of the results."""
 
-import math
-
 import numpy as np
 
 from wayjax import demo
@@ -9,6 +7,7 @@ from wayjax.config import RunConfig
 from wayjax.evaluation import Evaluation, Evaluator
 from wayjax.layout import fetch
 from wayjax.members import Member
+from wayjax.metrics import finite
 from wayjax.models import LanguageModel
 from wayjax.reading import Reading, project, read_prompts
 from wayjax.results import Run
@@ -101,8 +100,3 @@ class Measure:
       "train_loss": finite(np.mean(losses_T) if len(losses_T) else None),
       "wall_seconds": round(tuned.wall_seconds, 3),
     }
-
-
-def finite(value) -> float | None:
-  """A number for JSON, which knows no NaN; None stays None."""
-  return float(value) if value is not None and math.isfinite(value) else None

@@ -2,6 +2,7 @@
 
 import collections
 import functools
+import math
 import re
 import string
 import warnings
@@ -93,3 +94,8 @@ def delta(unconstrained: float, constrained: float) -> float:
     (unconstrained - constrained) / unconstrained; NaN where the unconstrained accuracy is 0.
   """
   return (unconstrained - constrained) / unconstrained if unconstrained else float("nan")
+
+
+def finite(value) -> float | None:
+  """A number for JSON, which knows neither NaN nor infinity; None stays None."""
+  return float(value) if value is not None and math.isfinite(value) else None

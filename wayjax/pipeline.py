@@ -19,7 +19,7 @@ from wayjax.encoding import encode
 from wayjax.errors import WayjaxError
 from wayjax.evaluation import PROMPTS_AT_ONCE, Evaluator
 from wayjax.layout import fetch
-from wayjax.measure import Measure, finite
+from wayjax.measure import Measure
 from wayjax.members import Member, make_members, take_shard
 from wayjax.metrics import majority
 from wayjax.models import LanguageModel, load_lm
@@ -29,11 +29,7 @@ from wayjax.stopping import Stopped, StopRequest
 from wayjax.sweep import tune_chunks
 from wayjax.targets import Target
 from wayjax.tasks import Task
-from wayjax.training import Progress
-
-
-class _DryRun(Exception):
-  """Ends a dry run after its first dispatch."""
+from wayjax.watch import DryRun, Watch
 
 
 def default_folder(config: RunConfig, task: Task) -> Path:
@@ -62,7 +58,7 @@ def run(
     KeyboardInterrupt: after what was finished has been written.
   """
   if config.dry_run:
-    with contextlib.suppress(_DryRun):
+    with contextlib.suppress(DryRun):
       _run(config, task, targets, display, None, StopRequest(display.line))
     return None
   writer = _open_folder(config, task, display)
@@ -133,7 +129,7 @@ def _run(
     at_once = min(at_once, config.members_at_once)
   measure = Measure(config, task, lm, Evaluator(lm, evaluation, at_once))
   dev_evaluator = Evaluator(lm, dev, at_once) if config.eval_every else None
-  watch = _Watch(config, display, writer, len(members), dev_evaluator)
+  watch = Watch(config, display, writer, len(members), dev_evaluator)
   most_frequent = majority(data.evaluation.labels)
   rows = []
   resolved = _resolved(config, task, targets, lm, data)
@@ -263,40 +259,6 @@ def _resolved(
       },
     },
   }
-
-
-class _Watch:
-  """Shows and logs every dispatch, and evaluates on dev when that is due."""
-
-  def __init__(self, config, display, writer, members: int, dev: Evaluator | None):
-    self._config, self._display, self._writer = config, display, writer
-    self._members, self._dev, self._first = members, dev, True
-
-  def __call__(self, at: Progress) -> None:
-    if self._first:
-      self._first = False
-      self._display.estimate(at)
-      if self._config.dry_run:
-        raise _DryRun
-    self._display.progress(at, self._members)
-    if not at.window:
-      return
-    due = self._config.eval_every and at.step % self._config.eval_every == 0
-    scores = [None] * len(at.chunk)
-    if due and self._dev:
-      scores = [evaluation.accuracy for evaluation in self._dev(at.prompts())]
-    self._writer.append_metrics(
-      [
-        {
-          "prompt_key": member.key,
-          "step": at.step,
-          "cross_entropy": finite(ce_T[-at.window :].mean()),
-          "c_dist": finite(c_dist_T[-at.window :].mean()) if member.has_c_dist else None,
-          **({} if score is None else {"dev_accuracy": score}),
-        }
-        for member, ce_T, c_dist_T, score in zip(at.chunk, *at.losses_MxT, scores)
-      ]
-    )
 
 
 def warn_on_display(display: Display) -> None:

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from wayjax.layout import fetch, place
-from wayjax.metrics import prompt_f1, prompt_f1_lemma
+from wayjax.metrics import finite, prompt_f1, prompt_f1_lemma
 from wayjax.models import LanguageModel
 from wayjax.packing import PROMPT_MULTIPLE, round_up
 from wayjax.projection import METRICS, nearest_tokens
@@ -28,7 +28,7 @@ class Reading:
     c_dist: distance from the target's embeddings (Eq. 7); None likewise.
     target_tokens: the target's tokens as texts.
     nearest: for every position its nearest tokens, nearest first, as pairs of text and Euclidean
-      distance.
+      distance, which is None where it overflows.
   """
 
   ids_P: np.ndarray
@@ -38,7 +38,7 @@ class Reading:
   token_match: float | None
   c_dist: float | None
   target_tokens: list[str]
-  nearest: list[list[tuple[str, float]]]
+  nearest: list[list[tuple[str, float | None]]]
 
 
 def project(lm: LanguageModel, prompts: list[np.ndarray], metric: str) -> list[np.ndarray]:
@@ -89,7 +89,7 @@ def read_prompts(lm: LanguageModel, tuned: list[TunedPrompt], metric: str) -> li
         c_dist=distance,
         target_tokens=_tokens(lm, member.target_ids),
         nearest=[
-          list(zip(_tokens(lm, ids_k), (-scores_k).round(4).tolist()))
+          list(zip(_tokens(lm, ids_k), map(finite, (-scores_k).round(4).tolist())))
           for ids_k, scores_k in zip(*found["euclidean"][i])
         ],
       )

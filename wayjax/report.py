@@ -1,56 +1,40 @@
-"""python -m wayjax.report: run folders -> one table for each setting, parts of a sweep as one."""
+"""python -m wayjax.report: run folders -> tables, figures and a page; parts of a sweep as one."""
 
 import argparse
 import sys
 
 from wayjax import summary
+from wayjax.command_line import write_any_text
 from wayjax.errors import WayjaxError
-from wayjax.results import Run, read_run
-
-# Rows that differ in one of these are not averaged.
-SETTING = ("model", "dataset", "split", "steps", "init", "lr", "precision", "projection")
-
-
-def merge(runs: list[Run]) -> dict[tuple, tuple[list[dict], float]]:
-  """The rows of several run folders, by setting.
-
-  Args:
-    runs: run folders, read; parts of one sweep or different sweeps.
-
-  Returns:
-    For each setting its rows, and the share of its most frequent class.
-
-  Raises:
-    WayjaxError: two folders hold different rows of the same member.
-  """
-  merged: dict[tuple, dict[str, dict]] = {}
-  shares, homes = {}, {}
-  for run in runs:
-    for row in run.rows:
-      setting = tuple(row[name] for name in SETTING)
-      shares[setting] = run.config["resolved"]["majority"]
-      rows = merged.setdefault(setting, {})
-      known = rows.setdefault(row["prompt_key"], row)
-      home = homes.setdefault((setting, row["prompt_key"]), run.path)
-      if known is not row:
-        raise WayjaxError(
-          f"{home} and {run.path} both hold {row['prompt_key']}: name parts of one sweep, or one "
-          "of the two"
-        )
-  return {setting: (list(rows.values()), shares[setting]) for setting, rows in merged.items()}
 
 
 def main(argv: list[str] | None = None) -> int:
   """Runs the command line; returns its exit code."""
   parser = argparse.ArgumentParser(prog="python -m wayjax.report", description=__doc__)
-  parser.add_argument("folders", nargs="+", metavar="RUN_DIR", help="run folders")
-  folders = parser.parse_args(argv).folders
+  parser.add_argument(
+    "folders", nargs="+", metavar="RUN_DIR", help="run folders, or folders that hold some"
+  )
+  parser.add_argument(
+    "--out", metavar="DIR", help="folder for the report [report in the first RUN_DIR]"
+  )
+  write_any_text()
+  args = parser.parse_args(argv)
+  out = args.out or f"{args.folders[0].rstrip('/')}/report"
   try:
-    tables = [summary.to_markdown(*found) for found in merge(list(map(read_run, folders))).values()]
+    # Imported here: --help need not wait for matplotlib.
+    from wayjax.reporting import build, gather, write
+
+    measured = gather.find_measured(args.folders)
+    results = gather.merge(gather.find_runs(args.folders))
+    page = write.write_report(build.make_report(results, measured), out)
   except WayjaxError as error:
     print(f"wayjax: error: {error}", file=sys.stderr)
     return 2
-  print("\n".join(tables or [summary.to_markdown([], 0.0)]))
+  for found in results:
+    print(summary.to_markdown(found.rows, found.resolved["majority"]))
+  if not results and not measured:
+    print(summary.to_markdown([], 0.0))
+  print(f"the report is in {page}")
   return 0
 
 

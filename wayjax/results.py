@@ -203,7 +203,7 @@ class Run:
 
   @functools.cached_property
   def _readings(self) -> dict[str, dict]:
-    return {record["prompt_key"]: record for record in _read_lines(self._files, READINGS)}
+    return {record.get("prompt_key"): record for record in _read_lines(self._files, READINGS)}
 
   @functools.cached_property
   def _prompts(self) -> dict[str, np.ndarray]:

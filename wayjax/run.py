@@ -3,7 +3,7 @@
 import sys
 
 from wayjax import demo
-from wayjax.command_line import parse_args
+from wayjax.command_line import parse_args, write_any_text
 from wayjax.config import RunConfig
 from wayjax.errors import WayjaxError
 from wayjax.stopping import Stopped
@@ -13,9 +13,7 @@ from wayjax.tasks import HubSource, Task, get_task, read_task_file
 
 def main(argv: list[str] | None = None) -> int:
   """Runs the command line; returns its exit code."""
-  for stream in (sys.stdout, sys.stderr):
-    if hasattr(stream, "reconfigure"):
-      stream.reconfigure(errors="replace")  # not every terminal can write every target
+  write_any_text()
   try:
     config = parse_args(argv)
     task, targets = _stored(config) if config.resume else _asked_for(config)

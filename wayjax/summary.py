@@ -12,65 +12,86 @@ from wayjax.metrics import delta
 _TEXT_WIDTH = 60  # of a target or projected text in a table
 
 
-def summarise(rows: list[dict]) -> list[dict]:
-  """Means over seeds, a line for each target and gamma, then the means over several targets.
+def by_target(rows: list[dict]) -> list[dict]:
+  """Means over seeds, a line for each target and gamma.
 
   Args:
     rows: rows of one run folder; members that diverged are left out of every mean.
 
   Returns:
-    Lines of `target`, `gamma`, `accuracy`, `f1`, `c_dist`, `text_accuracy`, the same of the
-    unconstrained prompt as `accuracy_0`, `f1_0` and `c_dist_0`, `delta`, and `reads_as`. Fractions;
-    None where a run has no such number. A line of means over targets has no `target`.
+    Lines of `target`, its `group` and `name`, `gamma`, `accuracy`, `f1`, `c_dist`,
+    `text_accuracy`, the same of the unconstrained prompt as `accuracy_0`, `f1_0` and `c_dist_0`,
+    `delta`, `dev_accuracy` where rows have one, and `reads_as`. Fractions; None where a run has no
+    such number.
   """
   sound = [row for row in rows if row["status"] == "done"]
-  by_target = collections.defaultdict(lambda: collections.defaultdict(list))
+  found = collections.defaultdict(lambda: collections.defaultdict(list))
   for row in sound:
-    by_target[row["target_group"], row["target_name"]][row["gamma"]].append(row)
+    found[_target(row)][row["gamma"]].append(row)
   gammas = sorted({row["gamma"] for row in sound if row["gamma"] > 0}) or [0.0]
-  lines = [
+  return [
     _line(by_gamma.get(gamma), by_gamma.get(0.0))
-    for by_gamma in by_target.values()
+    for by_gamma in found.values()
     for gamma in gammas
     if by_gamma.get(gamma)
   ]
-  if len(by_target) < 2:
+
+
+def summarise(rows: list[dict]) -> list[dict]:
+  """The lines of `by_target`, then the means over several targets, without a `target`."""
+  lines = by_target(rows)
+  if len({(line["group"], line["name"], line["target"]) for line in lines}) < 2:
     return lines
+  gammas = sorted({line["gamma"] for line in lines})
   return lines + [
-    _over_targets([line for line in lines if line["gamma"] == gamma])
-    for gamma in gammas
-    if any(line["gamma"] == gamma for line in lines)
+    _over_targets([line for line in lines if line["gamma"] == gamma]) for gamma in gammas
   ]
+
+
+def _target(row: dict) -> tuple[str, str, str]:
+  """What tells targets apart: texts of the command line have the same names in different runs."""
+  return row["target_group"], row["target_name"], row["target_text"]
 
 
 def _over_targets(lines: list[dict]) -> dict:
   """The mean line of one gamma."""
-  named = {"target": None, "gamma": lines[0]["gamma"], "reads_as": None}
+  named = dict.fromkeys(("target", "group", "name", "reads_as")) | {"gamma": lines[0]["gamma"]}
   numbers = [key for key in lines[0] if key not in named]
   return named | {key: _mean([line[key] for line in lines]) for key in numbers}
 
 
 def _line(rows: list[dict], unconstrained: list[dict] | None) -> dict:
-  of = {key: _mean([row[key] for row in rows]) for key in _AVERAGED}
-  zero = {key: _mean([row[key] for row in unconstrained or []]) for key in _AVERAGED}
+  of = {key: _mean([row.get(key) for row in rows]) for key in _AVERAGED}
+  zero = {key: _mean([row.get(key) for row in unconstrained or []]) for key in _AVERAGED}
   constrained = rows[0]["gamma"] > 0
-  known = constrained and zero["accuracy"] is not None
   return {
     "target": rows[0]["target_text"],
+    "group": rows[0]["target_group"],
+    "name": rows[0]["target_name"],
     "gamma": rows[0]["gamma"],
     "text_accuracy": of["text_accuracy"],
     "accuracy_0": zero["accuracy"],
     "accuracy": of["accuracy"] if constrained else None,
-    "delta": delta(zero["accuracy"], of["accuracy"]) if known else None,
+    "delta": _delta(rows, unconstrained or []) if constrained else None,
     "f1_0": zero["prompt_f1"],
     "f1": of["prompt_f1"] if constrained else None,
     "c_dist_0": zero["c_dist"],
     "c_dist": of["c_dist"] if constrained else None,
+    "dev_accuracy": of["dev_accuracy"],
     "reads_as": rows[0]["projected_text"],
   }
 
 
-_AVERAGED = ("accuracy", "text_accuracy", "prompt_f1", "c_dist")
+def _delta(rows: list[dict], unconstrained: list[dict]) -> float | None:
+  """The drop of the means over those seeds that both have; None where there are none."""
+  seeds = {row["seed"] for row in rows} & {row["seed"] for row in unconstrained}
+  means = [
+    _mean([row["accuracy"] for row in of if row["seed"] in seeds]) for of in (unconstrained, rows)
+  ]
+  return delta(*means) if seeds else None
+
+
+_AVERAGED = ("accuracy", "dev_accuracy", "text_accuracy", "prompt_f1", "c_dist")
 
 
 def _mean(values) -> float | None:
@@ -86,12 +107,17 @@ def _plain(value: float | None) -> str:
   return "–" if value is None else f"{value:.2f}"
 
 
+def visible(text: str) -> str:
+  """A text on one line: its line ends and tabs as signs, what cannot be printed replaced."""
+  text = text.replace("\n", "⏎").replace("\t", "⇥")
+  return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
 def _one_line(text: str | None) -> str:
   """A text on one line, its line ends made visible, cut to the table's width."""
   if text is None:
     return ""
-  text = text.replace("\n", "⏎").replace("\t", "⇥")
-  text = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+  text = visible(text)
   return text if len(text) <= _TEXT_WIDTH else text[: _TEXT_WIDTH - 1] + "…"
 
 
@@ -148,15 +174,13 @@ def best(rows: list[dict]) -> list[dict]:
   """
   sound = [row for row in rows if row["status"] == "done"]
   unconstrained = {
-    (row["target_group"], row["target_name"], row["seed"]): row["accuracy"]
-    for row in sound
-    if row["gamma"] == 0
+    (*_target(row), row["seed"]): row["accuracy"] for row in sound if row["gamma"] == 0
   }
   found = {}
   for row in sorted(sound, key=lambda row: row["accuracy"], reverse=True):
-    target = row["target_group"], row["target_name"]
-    if row["gamma"] > 0 and target not in found:
-      found[target] = row | {"accuracy_0": unconstrained.get((*target, row["seed"]))}
+    if row["gamma"] > 0 and _target(row) not in found:
+      accuracy_0 = unconstrained.get((*_target(row), row["seed"]))
+      found[_target(row)] = row | {"accuracy_0": accuracy_0}
   return list(found.values())
 
 
@@ -178,10 +202,10 @@ def to_markdown(rows: list[dict], majority: float) -> str:
   if not rows:
     return "No member has finished.\n"
   table = [list(COLUMNS), ["---"] * len(COLUMNS), *(cells(line) for line in summarise(rows))]
-  lines = ["| " + " | ".join(_escape(cell) for cell in line) + " |" for line in table]
-  return "\n".join([*lines, "", _escape(caption(rows, majority)), ""])
+  lines = ["| " + " | ".join(escape_markdown(cell) for cell in line) + " |" for line in table]
+  return "\n".join([*lines, "", escape_markdown(caption(rows, majority)), ""])
 
 
-def _escape(text: str) -> str:
+def escape_markdown(text: str) -> str:
   text = html.escape(text, quote=False)
   return "".join("\\" + char if char in "\\|`*_[]$~" else char for char in text)

@@ -1,0 +1,131 @@
+"""The page holds everything, escaped, and loads nothing."""
+
+import base64
+import hashlib
+import html.parser
+import json
+import math
+import re
+
+import pytest
+import reports
+
+from wayjax.reporting.content import Report
+from wayjax.reporting.page import render
+
+
+class Parsed(html.parser.HTMLParser):
+  """A page taken apart: its elements with their attributes, and their texts by tag."""
+
+  def __init__(self, page: str):
+    super().__init__()
+    self.elements, self.texts, self._open = [], {}, []
+    self.feed(page)
+
+  def handle_starttag(self, tag, attrs):
+    self.elements.append((tag, dict(attrs)))
+    self._open.append(tag)
+    self.texts.setdefault(tag, []).append("")
+
+  def handle_endtag(self, tag):
+    while self._open and self._open.pop() != tag:
+      pass
+
+  def handle_data(self, data):
+    if self._open:
+      self.texts[self._open[-1]][-1] += data
+
+
+def data_of(page: str) -> dict:
+  return json.loads(Parsed(page).texts["script"][0])
+
+
+def test_texts_cannot_become_markup():
+  plain = render(reports.report(reports.entry()))
+  evil = render(reports.report(reports.hostile(reports.entry()), text=reports.HOSTILE))
+  tags = [[tag for tag, _ in Parsed(page).elements] for page in (plain, evil)]
+  assert tags[0] == tags[1]
+  shown = re.sub("[\x00\x07\x1b\r\ud83d]", "\N{REPLACEMENT CHARACTER}", reports.HOSTILE)
+  texts = Parsed(evil).texts
+  assert {texts[tag][0] for tag in ("title", "dt", "dd", "h3", "code", "td")} == {shown}
+  assert evil.encode()  # no half of a surrogate pair is left
+
+
+def test_data_come_through_whole():
+  entries = reports.entry(), reports.hostile(reports.entry(seed=10, changes={1: " bus"}))
+  data = data_of(render(reports.report(*entries)))
+  for entry, shown in zip(entries, data["entries"], strict=True):
+    text = data["texts"].__getitem__
+    assert shown["row"].items() <= entry.row.items()
+    assert tuple(map(text, shown["target"])) == entry.target_tokens
+    nearest = tuple(tuple((text(i), d) for i, d in tokens) for tokens in shown["nearest"])
+    assert nearest == entry.nearest
+    assert shown["curve"]["step"] == [10, 20]
+    assert shown["curve"]["dev_accuracy"] == [None, 0.5]
+
+
+def test_numbers_that_json_lacks_are_null():
+  entry = reports.entry(c_dist=math.nan, accuracy=math.inf)
+  entry.curve[0]["cross_entropy"] = math.nan
+  shown = data_of(render(reports.report(entry)))["entries"][0]
+  assert (shown["row"]["c_dist"], shown["row"]["accuracy"]) == (None, None)
+  assert shown["curve"]["cross_entropy"] == [None, 1.0]
+
+
+def test_nothing_is_loaded():
+  page = render(reports.report(reports.entry()))
+  parsed = Parsed(page)
+  targets = [attrs[k] for _, attrs in parsed.elements for k in ("src", "href") if k in attrs]
+  assert targets
+  assert all(re.match("#|data:", target) for target in targets)
+  [style] = parsed.texts["style"]
+  assert not re.search(r"url\(|@import|@font-face", style)
+  [policy] = [attrs["content"] for _, attrs in parsed.elements if "http-equiv" in attrs]
+  assert policy.startswith("default-src 'none';")
+  for source in (style, parsed.texts["script"][1]):
+    digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
+    assert f"'sha256-{digest}'" in policy
+
+
+def test_figures_are_images_so_their_ids_cannot_meet():
+  page = render(reports.report())
+  [image] = [attrs for tag, attrs in Parsed(page).elements if tag == "img"]
+  kind, data = image["src"].split(",")
+  assert (kind, base64.b64decode(data).decode()) == ("data:image/svg+xml;base64", reports.SVG)
+  assert "clip" not in page.replace(image["src"], "").split("</style>")[1].split("<script")[0]
+
+
+def test_only_columns_of_numbers_are_set_right():
+  cells = [a.get("class") for tag, a in Parsed(render(reports.report())).elements if tag == "td"]
+  assert cells == [None, "number", None, "number"]
+
+
+def test_an_empty_report():
+  parsed = Parsed(render(Report("nothing", (), (), (), ())))
+  assert parsed.texts["title"] == ["nothing"]
+  assert not {"dl", "img", "td"} & set(parsed.texts)
+  assert json.loads(parsed.texts["script"][0]) == {"entries": [], "texts": []}
+
+
+def test_an_entry_of_an_old_run_is_compared_by_words():
+  entry = reports.old(reports.entry(projected_text="The bus leaves\n"))
+  [shown] = data_of(render(reports.report(entry)))["entries"]
+  assert shown["words"] == [
+    [["The", False], ["train", True], ["leaves", False]],
+    [["The", False], ["bus", True], ["leaves", False]],
+  ]
+  assert shown["row"]["accuracy"] is None
+
+
+def test_every_entry_has_a_link_of_its_own():
+  entries = [reports.entry(), reports.entry(), reports.hostile(reports.entry())]
+  first, second, evil = (e["anchor"] for e in data_of(render(reports.report(*entries)))["entries"])
+  assert first == "m/trec/text/t1/gamma=0.01/seed=1"
+  assert second == first + "~2"
+  assert re.fullmatch(r"[\w/=.~%-]+", evil, re.ASCII)
+
+
+@pytest.mark.parametrize("is_demo", [True, False])
+def test_the_demo_is_called_so_at_the_title(is_demo):
+  page = render(reports.report(reports.entry(), reports.entry(demo=is_demo)))
+  assert ("demo" in Parsed(page).texts.get("span", [])) == is_demo

@@ -1,0 +1,263 @@
+"""Figures on the paper's axes, as SVG and PNG, the same bytes at every call."""
+
+import collections
+import dataclasses
+import io
+from collections.abc import Callable
+
+import matplotlib
+import numpy as np
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure as Canvas
+
+from wayjax.reporting import content, paper
+from wayjax.reporting.gather import Results, labels
+from wayjax.reporting.kinds import length_of
+from wayjax.reporting.statistics import Estimate
+from wayjax.reporting.tables import MEANS, chosen_lines, main_gammas, numbers, of_gamma
+
+_STYLE = {
+  "font.size": 10,
+  "axes.spines.top": False,
+  "axes.spines.right": False,
+  "axes.grid": True,
+  "grid.alpha": 0.25,
+  "legend.frameon": False,
+  "svg.hashsalt": "wayjax",  # ids that do not change from call to call
+  "svg.fonttype": "path",
+}
+_COLOURS = ("#2f6f9f", "#c8553d", "#588157", "#8a5a9e", "#b08900")
+_MARKS = "osD^v"
+_SHADES = ("#d5e3ee", "#dbe8d6", "#e4dcec", "#f3ddd6", "#dfdfdf", "#ece5c9", "#d3e8e6")
+_FINE = 700  # points each way of a slice
+_LABEL = {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.7}
+_LABELLED = 0.01  # share of a slice from which on a cell bears its token
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+  """A point of a curve: where it stands, and its two estimates."""
+
+  x: float
+  f1: Estimate | None
+  delta: Estimate | None
+
+
+def gamma(results: list[Results], command: str) -> content.Figure:
+  """Figure 3: prompt F1 and accuracy drop over gamma, of the same targets at every gamma."""
+  curves, free = {}, {}
+  for label, found in zip(labels(results), results, strict=True):
+    lines = _of_shared_gammas(found.lines)
+    (free[label],) = numbers(lines, "f1_0")
+    curves[label] = [
+      _point(weight, [line for line in lines if line["gamma"] == weight])
+      for weight in sorted({line["gamma"] for line in lines})
+    ]
+  return _two_panels("fig3", "Figure 3: γ", "γ, the weight of c-dist", curves, command, free)
+
+
+def has_curve(found: Results) -> bool:
+  """Whether there are targets with several gammas, not only those that Figure 5 chooses from."""
+  weights = {line["gamma"] for line in _of_shared_gammas(found.lines)}
+  return len(weights) > 1 and weights != set(paper.FIGURE_5_GAMMAS)
+
+
+def _of_shared_gammas(lines: list[dict]) -> list[dict]:
+  """The lines of several gammas above 0 that many targets share, and of these targets."""
+  gammas_of = collections.defaultdict(set)
+  for line in lines:
+    if line["gamma"] > 0:
+      gammas_of[line["group"], line["name"], line["target"]].add(line["gamma"])
+
+  def sharing(weights):
+    return {target for target, gammas in gammas_of.items() if gammas >= weights}
+
+  sets = {frozenset(gammas) for gammas in gammas_of.values() if len(gammas) > 1}
+  if not sets:
+    return []
+  # Figure 3's gammas before Figure 5's three, where a folder holds both.
+  others = [one for one in sets if one != set(paper.FIGURE_5_GAMMAS)]
+  weights = max(others or sets, key=lambda one: (len(sharing(one)) * (len(one) - 1), len(one)))
+  targets = sharing(weights)
+  return [
+    line
+    for line in lines
+    if line["gamma"] in weights and (line["group"], line["name"], line["target"]) in targets
+  ]
+
+
+def length(results: list[Results], command: str) -> content.Figure:
+  """Figure 4: prompt F1 and accuracy drop over the prompt's length."""
+  curves = {}
+  for label, found in zip(labels(results), results, strict=True):
+    gammas = main_gammas(found.lines)
+    for weight in gammas:
+      lines = of_gamma(found.lines, weight)
+      curves[f"{label}, γ = {weight:g}" if len(gammas) > 1 else label] = [
+        _point(size, [line for line in lines if length_of(line["group"]) == size])
+        for size in sorted({length_of(line["group"]) for line in lines})
+      ]
+  return _two_panels("fig4", "Figure 4: prompt length", "prompt tokens", curves, command)
+
+
+def model_size(results: list[Results], command: str) -> content.Figure:
+  """Figure 5: prompt F1 and accuracy drop over the model's size, gamma chosen on dev."""
+  curves: dict[str, list[Point]] = {}
+  alike = {"model": None, "model_sha256": None, "precision": None}
+  settings = [dataclasses.replace(found, setting=found.setting | alike) for found in results]
+  for label, found in zip(labels(settings), results, strict=True):
+    size = found.resolved["parameters"] / 1e6
+    curves.setdefault(label, []).append(_point(size, chosen_lines(found)))
+  for points in curves.values():
+    points.sort(key=lambda point: point.x)
+  return _two_panels("fig5", "Figure 5: model size", "millions of parameters", curves, command)
+
+
+def voronoi(measured: dict) -> content.Figure:
+  """Figure 6: a slice through the embedding table, its cells, a target and its prompts."""
+  half, target = measured["half"], measured["target_token"]
+  steps_N = np.linspace(-half, half, _FINE)
+  x_NxN, y_NxN = np.meshgrid(steps_N, steps_N)
+  cells = measured["cells"]
+  scores_CxNxN = np.stack(
+    [a * x_NxN + b * y_NxN + c for a, b, c in (one["score"] for one in cells)]
+  )
+  nearest_NxN = np.argmax(scores_CxNxN, axis=0)
+
+  def draw(canvas: Canvas):
+    axes = canvas.add_subplot()
+    shades = [
+      "#f6d9a8" if one["token"] == target else _SHADES[i % len(_SHADES)]
+      for i, one in enumerate(cells)
+    ]
+    axes.imshow(
+      nearest_NxN, origin="lower", extent=(-half, half, -half, half), cmap=ListedColormap(shades),
+      interpolation="nearest", aspect="equal", vmin=-0.5, vmax=len(cells) - 0.5,
+    )  # fmt: skip
+    for i, one in enumerate(cells):
+      others_NxN = np.max(np.delete(scores_CxNxN, i, axis=0), axis=0)
+      lead_NxN = scores_CxNxN[i] - others_NxN
+      axes.contour(steps_N, steps_N, lead_NxN, levels=[0], colors="white", linewidths=1.2)
+      inside_NxN = nearest_NxN == i
+      if inside_NxN.mean() > _LABELLED:
+        x, y = x_NxN[inside_NxN].mean(), y_NxN[inside_NxN].mean()
+        side = "right" if x > half / 2 else "left" if x < -half / 2 else "center"
+        text = _visible(one["text"])
+        axes.text(x, y, text, ha=side, va="center", fontsize=9, color="0.2", bbox=_LABEL)
+    for i, point in enumerate(measured["points"]):
+      axes.plot(
+        point["x"], point["y"], _MARKS[i % len(_MARKS)], ms=7, color=_COLOURS[i % len(_COLOURS)],
+        mec="white", label=point["label"], zorder=3,
+      )  # fmt: skip
+    axes.grid(False)
+    axes.set_xlabel("embedding units")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3, fontsize=8)
+
+  svg, png = _save(draw, (6.0, 6.0))
+  return content.Figure(
+    "fig6",
+    "Figure 6: the cell of a token",
+    f"A plane through the token table of {measured['model']}, in which the embedding of "
+    f"{measured['target_text']!r} and two prompts that were tuned from it for "
+    f"{measured['dataset']} lie. In each cell one token is nearest; a prompt reads as the token of "
+    "its cell, and all of the cell is free for solving the task.",
+    svg,
+    png,
+    measured["command"],
+  )
+
+
+def margins(measured: dict) -> content.Figure:
+  """Proposition 1: how far every token's embedding may be moved and still read as the token."""
+  edges, counts = np.array(measured["edges"]), np.array(measured["counts"])
+  quantiles = measured["quantiles"]
+
+  def draw(canvas: Canvas):
+    axes = canvas.add_subplot()
+    axes.stairs(counts, edges, fill=True, color=_COLOURS[0], alpha=0.6)
+    for name, value in quantiles.items():
+      axes.axvline(value, color="0.3", lw=0.8, ls=":")
+      axes.text(value, axes.get_ylim()[1], f"{name} %", rotation=90, va="top", ha="right", size=8)
+    axes.set_xlabel("radius within which no other token is nearer")
+    axes.set_ylabel("tokens")
+
+  svg, png = _save(draw, (6.0, 3.4))
+  return content.Figure(
+    "prop1",
+    "Proposition 1: room around every token",
+    f"{measured['tokens']:,} tokens of {measured['model']}: half the distance to the nearest other "
+    f"token. Of {measured['points']:,} random points inside of these radii {measured['hits']:,} "
+    f"project back to their token; {measured['twins']:,} tokens have a twin with the same "
+    "embedding, and no room. Dotted: percentiles.",
+    svg,
+    png,
+    measured["command"],
+  )
+
+
+def _point(x: float, lines: list[dict]) -> Point:
+  delta, f1 = numbers(lines, "delta", "f1")
+  return Point(x, f1, delta)
+
+
+def _two_panels(
+  name: str,
+  title: str,
+  x_label: str,
+  curves: dict[str, list[Point]],
+  command: str,
+  free: dict[str, Estimate | None] | None = None,
+) -> content.Figure:
+  """Curves of prompt F1 and of the accuracy drop; `free` is the F1 of each curve at gamma 0."""
+
+  def draw(canvas: Canvas):
+    left, right = canvas.subplots(1, 2)
+    for i, (label, points) in enumerate(curves.items()):
+      style = {"color": _COLOURS[i % len(_COLOURS)], "marker": _MARKS[i % len(_MARKS)], "ms": 4}
+      if free and free[label]:
+        left.axhline(100 * free[label].mean, color=style["color"], lw=1, ls=":")
+      for axes, field in ((left, "f1"), (right, "delta")):
+        known = [(point.x, getattr(point, field)) for point in points if getattr(point, field)]
+        if not known:
+          continue
+        x_N = [x for x, _ in known]
+        low_N, mean_N, high_N = (
+          [100 * getattr(one, end) for _, one in known] for end in ("low", "mean", "high")
+        )
+        axes.plot(x_N, mean_N, label=label, **style)
+        axes.fill_between(x_N, low_N, high_N, color=style["color"], alpha=0.15, lw=0)
+    left.set_ylabel("prompt F1, %")
+    left.set_ylim(min(90, left.get_ylim()[0]), 101)
+    right.set_ylabel("relative accuracy drop Δ̂, %")
+    right.axhline(0, color="0.6", lw=0.8)
+    xs = sorted({point.x for points in curves.values() for point in points})
+    for axes in (left, right):
+      axes.set_xlabel(x_label)
+      axes.set_xscale("log")
+      axes.set_xticks(xs, [f"{x:.3g}" for x in xs], rotation=45 if len(xs) > 5 else 0)
+      axes.minorticks_off()
+    if left.get_legend_handles_labels()[0]:
+      left.legend()
+
+  svg, png = _save(draw, (8.4, 3.4))
+  caption = f"{MEANS} Bands are the intervals."
+  if free:
+    caption += " Dotted: prompt F1 at γ = 0."
+  return content.Figure(name, title, caption, svg, png, command)
+
+
+def _save(draw: Callable[[Canvas], None], inches: tuple[float, float]) -> tuple[str, bytes]:
+  with matplotlib.rc_context(_STYLE):
+    canvas = Canvas(figsize=inches, layout="constrained")
+    draw(canvas)
+    svg, png = io.StringIO(), io.BytesIO()
+    canvas.savefig(svg, format="svg", metadata={"Date": None})
+    canvas.savefig(png, format="png", dpi=160, metadata={"Software": None})
+  return svg.getvalue(), png.getvalue()
+
+
+def _visible(text: str) -> str:
+  return "".join(
+    char if char.isprintable() else "\N{REPLACEMENT CHARACTER}"
+    for char in text.replace(" ", "␣").replace("\n", "⏎")
+  ).replace("$", r"\$")

@@ -1,0 +1,169 @@
+// Texts, numbers, and one entry as it is shown when opened. Texts only ever become text nodes.
+
+const DASH = "–";
+const MARKS = { " ": "␣", "\n": "⏎", "\t": "⇥" };
+// What cannot be seen; the joiners stay, for emoji and some scripts are made with them.
+const UNSEEN = /([\p{Cc}\p{Cs}\p{Z}]|(?![\u200c\u200d])\p{Cf})/u;
+
+const percentage = (value) => (value === null ? null : 100 * value);
+const percent = (value) => (value === null ? DASH : (100 * value).toFixed(1));
+const rounded = (value) => (Math.abs(value) < 1000 ? value.toPrecision(3) : value.toFixed(0));
+const precise = (value) => (value === null ? DASH : rounded(value));
+const plain = (value) => (value === null || value === "" ? DASH : String(value));
+
+function make(name, attributes = {}, ...children) {
+  const node = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  node.append(...children.filter((child) => child !== null));
+  return node;
+}
+
+// A text with its unseen characters made visible; a space stays one where `spaces` is false.
+function visible(text, spaces = true) {
+  const node = make("bdi");
+  for (const [k, part] of text.split(UNSEEN).entries()) {
+    const unseen = k % 2 && (spaces || part !== " ");
+    const code = () => `U+${part.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
+    node.append(unseen ? make("span", { class: "unseen" }, MARKS[part] ?? code()) : part);
+    if (part === "\n" && !spaces) node.append(part);
+  }
+  return node;
+}
+
+const badge = (text) => make("span", { class: "badge" }, text);
+const badges = (row) => [
+  row.demo ? badge("demo") : null,
+  row.status && row.status !== "done" ? badge(row.status) : null,
+];
+
+const targetName = (row) => [row.target_group, row.target_name].filter(Boolean).join("/");
+
+function titled(title, ...children) {
+  return make("section", {}, make("h3", {}, title), ...children);
+}
+
+// Target over reading, position by position.
+function gloss(entry, texts) {
+  const line = (name, content) => make("span", { class: name }, content);
+  const pair = (attributes, over, under) =>
+    make("li", attributes, line("target", over), line("reading", under));
+  const length = Math.max(entry.target.length, entry.nearest.length);
+  const items = Array.from({ length }, (_, k) => {
+    const [target, reading] = [entry.target[k], entry.nearest[k]?.[0]?.[0]];
+    const [over, under] = [target, reading].map((id) => visible(texts[id] ?? ""));
+    return pair(target === reading ? {} : { class: "differs" }, over, under);
+  });
+  const isEuclidean = (entry.row.projection ?? "euclidean") === "euclidean";
+  const under = isEuclidean ? "reads as" : "nearest (Euclidean)";
+  const labels = pair({ class: "labels" }, "target", under);
+  return make("ol", { class: "gloss" }, labels, ...items);
+}
+
+// Two texts below each other, the words that one lacks marked.
+function passages(words) {
+  const text = (side) =>
+    side.flatMap(([word, differs]) => [make(differs ? "mark" : "span", {}, visible(word)), " "]);
+  return make(
+    "dl",
+    { class: "texts" },
+    ...["target", "reads as"].flatMap((name, k) => [
+      make("dt", {}, name),
+      make("dd", {}, ...text(words[k])),
+    ]),
+  );
+}
+
+function numbers(row) {
+  const shown = [
+    ["accuracy %", percent(row.accuracy), "of the tuned prompt"],
+    ["macro F1 %", percent(row.macro_f1), "of the tuned prompt"],
+    ["accuracy %", percent(row.text_accuracy), "as plain text, before any step"],
+    ["accuracy %", percent(row.hard_accuracy), "of the tokens it reads as"],
+    ["prompt F1 %", percent(row.prompt_f1), "of its words with the target's"],
+    ["lemma F1 %", percent(row.prompt_f1_lemma), "of their lemmas"],
+    ["c-dist", precise(row.c_dist), "from the target's embeddings"],
+  ];
+  const cell = ([name, value, note]) =>
+    make("div", {}, make("dt", {}, name, make("small", {}, note)), make("dd", {}, value));
+  return make("dl", { class: "numbers" }, ...shown.map(cell));
+}
+
+function settings(row) {
+  const known = [
+    row.model,
+    row.split && `${row.split} split`,
+    row.steps !== null && `${row.steps.toLocaleString("en")} steps`,
+    row.diverged_at !== null && `diverged at step ${row.diverged_at}`,
+    row.init && `starts at ${row.init}`,
+    row.lr !== null && `learning rate ${row.lr}`,
+    row.precision,
+  ].filter(Boolean);
+  return make("p", { class: "caption" }, make("bdi", {}, known.join(" · ")));
+}
+
+function readings(row) {
+  const others = ["euclidean", "dot", "cosine"].filter((metric) => metric !== row.projection);
+  const known = [
+    ["target", row.target_text],
+    [row.projection ? `reads as (${row.projection})` : "reads as", row.projected_text],
+    ...others.map((metric) => [metric, row[`projected_text_${metric}`]]),
+  ].filter(([, text]) => text !== null);
+  const lines = known.flatMap(([name, text]) => [
+    make("dt", {}, name),
+    make("dd", {}, visible(text, false)),
+  ]);
+  if (!lines.length) return null;
+  return titled("As plain text, under every metric", make("dl", { class: "texts" }, ...lines));
+}
+
+function nearest(entry, texts) {
+  if (!entry.nearest.length) return null;
+  const distances = entry.nearest.flatMap((tokens) => tokens.map(([, distance]) => distance));
+  const farthest = Math.max(0, ...distances) || 1;
+  const ranks = Array.from({ length: Math.max(...entry.nearest.map((tokens) => tokens.length)) });
+  const cell = (token, target) => {
+    if (!token) return make("td");
+    const [id, distance] = token;
+    const td = make("td", {}, id === target ? "✓ " : null, visible(texts[id]), " ");
+    td.append(make("span", { class: "distance" }, precise(distance)));
+    td.style.setProperty("--share", (distance ?? 0) / farthest);
+    return td;
+  };
+  const head = ["", "target", ...ranks.map((_, k) => `nearest ${k + 1}`)];
+  const lines = entry.nearest.map((tokens, k) =>
+    make(
+      "tr",
+      {},
+      make("th", { scope: "row" }, String(k + 1)),
+      make("td", { class: "target" }, visible(texts[entry.target[k]] ?? "")),
+      ...ranks.map((_, rank) => cell(tokens[rank], entry.target[k])),
+    ),
+  );
+  const table = make(
+    "table",
+    { class: "nearest" },
+    make("thead", {}, make("tr", {}, ...head.map((name) => make("th", { scope: "col" }, name)))),
+    make("tbody", {}, ...lines),
+  );
+  const note =
+    "Of every position, with Euclidean distances; a bar is a distance, a ✓ the target's token.";
+  const box = { class: "scroll", tabindex: "0", role: "region", "aria-label": "Nearest tokens" };
+  return titled("Nearest tokens", make("p", { class: "caption" }, note), make("div", box, table));
+}
+
+function opened(entry, texts) {
+  const { row } = entry;
+  const drawn = panels(entry.curve);
+  const facts = [plain(row.dataset), `γ = ${plain(row.gamma)}`, `seed ${plain(row.seed)}`];
+  const name = make("bdi", {}, targetName(row) || "Prompt");
+  return [
+    make("h2", { id: "entry-title" }, name, " ", ...badges(row)),
+    make("p", { class: "facts" }, make("bdi", {}, facts.join(" · "))),
+    settings(row),
+    entry.words ? passages(entry.words) : gloss(entry, texts),
+    numbers(row),
+    drawn.length ? titled("Training", make("div", { class: "panels" }, ...drawn)) : null,
+    nearest(entry, texts),
+    readings(row),
+  ].filter(Boolean);
+}

@@ -1,0 +1,216 @@
+"""A report as one HTML page that needs nothing beside itself."""
+
+import base64
+import hashlib
+import html
+import json
+import math
+import re
+import string
+import urllib.parse
+from collections.abc import Iterable
+from pathlib import Path
+
+from wayjax.reporting.content import Entry, Figure, Report, Table
+from wayjax.summary import differences, is_demo
+
+_FOLDER = Path(__file__).parent
+_STYLES = "page.css", "page.entry.css"
+_SCRIPTS = "page.curve.js", "page.entry.js", "page.js"
+
+# What HTML cannot hold: control characters but tab and line feed, and halves of surrogate pairs.
+_UNFIT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_NUMERIC = re.compile(r"[\d\s.,:±%()\[\]<>≤≥+−–e-]+")
+_DIGITS = 5  # significant ones of distances and curves
+
+_FIELDS = (
+  "model",
+  "dataset",
+  "demo",
+  "split",
+  "target_group",
+  "target_name",
+  "target_text",
+  "gamma",
+  "seed",
+  "steps",
+  "status",
+  "diverged_at",
+  "init",
+  "lr",
+  "precision",
+  "accuracy",
+  "macro_f1",
+  "text_accuracy",
+  "hard_accuracy",
+  "prompt_f1",
+  "prompt_f1_lemma",
+  "c_dist",
+  "projection",
+  "projected_text",
+  "projected_text_euclidean",
+  "projected_text_dot",
+  "projected_text_cosine",
+)
+_CURVE = "step", "cross_entropy", "c_dist", "dev_accuracy"
+
+
+def render(report: Report) -> str:
+  """Writes a report as a page.
+
+  Args:
+    report: what it holds; its texts may be any, they are escaped.
+
+  Returns:
+    The HTML: styles, script, figures and data are inside, and nothing is loaded.
+  """
+  style = "\n".join(map(_read, _STYLES))
+  script = '"use strict";\n' + "\n".join(map(_read, _SCRIPTS))
+  parts = [
+    ("tables", "Tables", [_table(table) for table in report.tables]),
+    ("figures", "Figures", [_figure(figure) for figure in report.figures]),
+  ]
+  return string.Template(_read("page.html")).substitute(
+    policy=_policy(style, script),
+    style=style,
+    script=script,
+    title=_text(report.title),
+    badge=" <span class=badge>demo</span>" if is_demo([e.row for e in report.entries]) else "",
+    facts=_facts(report.facts),
+    contents=_contents([*parts, ("prompts", "Prompts", report.entries)]),
+    data=_json(_data(report.entries)),
+    **{name: _part(name, title, blocks) for name, title, blocks in parts},
+  )
+
+
+def _read(name: str) -> str:
+  return (_FOLDER / name).read_text(encoding="utf-8")
+
+
+def _policy(style: str, script: str) -> str:
+  """A content security policy under which only this style and this script count."""
+  return (
+    f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; "
+    "base-uri 'none'; form-action 'none'"
+  )
+
+
+def _hash(source: str) -> str:
+  digest = hashlib.sha256(source.encode()).digest()
+  return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+def _text(text: str) -> str:
+  return html.escape(_UNFIT.sub("\N{REPLACEMENT CHARACTER}", text))
+
+
+def _facts(facts: tuple[tuple[str, str], ...]) -> str:
+  pairs = [f"<div><dt>{_text(term)}</dt><dd>{_text(value)}</dd></div>" for term, value in facts]
+  return f"<dl class=facts>{''.join(pairs)}</dl>" if pairs else ""
+
+
+def _contents(parts: list[tuple]) -> str:
+  """Links to the parts that hold something."""
+  links = [f'<a href="#{name}">{title}</a>' for name, title, content in parts if content]
+  return f'<nav class="controls" aria-label="Parts">{"".join(links)}</nav>' if links else ""
+
+
+def _part(name: str, title: str, blocks: list[str]) -> str:
+  return f'<section id="{name}"><h2>{title}</h2>{"".join(blocks)}</section>' if blocks else ""
+
+
+def _table(table: Table) -> str:
+  columns = zip(table.columns, zip(*table.lines) if table.lines else [()] * len(table.columns))
+  numeric = [_is_numeric(cells) for _, cells in columns]
+  head = _cells("th scope=col", table.columns, numeric)
+  body = "".join(f"<tr>{_cells('td', line, numeric)}</tr>" for line in table.lines)
+  return _block(
+    table,
+    f'<div class=scroll tabindex=0 role=region aria-label="{_text(table.title)}">'
+    f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>",
+  )
+
+
+def _is_numeric(cells: Iterable[str]) -> bool:
+  """Whether a column holds numbers, with dashes or nothing where one is not known."""
+  known = [cell for cell in cells if cell.strip(" -–—")]
+  return bool(known) and all(
+    _NUMERIC.fullmatch(cell) and any(map(str.isdigit, cell)) for cell in known
+  )
+
+
+def _cells(tag: str, texts: tuple[str, ...], numeric: list[bool]) -> str:
+  return "".join(
+    f"<{tag}{' class=number' * is_number}>{_text(text)}</{tag.split()[0]}>"
+    for text, is_number in zip(texts, numeric, strict=True)
+  )
+
+
+def _figure(figure: Figure) -> str:
+  # As an image: the ids of one drawing cannot meet those of another.
+  data = base64.b64encode(figure.svg.encode(errors="replace")).decode()
+  return _block(figure, f'<img alt="{_text(figure.title)}" src="data:image/svg+xml;base64,{data}">')
+
+
+def _block(of: Table | Figure, content: str) -> str:
+  command = f"<pre><code>{_text(of.command)}</code></pre>" if of.command else ""
+  return (
+    f'<section class="block"><h3>{_text(of.title)}</h3>'
+    f'<p class="caption">{_text(of.caption)}</p>{content}{command}</section>'
+  )
+
+
+def _json(data) -> str:
+  """JSON that may stand in a script element."""
+  text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+  for char in "<>&":
+    text = text.replace(char, f"\\u{ord(char):04x}")
+  return text
+
+
+def _data(entries: tuple[Entry, ...]) -> dict:
+  """What the explorer shows; tokens are numbers in one list of texts, for most come many times."""
+  texts: dict[str, int] = {}
+  anchors: set[str] = set()
+  shown = [_entry(entry, texts) | {"anchor": _anchor(entry.row, anchors)} for entry in entries]
+  return {"entries": shown, "texts": list(texts)}
+
+
+def _entry(entry: Entry, texts: dict[str, int]) -> dict:
+  def number_of(text: str) -> int:
+    return texts.setdefault(text, len(texts))
+
+  shown = {
+    "row": {field: _finite(entry.row.get(field)) for field in _FIELDS},
+    "target": [number_of(token) for token in entry.target_tokens],
+    "nearest": [
+      [[number_of(token), _short(distance)] for token, distance in tokens]
+      for tokens in entry.nearest
+    ],
+    "curve": {field: [_short(point.get(field)) for point in entry.curve] for field in _CURVE},
+  }
+  if not (entry.target_tokens and entry.nearest):
+    sides = (entry.row.get(field) or "" for field in ("target_text", "projected_text"))
+    shown["words"] = differences(*sides)
+  return shown
+
+
+def _anchor(row: dict, taken: set[str]) -> str:
+  """A name of an entry for links, the same in every report that holds its runs."""
+  names = [row[key] for key in ("model", "dataset", "prompt_key") if row.get(key)]
+  name = anchor = urllib.parse.quote("/".join(names) or "prompt", safe="/=", errors="replace")
+  number = 1
+  while anchor in taken:
+    number += 1
+    anchor = f"{name}~{number}"
+  taken.add(anchor)
+  return anchor
+
+
+def _finite(value):
+  """A value for JSON, which knows no NaN."""
+  return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _short(value: float | None) -> float | None:
+  return None if _finite(value) is None else float(f"{value:.{_DIGITS}g}")

@@ -1,0 +1,51 @@
+"""A report -> its files."""
+
+from pathlib import Path
+
+from wayjax.errors import WayjaxError
+from wayjax.reporting import page, tables
+from wayjax.reporting.content import Report
+from wayjax.storage import GCS, open_files
+from wayjax.summary import escape_markdown
+
+
+def write_report(report: Report, out: str) -> str:
+  """Writes a report's files: `index.html`, `report.md`, a `.tex` each table, `.svg` and `.png`.
+
+  Args:
+    report: the report.
+    out: a folder, or gs://BUCKET/FOLDER; files of an earlier report are replaced.
+
+  Returns:
+    The path of the page.
+
+  Raises:
+    WayjaxError: the folder cannot be written to.
+  """
+  if not out.startswith(GCS):
+    try:
+      Path(out).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+      raise WayjaxError(f"--out {out} cannot be written to: {error.strerror}") from error
+  files = open_files(out)
+  for table in report.tables:
+    files.replace(f"{table.name}.tex", tables.to_latex(table).encode())
+  for figure in report.figures:
+    files.replace(f"{figure.name}.svg", figure.svg.encode())
+    files.replace(f"{figure.name}.png", figure.png)
+  files.replace("report.md", to_markdown(report).encode())
+  files.replace("index.html", page.render(report).encode())
+  return files.locate("index.html")
+
+
+def to_markdown(report: Report) -> str:
+  """A report as Markdown; its figures are files beside it."""
+  parts = [f"# {escape_markdown(report.title)}\n"]
+  parts.append("\n".join(f"- {term}: {escape_markdown(value)}" for term, value in report.facts))
+  parts += map(tables.to_markdown, report.tables)
+  for figure in report.figures:
+    parts.append(f"## {figure.title}\n\n![{figure.title}]({figure.name}.png)\n")
+    parts.append(escape_markdown(figure.caption) + "\n")
+    if figure.command:
+      parts.append(f"{tables.code_block(figure.command)}\n")
+  return "\n".join(parts)
