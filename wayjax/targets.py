@@ -38,7 +38,8 @@ class Target:
   """A text that a prompt is to read as.
 
   Attributes:
-    group: where it comes from: a group of the paper, `demo`, `file`, or `text` (the command line).
+    group: where it comes from: a group of the paper or of the demo, `file`, or `text`, which is
+      the command line.
     name: its name within the group.
     text: the text itself.
   """
@@ -61,7 +62,7 @@ def load_targets(
 
   Args:
     task: the task; `true` means the descriptions of this task.
-    groups: names of the paper's groups, or `demo`.
+    groups: names of the paper's groups, or the demo's.
     file: a JSON object of name to text, or a file with one text a line.
     texts: literal texts.
     targets_dir: a folder with the paper's files; None means the released repository, cached.
@@ -75,12 +76,12 @@ def load_targets(
   """
   targets = []
   for group in groups:
-    if group == demo.NAME:
-      targets += _demo(task)
+    if group in demo.GROUPS:
+      targets += _demo(group, task)
     elif group in GROUPS:
       targets += _group(group, task, targets_dir)
     else:
-      names = ", ".join([*GROUPS, demo.NAME])
+      names = ", ".join([*GROUPS, *demo.GROUPS])
       raise WayjaxError(f"unknown target group '{group}': choose of {names}")
   if file is not None:
     targets += _file(Path(file))
@@ -114,11 +115,12 @@ def _group(group: str, task: Task, targets_dir) -> list[Target]:
   return [Target(group, key, text) for key, text in texts.items()]
 
 
-def _demo(task: Task) -> list[Target]:
-  texts = json.loads(demo.TARGETS.read_text(encoding="utf-8"))
-  if task.name not in texts:
-    raise WayjaxError(f"target group '{demo.NAME}' has no texts for the task '{task.name}'")
-  return [Target(demo.NAME, name, text) for name, text in texts[task.name].items()]
+def _demo(group: str, task: Task) -> list[Target]:
+  by_task = json.loads(demo.TARGETS.read_text(encoding="utf-8"))[group]
+  texts = by_task.get(task.name, by_task.get("*"))
+  if texts is None:
+    raise WayjaxError(f"target group '{group}' has no texts for the task '{task.name}'")
+  return [Target(group, name, text) for name, text in texts.items()]
 
 
 def _file(path: Path) -> list[Target]:

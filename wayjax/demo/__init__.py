@@ -9,6 +9,10 @@ NAME = "demo"
 _FOLDER = Path(__file__).parent
 MODEL, DATA, TARGETS = _FOLDER / "model", _FOLDER / "data", _FOLDER / "targets.json"
 
+# Groups of texts: arbitrary ones, true descriptions of the task, texts of 4 to 56 tokens.
+LENGTHS = (4, 7, 14, 28, 56)
+GROUPS = (NAME, f"{NAME}-true", *(f"{NAME}-{length}" for length in LENGTHS))
+
 # What `--demo` sets where the command line says nothing else: under 90 seconds on two cores.
 DEFAULTS = {
   "model": NAME,

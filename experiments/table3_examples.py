@@ -1,0 +1,18 @@
+"""Table 3: examples of prompts beside the texts that they read as.
+
+Claim: also the definition of another task, or of the contrary one, is what such a prompt reads as.
+Paper: examples of GPT-2 large, of each task.
+Command: python -m experiments.table3_examples --model gpt2-large --out runs/paper
+Time: none where table2_main has been run into the same folder, else the same.
+"""
+
+import sys
+
+from experiments.item import Item, main
+from experiments.plan import Sweep
+from wayjax.tasks import TASKS
+
+ITEM = Item("table3_examples", (Sweep(tuple(TASKS), ("ni", "pile")),))
+
+if __name__ == "__main__":
+  sys.exit(main(ITEM, __doc__))

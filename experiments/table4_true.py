@@ -1,0 +1,20 @@
+"""Table 4: prompts that read as a true description of their task.
+
+Claim: a description of the task itself can be read of a prompt too, and is no better a place to
+look for one than any other text is.
+Paper: five descriptions of each task, GPT-2 large, three seeds, γ = 0.01.
+Command: python -m experiments.table4_true --model gpt2-large --out runs/paper
+Time: about 15 minutes on one H200-class GPU (estimated from operation counts at 400 TFLOP/s, not
+measured); 4 minutes with --demo on two busy cores.
+"""
+
+import sys
+
+from experiments.item import Item, main
+from experiments.plan import Sweep
+from wayjax.tasks import TASKS
+
+ITEM = Item("table4_true", (Sweep(tuple(TASKS), ("true",)),))
+
+if __name__ == "__main__":
+  sys.exit(main(ITEM, __doc__))
