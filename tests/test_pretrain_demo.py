@@ -122,7 +122,8 @@ def test_wayjax_and_transformers_load_it_and_agree(made):
     model.embed(jnp.array(ids_S)), jnp.arange(len(ids_S)), tiny.causal(len(ids_S))
   )
   np.testing.assert_allclose(model.lm_head(hidden_SxD), expected_SxV, atol=2e-5)
-  assert float(jnp.linalg.norm(lm.table_VxD, axis=1).mean()) == pytest.approx(4.0, rel=1e-2)
+  norm = command.make_parser().get_default("embedding_norm")
+  assert float(jnp.linalg.norm(lm.table_VxD, axis=1).mean()) == pytest.approx(norm, rel=1e-2)
 
 
 def test_the_tokenizer_loses_nothing(made):
