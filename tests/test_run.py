@@ -123,6 +123,7 @@ class TestRunFolder:
       "decisions.json",
       "metrics.jsonl",
       "prompts.safetensors",
+      "readings.jsonl",
       "results.jsonl",
       "summary.md",
     ]
