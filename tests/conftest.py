@@ -46,6 +46,13 @@ def no_network(request, monkeypatch):
   monkeypatch.setattr(socket, "getaddrinfo", guarded_getaddrinfo)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def no_programs_left():
+  """Programs go with their module: each takes memory maps, and a process may have 65,530."""
+  yield
+  jax.clear_caches()
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
   """The project's shared data; tests that need it are skipped where it is not there."""
