@@ -107,7 +107,7 @@ def scores(e_CxD, origin_D, axes_2xD) -> np.ndarray:
 def _pair(config: RunConfig, out: Path) -> tuple[dict, dict]:
   """The most accurate prompt with gamma above 0, and the unconstrained one beside it."""
   rows = [
-    {"row": row, "run": found.homes[row["prompt_key"]]}
+    {"row": row, "run": found.homes[gather.member(row)]}
     for found in gather.merge(gather.find_runs([str(out)]))
     for row in found.rows
     if (row["dataset"], row["model"], row["status"]) == (config.dataset, config.model, "done")
