@@ -121,6 +121,11 @@ def test_settings_that_differ_are_named_and_never_averaged(tmp_path):
   assert gather.labels(found) == [
     "sst2, m, batch_size None", "sst2, n, batch_size None", "sst2, m, batch_size 4",
   ]  # fmt: skip
+  for one, digest in zip(found, ("a", "b", "a"), strict=True):
+    one.setting["model_sha256"] = digest
+  assert gather.labels(found[:2]) == ["sst2, m", "sst2, n"]
+  found[1].setting["model"] = "m"  # the same name, other weights
+  assert gather.labels(found[:2]) == ["sst2, model_sha256 a", "sst2, model_sha256 b"]
   table = tables.main_results(found, "")
   assert [line[0] for line in table.lines] == gather.labels(found)
   assert gather.labels(found[:1]) == ["sst2"]

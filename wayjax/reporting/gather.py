@@ -74,14 +74,19 @@ def labels(results: list[Results]) -> list[str]:
     if one.setting["dataset"] == other.setting["dataset"]
     and one.setting[name] != other.setting[name]
   }
-  named = []
-  for found in results:
+
+  def label(found: Results, names) -> str:
     parts = [
       found.setting[name] if name == "model" else f"{name} {str(found.setting[name])[:12]}"
       for name in found.setting
-      if name in differing
+      if name in names
     ]
-    named.append(", ".join([found.setting["dataset"], *parts]))
+    return ", ".join([found.setting["dataset"], *parts])
+
+  # A hash says nothing to readers, so it stands only where nothing else tells two apart.
+  named = [label(found, differing - {"data_sha256", "model_sha256"}) for found in results]
+  if len(set(named)) < len(named):
+    named = [label(found, differing) for found in results]
   return named
 
 
