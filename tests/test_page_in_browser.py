@@ -2,6 +2,7 @@
 
 import shutil
 import socket
+from collections.abc import Callable
 
 import pytest
 import reports
@@ -71,6 +72,17 @@ class Opened:
 
   def is_open(self) -> bool:
     return self.all("dialog")[0].get_property("open")
+
+  def is_list(self) -> bool:
+    return not self.is_open() and self.driver.current_url == self.url
+
+  def until(self, condition: Callable[[], bool]) -> None:
+    """Waits, since a page hears of a changed address after the click has returned."""
+    waiting.WebDriverWait(self.driver, 30).until(lambda _: condition())
+
+  def open(self, k: int = 0) -> None:
+    self.all("#list a")[k].click()
+    self.until(self.is_open)
 
   def resize(self, width: int) -> None:
     size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
@@ -146,7 +158,7 @@ def test_filters_and_search_hold_together(page):
 
 def test_enter_opens_an_entry_and_back_closes_it(page):
   page.all("#list a")[0].send_keys("\ue007")  # Enter
-  assert page.is_open()
+  page.until(page.is_open)
   assert page.driver.current_url.endswith("#m/trec/text/t1/gamma=0.0/seed=1")
   assert page.texts(".gloss .target") == ["target", "The", "␣train", "␣leaves", "⏎"]
   assert page.texts(".gloss .reading") == ["reads as", "The", "␣bus", "␣leaves", "⏎"]
@@ -155,20 +167,20 @@ def test_enter_opens_an_entry_and_back_closes_it(page):
   assert "underline" in marked.value_of_css_property("text-decoration")
   assert page.texts(".numbers dd") == ["50.0", "50.0", "25.0", "30.0", "100.0", "–", "2.00"]
   page.driver.back()
-  assert not page.is_open()
-  assert page.driver.current_url == page.url
+  page.until(page.is_list)
 
 
 def test_closing_goes_back_to_the_list(page):
-  page.all("#list a")[0].click()
+  page.open()
   page.all("#close")[0].click()
-  waiting.WebDriverWait(page.driver, 10).until(lambda driver: driver.current_url == page.url)
+  page.until(page.is_list)
   page.driver.forward()
-  assert page.is_open()
+  page.until(page.is_open)
 
 
 def test_an_entry_shows_nearest_tokens_curves_and_other_readings(page):
   page.all("#list tbody tr")[0].click()
+  page.until(page.is_open)
   cells = page.texts(".nearest tbody tr:nth-child(2) > *")
   assert cells == ["2", "␣train", "␣bus 0.500", "␣other 1.50"]
   assert page.texts(".nearest tbody tr:nth-child(1) td")[1] == "✓ The 0.500"
@@ -187,11 +199,10 @@ def test_a_link_opens_its_entry_and_its_buttons_lead_on(page):
   assert page.texts("#entry-title bdi") == ["text/t2"]
   assert page.texts("#entry-title .badge") == ["demo"]
   page.all("#next")[0].click()
-  assert page.texts("#entry-title .badge") == ["diverged"]
+  page.until(lambda: page.texts("#entry-title .badge") == ["diverged"])
   assert not page.all("#next")[0].is_enabled()
   page.all("#close")[0].click()
-  assert not page.is_open()
-  assert page.driver.current_url == page.url
+  page.until(page.is_list)
 
 
 def test_a_hundred_rows_at_once(show):
@@ -204,7 +215,7 @@ def test_a_hundred_rows_at_once(show):
 
 def test_an_entry_of_an_old_run(show):
   page = show(reports.old(reports.entry(projected_text="The bus leaves")))
-  page.all("#list a")[0].click()
+  page.open()
   assert page.texts("dialog mark") == ["train", "bus"]
   assert set(page.texts(".numbers dd")) == {"–"}
   assert not page.all(".panels, .nearest")
@@ -217,10 +228,10 @@ def test_hostile_texts_neither_run_nor_widen_the_page(show, width):
   page.resize(width)
   assert page.overflow() <= 0
   for k in range(2):
-    page.all("#list a")[k].click()
-    assert page.is_open()
+    page.open(k)
     assert page.overflow() <= 0
     page.driver.back()
+    page.until(page.is_list)
   assert not page.all("img[onerror]")
 
 
