@@ -7,9 +7,10 @@ import pytest
 from rich.console import Console
 
 import wayjax
-from wayjax import demo, packing, summary
+from wayjax import demo, packing, reading, summary
 from wayjax.command_line import parse_args
 from wayjax.data import load_data
+from wayjax.encoding import token_ids
 from wayjax.errors import WayjaxError
 from wayjax.models import load_lm
 from wayjax.progress import Display
@@ -147,3 +148,10 @@ def test_words_that_one_side_lacks_differ():
     [("a", True), ("b", False), ("c", False)],
     [("b", False), ("c", False), ("d", True)],
   )
+
+
+def test_parts_of_characters_are_told_apart():
+  lm = load_lm("demo", precision="float32")
+  (ids,) = token_ids(lm.tokenizer, ["é"])
+  assert len(ids) == 2  # its two bytes
+  assert len(set(reading._tokens(lm, np.array(ids)))) == 2

@@ -203,6 +203,7 @@ def test_a_tracker_that_does_not_open_is_one_sentence(options, wandb, tmp_path, 
   assert "--log-to wandb: No API key configured; with that mended, --resume" in error
   wandb.init = init
   assert main(["--resume", str(tmp_path / "run")]) == 0
+  assert [told.exit_code for told in wandb.runs] == [0]
   assert sorted(wandb.runs[0].points()) == wandb_points(wayjax.read_run(tmp_path / "run"))
 
 

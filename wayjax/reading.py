@@ -98,4 +98,7 @@ def read_prompts(lm: LanguageModel, tuned: list[TunedPrompt], metric: str) -> li
 
 
 def _tokens(lm: LanguageModel, ids_P: np.ndarray) -> list[str]:
-  return [lm.tokenizer.decode([token]) for token in ids_P.tolist()]
+  """Tokens as texts; parts of a character, which look all alike, as the tokenizer names them."""
+  texts = [lm.tokenizer.decode([token]) for token in ids_P.tolist()]
+  names = lm.tokenizer.convert_ids_to_tokens(ids_P.tolist())
+  return [name if "\N{REPLACEMENT CHARACTER}" in text else text for text, name in zip(texts, names)]

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from wayjax.metrics import delta
+from wayjax.metrics import delta, finite
 
+UNKNOWN = "–"  # in place of a number
 _TEXT_WIDTH = 60  # of a target or projected text in a table
 
 
@@ -16,7 +17,7 @@ def by_target(rows: list[dict]) -> list[dict]:
   """Means over seeds, a line for each target and gamma.
 
   Args:
-    rows: rows of one run folder; members that diverged are left out of every mean.
+    rows: rows of one setting; members that diverged are left out of every mean.
 
   Returns:
     Lines of `target`, its `group` and `name`, `gamma`, `accuracy`, `f1`, `c_dist`,
@@ -40,7 +41,7 @@ def by_target(rows: list[dict]) -> list[dict]:
 def summarise(rows: list[dict]) -> list[dict]:
   """The lines of `by_target`, then the means over several targets, without a `target`."""
   lines = by_target(rows)
-  if len({(line["group"], line["name"], line["target"]) for line in lines}) < 2:
+  if len(set(map(target_of, lines))) < 2:
     return lines
   gammas = sorted({line["gamma"] for line in lines})
   return lines + [
@@ -51,6 +52,11 @@ def summarise(rows: list[dict]) -> list[dict]:
 def _target(row: dict) -> tuple[str, str, str]:
   """What tells targets apart: texts of the command line have the same names in different runs."""
   return row["target_group"], row["target_name"], row["target_text"]
+
+
+def target_of(line: dict) -> tuple[str, str, str]:
+  """The same of a line of `by_target`."""
+  return line["group"], line["name"], line["target"]
 
 
 def _over_targets(lines: list[dict]) -> dict:
@@ -83,12 +89,12 @@ def _line(rows: list[dict], unconstrained: list[dict] | None) -> dict:
 
 
 def _delta(rows: list[dict], unconstrained: list[dict]) -> float | None:
-  """The drop of the means over those seeds that both have; None where there are none."""
+  """The drop of the means over those seeds that both have; None where it has no value."""
   seeds = {row["seed"] for row in rows} & {row["seed"] for row in unconstrained}
   means = [
     _mean([row["accuracy"] for row in of if row["seed"] in seeds]) for of in (unconstrained, rows)
   ]
-  return delta(*means) if seeds else None
+  return finite(delta(*means)) if seeds else None
 
 
 _AVERAGED = ("accuracy", "dev_accuracy", "text_accuracy", "prompt_f1", "c_dist")
@@ -99,12 +105,13 @@ def _mean(values) -> float | None:
   return float(np.mean(known)) if known else None
 
 
-def _percent(value: float | None) -> str:
-  return "–" if value is None else f"{100 * value:.1f}"
+def percent(value: float | None) -> str:
+  """A fraction in per cent; a dash where there is none."""
+  return UNKNOWN if value is None else f"{100 * value:.1f}"
 
 
 def _plain(value: float | None) -> str:
-  return "–" if value is None else f"{value:.2f}"
+  return UNKNOWN if value is None else f"{value:.2f}"
 
 
 def visible(text: str) -> str:
@@ -126,12 +133,12 @@ def _one_line(text: str | None) -> str:
 COLUMNS: dict[str, tuple[str, Callable]] = {
   "target": ("target", lambda text: "mean over targets" if text is None else _one_line(text)),
   "γ": ("gamma", lambda gamma: f"{gamma:g}"),
-  "acc. as text": ("text_accuracy", _percent),
-  "acc. γ=0": ("accuracy_0", _percent),
-  "acc. γ": ("accuracy", _percent),
-  "Δ̂ %": ("delta", _percent),
-  "F1 γ=0": ("f1_0", _percent),
-  "F1 γ": ("f1", _percent),
+  "acc. as text": ("text_accuracy", percent),
+  "acc. γ=0": ("accuracy_0", percent),
+  "acc. γ": ("accuracy", percent),
+  "Δ̂ %": ("delta", percent),
+  "F1 γ=0": ("f1_0", percent),
+  "F1 γ": ("f1", percent),
   "c-dist γ=0": ("c_dist_0", _plain),
   "c-dist γ": ("c_dist", _plain),
   "reads as": ("reads_as", _one_line),

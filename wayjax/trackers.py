@@ -91,9 +91,10 @@ def follow(
   Raises:
     WayjaxError: a tracker cannot be opened.
   """
-  trackers = _Trackers({name: _open(name, writer.path, config) for name in names}, say)
-  failed = True
+  trackers, failed = _Trackers(say), True
   try:
+    for name in names:
+      trackers.add(name, _open(name, writer.path, config))
     run = read_run(writer.path)
     for _, records in groupby(run.metrics, key=lambda record: record["step"]):
       trackers.add_points(list(records))
@@ -123,9 +124,13 @@ def _reason(error: Exception) -> str:
 class _Trackers:
   """All trackers of a run; each is told of a point once, also where it is trained again."""
 
-  def __init__(self, trackers: dict[str, Tracker], say: Callable[[str], None]):
-    self._trackers, self._say = trackers, say
+  def __init__(self, say: Callable[[str], None]):
+    self._trackers: dict[str, Tracker] = {}
+    self._say = say
     self._last: dict[str, int] = {}  # step of a member's last point
+
+  def add(self, name: str, tracker: Tracker) -> None:
+    self._trackers[name] = tracker
 
   def add_points(self, records: list[dict]) -> None:
     new = [one for one in records if one["step"] > self._last.get(one["prompt_key"], 0)]

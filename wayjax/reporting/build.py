@@ -49,12 +49,12 @@ def _tables(results, any_text, sized, measured: dict[str, dict]) -> list[Table]:
   if "table1_tasks" in measured:
     made.append(tables.tasks(measured["table1_tasks"]))
   made += [
-    tables.main_results(any_text, _commands(any_text)),
-    tables.examples(any_text, _commands(any_text)),
-    tables.true_descriptions(described, _commands(described)),
-    tables.comparison(pairs, _commands([found for pair in pairs for found in pair])),
-    tables.model_sizes(sized, _commands(sized)),
-    tables.targets(results, _commands(results)),
+    _made_by(any_text, tables.main_results(any_text)),
+    _made_by(any_text, tables.examples(any_text)),
+    _made_by(described, tables.true_descriptions(described)),
+    _made_by([found for pair in pairs for found in pair], tables.comparison(pairs)),
+    _made_by(sized, tables.model_sizes(sized)),
+    _made_by(results, tables.targets(results)),
   ]
   return [table for table in made if table.lines]
 
@@ -63,7 +63,7 @@ def _figures(results, any_text, sized, measured: dict[str, dict]) -> list[Figure
   weighted = [found for found in any_text if figures.has_curve(found)]
   cut = _only(results, kinds.has_set_length)
   made = [
-    draw(of, _commands(of))
+    _made_by(of, draw(of))
     for draw, of in (
       (figures.gamma, weighted),
       (figures.length, cut),
@@ -77,9 +77,10 @@ def _figures(results, any_text, sized, measured: dict[str, dict]) -> list[Figure
   return made
 
 
-def _commands(results: list[Results]) -> str:
-  """The commands of some results' runs, each once."""
-  return "\n".join(dict.fromkeys(to_command(run.config) for found in results for run in found.runs))
+def _made_by(results: list[Results], one: Table | Figure) -> Table | Figure:
+  """A table or figure with the commands of the runs that it is of, each once."""
+  commands = dict.fromkeys(to_command(run.config) for found in results for run in found.runs)
+  return dataclasses.replace(one, command="\n".join(commands))
 
 
 def _facts(results: list[Results]) -> list[tuple[str, str]]:
@@ -87,6 +88,7 @@ def _facts(results: list[Results]) -> list[tuple[str, str]]:
     return ", ".join(dict.fromkeys(map(str, values)))
 
   rows = [row for found in results for row in found.rows]
+  resolved = [run.config["resolved"] for found in results for run in found.runs]
   if not rows:
     return []
   facts = [
@@ -95,8 +97,8 @@ def _facts(results: list[Results]) -> list[tuple[str, str]]:
     ("prompts", f"{len(rows):,}"),
     ("seeds", different(sorted({row["seed"] for row in rows}))),
     *((name, different(found.setting[name] for found in results)) for name in _SHOWN),
-    ("device", different(found.resolved["device"] for found in results)),
-    ("versions", _versions(results[0].resolved["versions"])),
+    ("device", different(one["device"] for one in resolved)),
+    ("versions", "; ".join(dict.fromkeys(_versions(one["versions"]) for one in resolved))),
   ]
   if diverged := sum(row["status"] != "done" for row in rows):
     facts.append(("left out of means", f"{diverged:,} that diverged"))

@@ -11,10 +11,11 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure as Canvas
 
 from wayjax.reporting import content, paper
-from wayjax.reporting.gather import Results, labels
+from wayjax.reporting.gather import MODEL, Results, labels
 from wayjax.reporting.kinds import length_of
 from wayjax.reporting.statistics import Estimate
 from wayjax.reporting.tables import MEANS, chosen_lines, main_gammas, numbers, of_gamma
+from wayjax.summary import target_of, visible
 
 _STYLE = {
   "font.size": 10,
@@ -27,7 +28,7 @@ _STYLE = {
   "svg.fonttype": "path",
 }
 _COLOURS = ("#2f6f9f", "#c8553d", "#588157", "#8a5a9e", "#b08900")
-_MARKS = "osD^v"
+_MARKS = "osD^vP"  # one more than colours, so that pairs of both repeat late
 _SHADES = ("#d5e3ee", "#dbe8d6", "#e4dcec", "#f3ddd6", "#dfdfdf", "#ece5c9", "#d3e8e6")
 _FINE = 700  # points each way of a slice
 _LABEL = {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.7}
@@ -43,7 +44,7 @@ class Point:
   delta: Estimate | None
 
 
-def gamma(results: list[Results], command: str) -> content.Figure:
+def gamma(results: list[Results]) -> content.Figure:
   """Figure 3: prompt F1 and accuracy drop over gamma, of the same targets at every gamma."""
   curves, free = {}, {}
   for label, found in zip(labels(results), results, strict=True):
@@ -53,7 +54,7 @@ def gamma(results: list[Results], command: str) -> content.Figure:
       _point(weight, [line for line in lines if line["gamma"] == weight])
       for weight in sorted({line["gamma"] for line in lines})
     ]
-  return _two_panels("fig3", "Figure 3: γ", "γ, the weight of c-dist", curves, command, free)
+  return _two_panels("fig3", "Figure 3: γ", "γ, the weight of c-dist", curves, free)
 
 
 def has_curve(found: Results) -> bool:
@@ -67,7 +68,7 @@ def _of_shared_gammas(lines: list[dict]) -> list[dict]:
   gammas_of = collections.defaultdict(set)
   for line in lines:
     if line["gamma"] > 0:
-      gammas_of[line["group"], line["name"], line["target"]].add(line["gamma"])
+      gammas_of[target_of(line)].add(line["gamma"])
 
   def sharing(weights):
     return {target for target, gammas in gammas_of.items() if gammas >= weights}
@@ -79,14 +80,10 @@ def _of_shared_gammas(lines: list[dict]) -> list[dict]:
   others = [one for one in sets if one != set(paper.FIGURE_5_GAMMAS)]
   weights = max(others or sets, key=lambda one: (len(sharing(one)) * (len(one) - 1), len(one)))
   targets = sharing(weights)
-  return [
-    line
-    for line in lines
-    if line["gamma"] in weights and (line["group"], line["name"], line["target"]) in targets
-  ]
+  return [line for line in lines if line["gamma"] in weights and target_of(line) in targets]
 
 
-def length(results: list[Results], command: str) -> content.Figure:
+def length(results: list[Results]) -> content.Figure:
   """Figure 4: prompt F1 and accuracy drop over the prompt's length."""
   curves = {}
   for label, found in zip(labels(results), results, strict=True):
@@ -97,20 +94,18 @@ def length(results: list[Results], command: str) -> content.Figure:
         _point(size, [line for line in lines if length_of(line["group"]) == size])
         for size in sorted({length_of(line["group"]) for line in lines})
       ]
-  return _two_panels("fig4", "Figure 4: prompt length", "prompt tokens", curves, command)
+  return _two_panels("fig4", "Figure 4: prompt length", "prompt tokens", curves)
 
 
-def model_size(results: list[Results], command: str) -> content.Figure:
+def model_size(results: list[Results]) -> content.Figure:
   """Figure 5: prompt F1 and accuracy drop over the model's size, gamma chosen on dev."""
   curves: dict[str, list[Point]] = {}
-  alike = {"model": None, "model_sha256": None, "precision": None}
-  settings = [dataclasses.replace(found, setting=found.setting | alike) for found in results]
-  for label, found in zip(labels(settings), results, strict=True):
+  for label, found in zip(labels(results, but=(*MODEL, "precision")), results, strict=True):
     size = found.resolved["parameters"] / 1e6
     curves.setdefault(label, []).append(_point(size, chosen_lines(found)))
   for points in curves.values():
     points.sort(key=lambda point: point.x)
-  return _two_panels("fig5", "Figure 5: model size", "millions of parameters", curves, command)
+  return _two_panels("fig5", "Figure 5: model size", "millions of parameters", curves)
 
 
 def voronoi(measured: dict) -> content.Figure:
@@ -142,7 +137,7 @@ def voronoi(measured: dict) -> content.Figure:
       if inside_NxN.mean() > _LABELLED:
         x, y = x_NxN[inside_NxN].mean(), y_NxN[inside_NxN].mean()
         side = "right" if x > half / 2 else "left" if x < -half / 2 else "center"
-        text = _visible(one["text"])
+        text = visible(one["text"]).replace(" ", "␣").replace("$", r"\$")
         axes.text(x, y, text, ha=side, va="center", fontsize=9, color="0.2", bbox=_LABEL)
     for i, point in enumerate(measured["points"]):
       axes.plot(
@@ -153,16 +148,15 @@ def voronoi(measured: dict) -> content.Figure:
     axes.set_xlabel("embedding units")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3, fontsize=8)
 
-  svg, png = _save(draw, (6.0, 6.0))
-  return content.Figure(
+  return _figure(
     "fig6",
     "Figure 6: the cell of a token",
     f"A plane through the token table of {measured['model']}, in which the embedding of "
-    f"{measured['target_text']!r} and two prompts that were tuned from it for "
+    f"{measured['token_text']!r} and two prompts that were tuned from it for "
     f"{measured['dataset']} lie. In each cell one token is nearest; a prompt reads as the token of "
     "its cell, and all of the cell is free for solving the task.",
-    svg,
-    png,
+    draw,
+    (6.0, 6.0),
     measured["command"],
   )
 
@@ -181,16 +175,15 @@ def margins(measured: dict) -> content.Figure:
     axes.set_xlabel("radius within which no other token is nearer")
     axes.set_ylabel("tokens")
 
-  svg, png = _save(draw, (6.0, 3.4))
-  return content.Figure(
+  return _figure(
     "prop1",
     "Proposition 1: room around every token",
     f"{measured['tokens']:,} tokens of {measured['model']}: half the distance to the nearest other "
     f"token. Of {measured['points']:,} random points inside of these radii {measured['hits']:,} "
     f"project back to their token; {measured['twins']:,} tokens have a twin with the same "
     "embedding, and no room. Dotted: percentiles.",
-    svg,
-    png,
+    draw,
+    (6.0, 3.4),
     measured["command"],
   )
 
@@ -205,7 +198,6 @@ def _two_panels(
   title: str,
   x_label: str,
   curves: dict[str, list[Point]],
-  command: str,
   free: dict[str, Estimate | None] | None = None,
 ) -> content.Figure:
   """Curves of prompt F1 and of the accuracy drop; `free` is the F1 of each curve at gamma 0."""
@@ -239,25 +231,24 @@ def _two_panels(
     if left.get_legend_handles_labels()[0]:
       left.legend()
 
-  svg, png = _save(draw, (8.4, 3.4))
   caption = f"{MEANS} Bands are the intervals."
-  if free:
+  if free and any(free.values()):
     caption += " Dotted: prompt F1 at γ = 0."
-  return content.Figure(name, title, caption, svg, png, command)
+  return _figure(name, title, caption, draw, (8.4, 3.4))
 
 
-def _save(draw: Callable[[Canvas], None], inches: tuple[float, float]) -> tuple[str, bytes]:
+def _figure(
+  name: str,
+  title: str,
+  caption: str,
+  draw: Callable[[Canvas], None],
+  inches: tuple[float, float],
+  command: str = "",
+) -> content.Figure:
   with matplotlib.rc_context(_STYLE):
     canvas = Canvas(figsize=inches, layout="constrained")
     draw(canvas)
     svg, png = io.StringIO(), io.BytesIO()
     canvas.savefig(svg, format="svg", metadata={"Date": None})
     canvas.savefig(png, format="png", dpi=160, metadata={"Software": None})
-  return svg.getvalue(), png.getvalue()
-
-
-def _visible(text: str) -> str:
-  return "".join(
-    char if char.isprintable() else "\N{REPLACEMENT CHARACTER}"
-    for char in text.replace(" ", "␣").replace("\n", "⏎")
-  ).replace("$", r"\$")
+  return content.Figure(name, title, caption, svg.getvalue(), png.getvalue(), command)

@@ -11,11 +11,18 @@ from wayjax.errors import WayjaxError
 from wayjax.results import CONFIG, Run, read_run
 from wayjax.summary import by_target
 
-# Rows that differ in one of these are never averaged: of rows, of configurations, of what these
-# were resolved to.
+# Rows that differ in one of these are never averaged: of rows, of configurations, of their tasks, of
+# what they were resolved to.
 SETTING = ("model", "dataset", "split", "steps", "init", "lr", "precision", "projection")
 _CONFIGURED = ("batch_size", "prompt_tokens")
-_RESOLVED = ("max_length", "data_sha256", "model_sha256")
+_TASK = ("template", "label_words")
+_HASHES = ("data_sha256", "model_sha256")
+_RESOLVED = ("max_length", *_HASHES)
+MODEL = ("model", "model_sha256")
+# What else of rows, and of what configurations were resolved to, reports cannot do without.
+_READ = ("target_group", "target_name", "target_text", "gamma", "seed", "status", "accuracy")
+_READ += ("prompt_f1", "projected_text")
+_READ_RESOLVED = ("majority", "parameters", "device", "versions")
 MEASURED = "*.measured.json"  # what an experiment measures without tuning a prompt
 
 
@@ -60,34 +67,39 @@ def member(row: dict) -> tuple[str, str]:
   return row["prompt_key"], row["target_text"]
 
 
-def labels(results: list[Results]) -> list[str]:
+def labels(results: list[Results], but: tuple[str, ...] = ()) -> list[str]:
   """Each one's task, and in which setting it differs from others of the same task.
 
   Args:
     results: what stands together in a table or a figure.
+    but: names in settings that are shown otherwise.
   """
+  settings = [
+    {name: value for name, value in one.setting.items() if name not in but} for one in results
+  ]
   differing = {
     name
-    for one in results
-    for other in results
-    for name in one.setting
-    if one.setting["dataset"] == other.setting["dataset"]
-    and one.setting[name] != other.setting[name]
+    for one in settings
+    for other in settings
+    for name in one
+    if one["dataset"] == other["dataset"] and one[name] != other[name]
   }
 
-  def label(found: Results, names) -> str:
-    parts = [
-      found.setting[name] if name == "model" else f"{name} {str(found.setting[name])[:12]}"
-      for name in found.setting
-      if name in names
-    ]
-    return ", ".join([found.setting["dataset"], *parts])
+  def label(setting: dict, names: set[str]) -> str:
+    parts = [_label(name, value) for name, value in setting.items() if name in names]
+    return ", ".join([setting["dataset"], *parts])
 
   # A hash says nothing to readers, so it stands only where nothing else tells two apart.
-  named = [label(found, differing - {"data_sha256", "model_sha256"}) for found in results]
-  if len(set(named)) < len(named):
-    named = [label(found, differing) for found in results]
+  named = [label(setting, differing.difference(_HASHES)) for setting in settings]
+  if len(set(named)) < len({tuple(setting.values()) for setting in settings}):
+    named = [label(setting, differing) for setting in settings]
   return named
+
+
+def _label(name: str, value) -> str:
+  if name == "model":
+    return value
+  return f"{name} {str(value)[:12] if name in _HASHES else value}"
 
 
 def find_runs(folders: Iterable[str]) -> list[Run]:
@@ -169,10 +181,19 @@ def merge(runs: list[Run]) -> list[Results]:
 def _setting(run: Run, row: dict) -> dict:
   try:
     resolved = run.config["resolved"]
+    for holder, names in ((row, _READ), (resolved, _READ_RESOLVED)):
+      for name in names:
+        holder[name]
+    task = run.config.get("task") or {}
     return (
       {name: row[name] for name in SETTING}
       | {name: run.config.get(name) for name in _CONFIGURED}
+      | {name: _hashable(task.get(name)) for name in _TASK}
       | {name: resolved.get(name) for name in _RESOLVED}
     )
   except KeyError as error:
     raise WayjaxError(f"{run.path} is damaged: a row or its config.json lacks {error}") from error
+
+
+def _hashable(value):
+  return ", ".join(value) if isinstance(value, list) else value

@@ -7,7 +7,7 @@ const UNSEEN = /([\p{Cc}\p{Cs}\p{Z}]|(?![\u200c\u200d])\p{Cf})/u;
 
 const percentage = (value) => (value === null ? null : 100 * value);
 const percent = (value) => (value === null ? DASH : (100 * value).toFixed(1));
-const rounded = (value) => (Math.abs(value) < 1000 ? value.toPrecision(3) : value.toFixed(0));
+const rounded = (value) => (Math.abs(value) < 999.5 ? value.toPrecision(3) : value.toFixed(0));
 const precise = (value) => (value === null ? DASH : rounded(value));
 const plain = (value) => (value === null || value === "" ? DASH : String(value));
 

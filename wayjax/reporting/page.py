@@ -22,6 +22,7 @@ _SCRIPTS = "page.curve.js", "page.entry.js", "page.js"
 _UNFIT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _NUMERIC = re.compile(r"[\d\s.,:±%()\[\]<>≤≥+−–e-]+")
 _DIGITS = 5  # significant ones of distances and curves
+_CURVES = "cross_entropy", "c_dist", "dev_accuracy"
 
 _FIELDS = (
   "model",
@@ -52,7 +53,6 @@ _FIELDS = (
   "projected_text_dot",
   "projected_text_cosine",
 )
-_CURVE = "step", "cross_entropy", "c_dist", "dev_accuracy"
 
 
 def render(report: Report) -> str:
@@ -120,8 +120,7 @@ def _part(name: str, title: str, blocks: list[str]) -> str:
 
 
 def _table(table: Table) -> str:
-  columns = zip(table.columns, zip(*table.lines) if table.lines else [()] * len(table.columns))
-  numeric = [_is_numeric(cells) for _, cells in columns]
+  numeric = [_is_numeric(cells) for cells in zip(*table.lines, strict=True)]
   head = _cells("th scope=col", table.columns, numeric)
   body = "".join(f"<tr>{_cells('td', line, numeric)}</tr>" for line in table.lines)
   return _block(
@@ -187,7 +186,10 @@ def _entry(entry: Entry, texts: dict[str, int]) -> dict:
       [[number_of(token), _short(distance)] for token, distance in tokens]
       for tokens in entry.nearest
     ],
-    "curve": {field: [_short(point.get(field)) for point in entry.curve] for field in _CURVE},
+    "curve": {
+      "step": [point["step"] for point in entry.curve],
+      **{name: [_short(point.get(name)) for point in entry.curve] for name in _CURVES},
+    },
   }
   if not (entry.target_tokens and entry.nearest):
     sides = (entry.row.get(field) or "" for field in ("target_text", "projected_text"))
@@ -196,7 +198,7 @@ def _entry(entry: Entry, texts: dict[str, int]) -> dict:
 
 
 def _anchor(row: dict, taken: set[str]) -> str:
-  """A name of an entry for links, the same in every report that holds its runs."""
+  """A name of an entry for links; entries of one name are numbered in their order."""
   names = [row[key] for key in ("model", "dataset", "prompt_key") if row.get(key)]
   name = anchor = urllib.parse.quote("/".join(names) or "prompt", safe="/=", errors="replace")
   number = 1

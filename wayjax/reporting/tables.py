@@ -4,16 +4,16 @@ import re
 
 from wayjax.reporting import paper
 from wayjax.reporting.content import Table
-from wayjax.reporting.gather import Results, labels
+from wayjax.reporting.gather import MODEL, Results, labels
 from wayjax.reporting.statistics import Estimate, choose_gamma, estimate
-from wayjax.summary import best, escape_markdown, visible
+from wayjax.summary import UNKNOWN, best, escape_markdown, percent, target_of, visible
 
 EXAMPLES = 2  # of each task
 MOST_TARGETS = 40  # lines of a table by target; more are for the explorer
-NONE = "–"
 MEANS = (
   "Means over targets of means over seeds, in per cent, with 95 % bootstrap intervals that "
-  "resample targets. Δ̂ is the relative accuracy drop from γ = 0, of each target and then averaged."
+  "resample targets. Δ̂ is the relative accuracy drop from γ = 0 over the seeds that have both, of "
+  "each target and then averaged."
 )
 
 
@@ -34,7 +34,7 @@ def numbers(lines: list[dict], *names: str) -> list[Estimate | None]:
   return [estimate([line[name] for line in lines]) for name in names]
 
 
-def main_results(results: list[Results], command: str) -> Table:
+def main_results(results: list[Results]) -> Table:
   """Table 2: tasks, of which any text can be read."""
   table = []
   for task, found in zip(labels(results), results, strict=True):
@@ -44,23 +44,21 @@ def main_results(results: list[Results], command: str) -> Table:
       zero, tuned, delta, f1_0, f1_g = numbers(own, "accuracy_0", "accuracy", "delta", "f1_0", "f1")
       table.append(
         (task, str(len(own)), f"{gamma:g}", *map(_mean, (zero, tuned)), _interval(delta))
-        + (_percent(drop), _mean(f1_0), _interval(f1_g), _percent(f1))
+        + (percent(drop), _mean(f1_0), _interval(f1_g), percent(f1))
       )
   caption = f'{MEANS} "Paper" is {paper.MODEL} on 62 targets, three seeds, γ = {paper.GAMMA:g}.'
   columns = ("task", "targets", "γ", "acc. γ=0", "acc. γ", "Δ̂ %", "paper's Δ̂ %", "F1 γ=0", "F1 γ")
-  return Table(
-    "table2", "Table 2: main results", caption, (*columns, "paper's F1"), tuple(table), command
-  )
+  return Table("table2", "Table 2: main results", caption, (*columns, "paper's F1"), tuple(table))
 
 
-def examples(results: list[Results], command: str) -> Table:
+def examples(results: list[Results]) -> Table:
   """Table 3: what prompts solve, and what they read as."""
   table = []
   for task, found in zip(labels(results), results, strict=True):
     for row in best(found.rows)[:EXAMPLES]:
       scores = (row["accuracy_0"], row["accuracy"], row["prompt_f1"])
       texts = (row["target_text"], row["projected_text"])
-      table.append((task, *texts, f"{row['gamma']:g}", *map(_percent, scores)))
+      table.append((task, *texts, f"{row['gamma']:g}", *map(percent, scores)))
   return Table(
     "table3",
     "Table 3: examples",
@@ -68,18 +66,17 @@ def examples(results: list[Results], command: str) -> Table:
     "read as, what it reads as, and its accuracy and prompt F1 in per cent.",
     ("task", "target", "reads as", "γ", "acc. γ=0", "acc. γ", "F1 γ"),
     tuple(table),
-    command,
   )
 
 
-def true_descriptions(results: list[Results], command: str) -> Table:
+def true_descriptions(results: list[Results]) -> Table:
   """Table 4: prompts that read as a description of the task that they solve."""
   table = []
   for task, found in zip(labels(results), results, strict=True):
     for line in found.lines:
       if line["gamma"] in main_gammas(found.lines):
         scores = ("text_accuracy", "accuracy_0", "accuracy", "delta", "f1")
-        numbers_of = (_percent(line[name]) for name in scores)
+        numbers_of = (percent(line[name]) for name in scores)
         table.append((task, line["target"], f"{line['gamma']:g}", *numbers_of))
   return Table(
     "table4",
@@ -88,16 +85,14 @@ def true_descriptions(results: list[Results], command: str) -> Table:
     "is the description itself as the prompt, before any step.",
     ("task", "description", "γ", "acc. as text", "acc. γ=0", "acc. γ", "Δ̂ %", "F1 γ"),
     tuple(table),
-    command,
   )
 
 
-def comparison(pairs: list[tuple[Results, Results]], command: str) -> Table:
+def comparison(pairs: list[tuple[Results, Results]]) -> Table:
   """Table 5: whether a true description is found more easily than any other text.
 
   Args:
     pairs: of each setting the rows of true descriptions, and of other texts.
-    command: that made them.
   """
   table = []
   for task, pair in zip(labels([one for one, _ in pairs]), pairs, strict=True):
@@ -112,11 +107,10 @@ def comparison(pairs: list[tuple[Results, Results]], command: str) -> Table:
     MEANS,
     ("task", "reads as", "γ", "targets", "acc. γ", "Δ̂ %", "F1 γ"),
     tuple(table),
-    command,
   )
 
 
-def targets(results: list[Results], command: str) -> Table:
+def targets(results: list[Results]) -> Table:
   """Every target of the sweeps; without lines where they are too many to look at."""
   table = []
   for task, found in zip(labels(results), results, strict=True):
@@ -124,7 +118,7 @@ def targets(results: list[Results], command: str) -> Table:
       scores = ("text_accuracy", "accuracy_0", "accuracy", "delta", "f1_0", "f1")
       table.append(
         (task, line["target"], f"{line['gamma']:g}")
-        + (*(_percent(line[name]) for name in scores), line["reads_as"])
+        + (*(percent(line[name]) for name in scores), line["reads_as"])
       )
   if len(table) > MOST_TARGETS:
     table = []
@@ -136,19 +130,18 @@ def targets(results: list[Results], command: str) -> Table:
     ("task", "target", "γ", "acc. as text", "acc. γ=0", "acc. γ", "Δ̂ %", "F1 γ=0", "F1 γ")
     + ("reads as",),
     tuple(table),
-    command,
   )
 
 
-def model_sizes(results: list[Results], command: str) -> Table:
+def model_sizes(results: list[Results]) -> Table:
   """Figure 5's numbers: models, each target at the gamma that is chosen for it on dev."""
   table = []
-  for found in results:
+  for task, found in zip(labels(results, but=MODEL), results, strict=True):
     lines = chosen_lines(found)
     delta, f1 = numbers(lines, "delta", "f1")
     gammas = sorted({line["gamma"] for line in lines})
     table.append(
-      (found.setting["model"], found.setting["dataset"], f"{found.resolved['parameters']:,}")
+      (found.setting["model"], task, f"{found.resolved['parameters']:,}")
       + (str(len(lines)), ", ".join(f"{gamma:g}" for gamma in gammas))
       + (_interval(delta), _interval(f1))
     )
@@ -159,7 +152,6 @@ def model_sizes(results: list[Results], command: str) -> Table:
     "the most accurate.",
     ("model", "task", "parameters", "targets", "γ chosen", "Δ̂ %", "F1 γ"),
     tuple(table),
-    command,
   )
 
 
@@ -167,13 +159,13 @@ def chosen_lines(found: Results) -> list[dict]:
   """Of every target the line of the gamma that is chosen on dev, among Figure 5's gammas.
 
   Returns:
-    None of a target that has only one of them, or no dev accuracy.
+    Lines of the targets that have several of them, and a dev accuracy.
   """
-  by_name: dict[tuple, list[dict]] = {}
+  lines_of: dict[tuple, list[dict]] = {}
   for line in found.lines:
     if line["gamma"] in paper.FIGURE_5_GAMMAS and line["dev_accuracy"] is not None:
-      by_name.setdefault((line["group"], line["name"]), []).append(line)
-  return [choose_gamma(lines) for lines in by_name.values() if len(lines) > 1]
+      lines_of.setdefault(target_of(line), []).append(line)
+  return [choose_gamma(lines) for lines in lines_of.values() if len(lines) > 1]
 
 
 def tasks(measured: dict) -> Table:
@@ -187,25 +179,21 @@ def tasks(measured: dict) -> Table:
     tuple(
       (one["task"], one["example"], one["template"], ", ".join(one["label_words"]))
       + tuple(f"{one[split]:,}" for split in ("train", "dev", "test"))
-      + (_percent(one["majority"]),)
+      + (percent(one["majority"]),)
       for one in measured["tasks"]
     ),
     measured["command"],
   )
 
 
-def _percent(value: float | None) -> str:
-  return NONE if value is None else f"{100 * value:.1f}"
-
-
 def _mean(found: Estimate | None) -> str:
-  return NONE if found is None else _percent(found.mean)
+  return UNKNOWN if found is None else percent(found.mean)
 
 
 def _interval(found: Estimate | None) -> str:
   if found is None or found.targets < 2:
     return _mean(found)
-  return f"{_percent(found.mean)} [{_percent(found.low)}, {_percent(found.high)}]"
+  return f"{percent(found.mean)} [{percent(found.low)}, {percent(found.high)}]"
 
 
 def to_markdown(table: Table) -> str:
@@ -237,7 +225,7 @@ _LATEX = {char: f"\\{char}" for char in "&%$#_{}"} | {
   "⏎": r"\textbackslash{}n",
   "⇥": r"\textbackslash{}t",
   "Δ̂": r"$\hat\Delta$",
-  NONE: "--",
+  UNKNOWN: "--",
 }
 _LATEX_CHARACTERS = re.compile("|".join(map(re.escape, sorted(_LATEX, key=len, reverse=True))))
 
