@@ -71,7 +71,7 @@ def measure(configs: list[RunConfig], out: Path) -> dict:
   return {
     "model": lm.name,
     "dataset": config.dataset,
-    "target_text": lm.tokenizer.decode([int(ids_P[position])]),
+    "token_text": lm.tokenizer.decode([int(ids_P[position])]),
     "target_token": int(ids_P[position]),
     "half": half,
     "cells": [

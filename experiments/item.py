@@ -15,8 +15,10 @@ from experiments.plan import Sweep
 from wayjax import run as wayjax_run
 from wayjax.command_line import parse_args, write_any_text
 from wayjax.config import RunConfig
+from wayjax.devices import select_device
 from wayjax.errors import WayjaxError
 from wayjax.storage import open_files
+from wayjax.tasks import TASKS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +100,10 @@ def _measure(
 ) -> None:
   given = [*(["--demo"] if args.demo else []), *(["--model", model] if model else []), *options]
   datasets = _chosen(item, item.measured_on, args.datasets)
-  measured = item.measure([parse_args(["--dataset", name, *given]) for name in datasets], out)
+  configs = [parse_args(["--dataset", name, *given]) for name in datasets]
+  select_device(configs[0].device)
+  measured = item.measure(configs, out)
+  given += ["--datasets", *args.datasets] if args.datasets else []
   measured["command"] = shlex.join(["python", "-m", f"experiments.{item.name}", *given])
   out.mkdir(parents=True, exist_ok=True)
   content = json.dumps(measured, ensure_ascii=False).encode()
@@ -106,6 +111,8 @@ def _measure(
 
 
 def _chosen(item: Item, datasets: tuple[str, ...], asked: list[str] | None) -> tuple[str, ...]:
+  if unknown := sorted(set(asked or ()) - set(TASKS)):
+    raise WayjaxError(f"--datasets {unknown[0]}: there are the tasks {', '.join(TASKS)}")
   chosen = tuple(name for name in datasets if asked is None or name in asked)
   if not chosen:
     raise WayjaxError(f"--datasets: {item.name} has the tasks {', '.join(datasets)}")

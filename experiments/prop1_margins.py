@@ -18,6 +18,7 @@ from wayjax.config import RunConfig
 from wayjax.layout import fetch
 from wayjax.models import load_lm
 from wayjax.projection import d_proj, nearest_tokens
+from wayjax.tasks import TASKS
 
 POINTS = 1000
 _SEED = 0
@@ -51,7 +52,7 @@ def points_inside(table_VxD: np.ndarray, margin_V: np.ndarray, count: int):
 
 def measure(configs: list[RunConfig], out: Path) -> dict:
   """Measures the balls of a model's tokens."""
-  (config,) = configs
+  config = configs[0]  # a model has the same tokens for every task
   lm = load_lm(config.model, revision=config.revision, precision="float32")
   table_VxD = fetch(lm.table_VxD)
   margin_V = margins(table_VxD)
@@ -69,7 +70,7 @@ def measure(configs: list[RunConfig], out: Path) -> dict:
   }
 
 
-ITEM = Item("prop1_margins", measure=measure, measured_on=("sst2",))
+ITEM = Item("prop1_margins", measure=measure, measured_on=tuple(TASKS))
 
 if __name__ == "__main__":
   sys.exit(main(ITEM, __doc__))

@@ -6,13 +6,14 @@ Command: python -m experiments.table1_tasks --out runs/paper
 Time: seconds, and the download of the data.
 """
 
+import dataclasses
 import sys
 from pathlib import Path
 
 from experiments.item import Item, main
 from wayjax.config import RunConfig
-from wayjax.data import load_data
 from wayjax.metrics import majority
+from wayjax.pipeline import load_rows
 from wayjax.tasks import TASKS, get_task
 
 _LONGEST = 100  # characters of an example
@@ -23,13 +24,7 @@ def measure(configs: list[RunConfig], out: Path) -> dict:
   tasks = []
   for config in configs:
     task = get_task(config.dataset)
-    data = load_data(
-      task,
-      config.data_dir,
-      split=config.split,
-      train_rows=config.train_rows,
-      eval_rows=config.eval_rows,
-    )
+    data = load_rows(dataclasses.replace(config, split="test"), task)
     short = (text for text in data.train.texts if len(text) <= _LONGEST)
     tasks.append(
       {

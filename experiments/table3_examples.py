@@ -8,11 +8,10 @@ Time: none where table2_main has been run into the same folder, else the same.
 
 import sys
 
+from experiments import table2_main
 from experiments.item import Item, main
-from experiments.plan import Sweep
-from wayjax.tasks import TASKS
 
-ITEM = Item("table3_examples", (Sweep(tuple(TASKS), ("ni", "pile")),))
+ITEM = Item("table3_examples", table2_main.ITEM.sweeps)
 
 if __name__ == "__main__":
   sys.exit(main(ITEM, __doc__))

@@ -8,11 +8,10 @@ Time: none where table2_main and table4_true have been run into the same folder,
 
 import sys
 
+from experiments import table2_main, table4_true
 from experiments.item import Item, main
-from experiments.plan import Sweep
-from wayjax.tasks import TASKS
 
-ITEM = Item("table5_compare", (Sweep(tuple(TASKS), ("ni", "pile")), Sweep(tuple(TASKS), ("true",))))
+ITEM = Item("table5_compare", table2_main.ITEM.sweeps + table4_true.ITEM.sweeps)
 
 if __name__ == "__main__":
   sys.exit(main(ITEM, __doc__))

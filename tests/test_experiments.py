@@ -162,6 +162,20 @@ class TestItems:
     arguments = ["--out", str(tmp_path), "--datasets", "trec"]
     assert item.main(module("fig4_length").ITEM, "", arguments) == 2
     assert "fig4_length has the tasks agnews" in capsys.readouterr().err
+    arguments = ["--out", str(tmp_path), "--datasets", "agnews", "nonsense"]
+    assert item.main(module("fig4_length").ITEM, "", arguments) == 2
+    assert "--datasets nonsense: there are the tasks sst2, " in capsys.readouterr().err
+
+  def test_what_only_measures_is_measured_where_it_is_asked_to(self, tmp_path, capsys):
+    arguments = ["--demo", "--out", str(tmp_path), "--device", "tpu"]
+    assert item.main(module("prop1_margins").ITEM, "", arguments) == 2
+    assert "--device tpu: jax sees only cpu here" in capsys.readouterr().err
+
+  def test_rows_to_test_on_are_counted_whatever_is_reported_on(self, tmp_path):
+    arguments = ["--demo", "--out", str(tmp_path), "--datasets", "trec", "--split", "dev"]
+    assert item.main(module("table1_tasks").ITEM, "", arguments) == 0
+    (task,) = json.loads((tmp_path / "table1_tasks.measured.json").read_text())["tasks"]
+    assert (task["train"] + task["dev"], task["test"]) == (1200, 400)
 
   def test_figure_6_needs_prompts(self, tmp_path):
     (tmp_path / "table1_tasks.measured.json").write_text('{"command": ""}')
@@ -176,10 +190,12 @@ def test_all_items_on_the_demo_are_one_report(tmp_path, capsys):
     extra = ["--datasets", "agnews"] if name.startswith("table") else []
     assert item.main(module(name).ITEM, "", [*small, *extra]) == 0, name
   said = capsys.readouterr().out
-  # Table 3, Table 5 and Figure 6 find all they need; Figure 3 tunes only gammas that are new.
+  # Table 3, Table 5, Figures 5 and 6 find all they need; Figure 3 tunes only what is new of agnews.
   assert "table3_examples, run" not in said
   assert "table5_compare, run" not in said
+  assert "fig5_model_size, run" not in said
   assert "fig6_voronoi, run" not in said
+  assert said.count(" --gamma 0.0001 0.0005 0.001 0.003 0.005 0.03 --seeds 1 --out ") == 1
   assert report.main([str(tmp_path)]) == 0
   names = {path.stem for path in (tmp_path / "report").iterdir()}
   assert names == {
@@ -189,7 +205,10 @@ def test_all_items_on_the_demo_are_one_report(tmp_path, capsys):
   margins = json.loads((tmp_path / "prop1_margins.measured.json").read_text())
   assert margins["hits"] == margins["points"] == 1000
   cells = json.loads((tmp_path / "fig6_voronoi.measured.json").read_text())
-  assert {len(one["score"]) for one in cells["cells"]} == {3}
+  nearest = max(cells["cells"], key=lambda one: one["score"][2])  # at the token's own place
+  assert nearest["token"] == cells["target_token"]
+  table1 = json.loads((tmp_path / "table1_tasks.measured.json").read_text())
+  assert table1["command"].endswith(" --datasets agnews")
 
 
 def test_margins_by_hand():

@@ -133,7 +133,6 @@ def test_near_copies():
   assert texts.has_near_copy("the cat sat on the mat by the door in 1999")
   assert texts.has_near_copy("why ?")
   assert not texts.has_near_copy("why not ?")
-  assert len(texts) == 2
 
 
 def test_grammar():

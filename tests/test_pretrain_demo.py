@@ -79,6 +79,11 @@ def made(places, tmp_path):
   return tmp_path / "model"
 
 
+@pytest.mark.parametrize("share", ["--sentence-share", "--instruction-share"])
+def test_a_share_may_be_nothing(places, tmp_path, share):
+  assert run(places, tmp_path, "model", share, "0", "--steps", "1") == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_training_ends_at_the_same_weights(
   made, places, tmp_path, monkeypatch, capsys, number

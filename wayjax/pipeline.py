@@ -95,13 +95,7 @@ def _run(
   stop: StopRequest,
 ) -> None:
   compilation.keep_programs()
-  data = load_data(
-    task,
-    config.data_dir,
-    split=config.split,
-    train_rows=config.train_rows,
-    eval_rows=config.eval_rows,
-  )
+  data = load_rows(config, task)
   lm = load_lm(
     config.model,
     revision=config.revision,
@@ -121,9 +115,10 @@ def _run(
     prompt_tokens=config.prompt_tokens,
     longest_example=max(part.longest() for part in (train, dev, evaluation)),
   )
+  whole = len(members)
   if config.shard:
     members = take_shard(members, *config.shard)
-  display.plan(_plan(config, task, lm, data, members))
+  display.plan(_plan(config, task, lm, data, members, whole))
   at_once = PROMPTS_AT_ONCE
   if config.members_at_once != AUTO:
     at_once = min(at_once, config.members_at_once)
@@ -164,8 +159,19 @@ def _run(
         display.best(rows)
         display.line()
         display.line(f"{len(rows)} of {len(members)} members are in {writer.path}")
-        if config.demo:
+        if config.demo and config.dataset and summary.best(rows):
           display.line(demo.MEANING.format(dataset=task.name))
+
+
+def load_rows(config: RunConfig, task: Task) -> TaskData:
+  """Loads the rows that a configuration names; see `load_data`."""
+  return load_data(
+    task,
+    config.data_dir,
+    split=config.split,
+    train_rows=config.train_rows,
+    eval_rows=config.eval_rows,
+  )
 
 
 def _save_to(writer: results.RunWriter, recovery: Recovery, config: RunConfig, stack) -> None:
@@ -210,11 +216,17 @@ def _settings(config: RunConfig) -> TrainSettings:
 
 
 def _plan(
-  config: RunConfig, task: Task, lm: LanguageModel, data: TaskData, members: list[Member]
+  config: RunConfig,
+  task: Task,
+  lm: LanguageModel,
+  data: TaskData,
+  members: list[Member],
+  whole: int,
 ) -> dict[str, str]:
   lengths = sorted({len(member.target_ids) for member in members})
   count = len({member.target for member in members})
   groups = group_by_length(members)
+  per_target = len(config.gamma) * len(config.seeds)
   return {
     "model": f"{lm.name}: {lm.parameters / 1e6:,.1f} M parameters, {lm.dtype.name} products, "
     f"{devices.describe()}",
@@ -222,7 +234,8 @@ def _plan(
     f"{len(data.evaluation):,} {config.split} rows; the most frequent class is "
     f"{100 * majority(data.evaluation.labels):.1f} % of them",
     "targets": f"{count}, of {lengths[0]} to {lengths[-1]} tokens",
-    "members": f"{len(members)} = {count} targets x {len(config.gamma)} gamma x "
+    "members": (f"{len(members)}, a part of " if config.shard else "")
+    + f"{whole} = {whole // per_target} targets x {len(config.gamma)} gamma x "
     f"{len(config.seeds)} seeds, {config.steps:,} steps each",
     "prompt groups": ", ".join(f"{len(group)} of up to {size}" for size, group in groups.items())
     + f" tokens, each one program; {devices.free_memory() / 2**30:.1f} GiB free",

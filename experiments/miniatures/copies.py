@@ -20,9 +20,6 @@ class Texts:
     for text in texts:
       self.add(text)
 
-  def __len__(self) -> int:
-    return len(self._sizes)
-
   def add(self, text: str) -> None:
     grams = trigrams(text)
     for gram in grams:

@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import io
-import itertools
 import re
 import warnings
 from collections.abc import Iterable, Iterator
@@ -192,7 +191,7 @@ def generated_sentences(seed: int, count: int, avoid: Iterable[str]) -> Iterator
 
   avoid = list(avoid)
   kept_out = set(map(_bare, avoid))
-  drawn = itertools.islice(sentences(Random(seed), count, avoid), count)
+  drawn = sentences(Random(seed), count, avoid)
   return (sentence for sentence in drawn if _bare(sentence) not in kept_out)
 
 

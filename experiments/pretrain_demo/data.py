@@ -109,9 +109,11 @@ def load_corpora(settings: Settings, nltk_data: str | None, books: Path | None, 
   origins = {name: corpus.nltk_documents(name, nltk_data) for name in settings.corpora}
   if books:
     origins["books"] = corpus.book_documents(corpus.book_files(books))
-  if settings.sentences:
+  shares = _shares(settings)
+  if _SENTENCES in shares:
     origins[_SENTENCES] = corpus.generated_sentences(settings.seed, settings.sentences, avoid)
-  origins[_CODE] = instructions.documents(settings.seed, _INSTRUCTIONS)
+  if _CODE in shares:
+    origins[_CODE] = instructions.documents(settings.seed, _INSTRUCTIONS)
   return [corpus.split(name, documents, settings.seed) for name, documents in origins.items()]
 
 
