@@ -50,7 +50,7 @@ def start(arguments, tmp_path, name) -> list[subprocess.Popen]:
 
 def wait(processes, tmp_path, name):
   for i, process in enumerate(processes):
-    assert process.wait(120) == 0, (tmp_path / f"{name}-{i}").read_text()
+    assert process.wait(600) == 0, (tmp_path / f"{name}-{i}").read_text()
 
 
 def test_two_processes_one_of_them_killed(model_dir, data_dir, tmp_path):
@@ -59,13 +59,13 @@ def test_two_processes_one_of_them_killed(model_dir, data_dir, tmp_path):
   wait(start(options(model_dir, data_dir, tmp_path / "both"), tmp_path, "both"), tmp_path, "both")
   cut = tmp_path / "cut"
   processes = start(options(model_dir, data_dir, cut), tmp_path, "cut")
-  deadline = time.monotonic() + 100
-  while not (cut / "metrics.jsonl").exists() and time.monotonic() < deadline:
+  while not (cut / "metrics.jsonl").exists() and processes[0].poll() is None:
     time.sleep(0.005)
   processes[1].send_signal(signal.SIGKILL)
   processes[1].wait()
   processes[0].kill()  # it would wait for the other until its heartbeat is missed
   processes[0].wait()
+  assert len(wayjax.read_run(cut).rows) < len(wayjax.read_run(alone).rows)
   wait(start(["--resume", str(cut)], tmp_path, "resumed"), tmp_path, "resumed")
   shown = [(tmp_path / f"both-{i}").read_text() for i in range(2)]
   assert ["member-steps" in text for text in shown] == [True, False]  # only the first shows

@@ -146,6 +146,12 @@ def test_the_output_tells_plan_estimate_progress_and_table(command, capsys):
   assert "\x1b" not in out
 
 
+def test_the_plan_of_a_part_names_the_whole(command, capsys):
+  assert main([*command, "--dry-run", "--shard", "0/3"]) == 0
+  whole = "4, a part of 8 = 2 targets x 2 gamma x 2 seeds, 25 steps each"
+  assert whole in capsys.readouterr().out
+
+
 def test_a_dry_run_stops_after_the_estimate_and_writes_nothing(command, capsys, tmp_path):
   assert main([*command, "--dry-run"]) == 0
   out = capsys.readouterr().out

@@ -45,7 +45,7 @@ class RunConfig:
   task_file: str | None = _option(
     None,
     "task",
-    "your own task: a TOML file with template, label_words and max_length",
+    "your own task: a TOML file with template and label_words, perhaps max_length and class_names",
     metavar="FILE",
   )
   data_dir: str | None = _option(

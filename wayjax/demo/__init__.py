@@ -23,7 +23,7 @@ DEFAULTS = {
 }
 
 MEANING = (
-  "A prompt of your choosing solves {dataset}, and an unrelated text is what it reads as: what a "
-  "prompt reads as does not tell what it does. On a real model: python -m wayjax.run --dataset "
-  "{dataset} --model openai-community/gpt2"
+  "A prompt can solve {dataset} and read as a text of your choosing: what a prompt reads as does "
+  "not tell what it does. On a real model: python -m wayjax.run --dataset {dataset} --model "
+  "openai-community/gpt2"
 )

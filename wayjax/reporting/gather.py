@@ -11,8 +11,8 @@ from wayjax.errors import WayjaxError
 from wayjax.results import CONFIG, Run, read_run
 from wayjax.summary import by_target
 
-# Rows that differ in one of these are never averaged: of rows, of configurations, of their tasks, of
-# what they were resolved to.
+# Rows that differ in one of these are never averaged: of rows, of configurations, of their tasks,
+# and of what these were resolved to.
 SETTING = ("model", "dataset", "split", "steps", "init", "lr", "precision", "projection")
 _CONFIGURED = ("batch_size", "prompt_tokens")
 _TASK = ("template", "label_words")
