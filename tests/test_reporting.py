@@ -277,6 +277,7 @@ def test_the_command_line_writes_all_files(tmp_path, capsys):
   assert names == {
     "index.html", "report.md", "fig3.svg", "fig3.png", "table2.tex", "table3.tex", "targets.tex",
   }  # fmt: skip
+  assert "\n\n## Table 2: " in (tmp_path / "run" / "report" / "report.md").read_text()
   assert main([folder, "--out", str(tmp_path / "again")]) == 0
   for path in (tmp_path / "again").iterdir():
     assert path.read_bytes() == (tmp_path / "run" / "report" / path.name).read_bytes()

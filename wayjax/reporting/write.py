@@ -41,7 +41,8 @@ def write_report(report: Report, out: str) -> str:
 def to_markdown(report: Report) -> str:
   """A report as Markdown; its figures are files beside it."""
   parts = [f"# {escape_markdown(report.title)}\n"]
-  parts.append("\n".join(f"- {term}: {escape_markdown(value)}" for term, value in report.facts))
+  facts = [f"- {term}: {escape_markdown(value)}\n" for term, value in report.facts]
+  parts.append("".join(facts))
   parts += map(tables.to_markdown, report.tables)
   for figure in report.figures:
     parts.append(f"## {figure.title}\n\n![{figure.title}]({figure.name}.png)\n")
