@@ -10,15 +10,15 @@ from pathlib import Path
 
 import jax
 
-from experiments import plan
-from experiments.plan import Sweep
+from experiments import needed_runs
+from experiments.needed_runs import Sweep
 from wayjax import run as wayjax_run
 from wayjax.command_line import parse_args, write_any_text
 from wayjax.config import RunConfig
-from wayjax.devices import select_device
+from wayjax.data.tasks import TASKS
+from wayjax.devices.select import select_device
 from wayjax.errors import WayjaxError
-from wayjax.storage import open_files
-from wayjax.tasks import TASKS
+from wayjax.results.storage import open_files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +80,7 @@ def _run(item: Item, args: argparse.Namespace, options: list[str]) -> int:
   for sweep in item.sweeps:
     sweep = dataclasses.replace(sweep, datasets=_chosen(item, sweep.datasets, args.datasets))
     for model in models:
-      needed = plan.calls(sweep, model, out, options, demo=args.demo, resume=args.resume)
+      needed = needed_runs.calls(sweep, model, out, options, demo=args.demo, resume=args.resume)
       for i, call in enumerate(needed, start=1):
         print(f"{item.name}, run {i} of {len(needed)}: python -m wayjax.run {shlex.join(call)}")
         if code := wayjax_run.main(call):

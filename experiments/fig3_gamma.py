@@ -9,8 +9,8 @@ TFLOP/s, not measured); 8 minutes with --demo on two busy cores.
 
 import sys
 
-from experiments.item import Item, main
-from experiments.plan import Sweep
+from experiments.experiment import Item, main
+from experiments.needed_runs import Sweep
 
 GAMMA = (0.0, 1e-4, 5e-4, 1e-3, 3e-3, 5e-3, 0.01, 0.03)
 ITEM = Item("fig3_gamma", (Sweep(("sst2", "agnews"), ("ni",), GAMMA),))

@@ -10,8 +10,8 @@ measured); 4 minutes with --demo on two busy cores.
 
 import sys
 
-from experiments.item import Item, main
-from experiments.plan import Sweep
+from experiments.experiment import Item, main
+from experiments.needed_runs import Sweep
 
 GROUPS = ("pile-4", "pile-7", "pile-14", "pile-28", "pile-56")
 ITEM = Item("fig4_length", (Sweep(("agnews",), GROUPS),))

@@ -10,8 +10,8 @@ measured); nothing is left to tune after fig3_gamma with --demo, which has one m
 
 import sys
 
-from experiments.item import Item, main
-from experiments.plan import Sweep
+from experiments.experiment import Item, main
+from experiments.needed_runs import Sweep
 
 ITEM = Item(
   "fig5_model_size",

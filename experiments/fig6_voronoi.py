@@ -13,15 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.item import Item, main
-from experiments.plan import Sweep
+from experiments.experiment import Item, main
+from experiments.needed_runs import Sweep
 from wayjax.config import RunConfig
-from wayjax.encoding import token_ids
+from wayjax.data.encoding import token_ids
+from wayjax.devices.sharding import fetch
 from wayjax.errors import WayjaxError
-from wayjax.layout import fetch
 from wayjax.models import load_lm
 from wayjax.projection import d_proj
-from wayjax.reporting import gather, kinds
+from wayjax.report import gather, kinds
 
 _GRID = 160  # points each way that are projected
 _CELLS = 8  # that the slice shows at least

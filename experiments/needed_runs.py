@@ -9,7 +9,7 @@ from wayjax.command_line import parse_args
 from wayjax.config import RunConfig
 from wayjax.demo import LENGTHS
 from wayjax.errors import WayjaxError
-from wayjax.results import CONFIG, read_run
+from wayjax.results.folder import CONFIG, read_run
 
 SEEDS = (1, 10, 100)
 # Tasks whose prompts are scored on dev after the last step, for gamma is chosen on it (Figure 5).

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.item import Item, main
+from experiments.experiment import Item, main
 from wayjax.config import RunConfig
-from wayjax.layout import fetch
+from wayjax.data.tasks import TASKS
+from wayjax.devices.sharding import fetch
 from wayjax.models import load_lm
 from wayjax.projection import d_proj, nearest_tokens
-from wayjax.tasks import TASKS
 
 POINTS = 1000
 _SEED = 0

@@ -10,11 +10,11 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from experiments.item import Item, main
+from experiments.experiment import Item, main
 from wayjax.config import RunConfig
+from wayjax.data.tasks import TASKS, get_task
 from wayjax.metrics import majority
-from wayjax.pipeline import load_rows
-from wayjax.tasks import TASKS, get_task
+from wayjax.run.pipeline import load_rows
 
 _LONGEST = 100  # characters of an example
 

@@ -11,9 +11,9 @@ measured); 5 minutes with --demo on two busy cores.
 
 import sys
 
-from experiments.item import Item, main
-from experiments.plan import Sweep
-from wayjax.tasks import TASKS
+from experiments.experiment import Item, main
+from experiments.needed_runs import Sweep
+from wayjax.data.tasks import TASKS
 
 ITEM = Item("table2_main", (Sweep(tuple(TASKS), ("ni", "pile")),))
 

@@ -9,7 +9,7 @@ Time: none where table2_main has been run into the same folder, else the same.
 import sys
 
 from experiments import table2_main
-from experiments.item import Item, main
+from experiments.experiment import Item, main
 
 ITEM = Item("table3_examples", table2_main.ITEM.sweeps)
 

@@ -10,9 +10,9 @@ measured); 4 minutes with --demo on two busy cores.
 
 import sys
 
-from experiments.item import Item, main
-from experiments.plan import Sweep
-from wayjax.tasks import TASKS
+from experiments.experiment import Item, main
+from experiments.needed_runs import Sweep
+from wayjax.data.tasks import TASKS
 
 ITEM = Item("table4_true", (Sweep(tuple(TASKS), ("true",)),))
 

@@ -9,7 +9,7 @@ Time: none where table2_main and table4_true have been run into the same folder,
 import sys
 
 from experiments import table2_main, table4_true
-from experiments.item import Item, main
+from experiments.experiment import Item, main
 
 ITEM = Item("table5_compare", table2_main.ITEM.sweeps + table4_true.ITEM.sweeps)
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from wayjax.reporting.content import Entry, Figure, Report, Table
+from wayjax.report.content import Entry, Figure, Report, Table
 
 # Markup, all that ends a script, what JavaScript takes for line ends, controls, right to left.
 HOSTILE = (

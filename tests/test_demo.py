@@ -7,16 +7,19 @@ import pytest
 from rich.console import Console
 
 import wayjax
-from wayjax import demo, packing, reading, summary
+from wayjax import demo
 from wayjax.command_line import parse_args
-from wayjax.data import load_data
-from wayjax.encoding import token_ids
+from wayjax.data import packing
+from wayjax.data.encoding import token_ids
+from wayjax.data.examples import load_data
+from wayjax.data.targets import load_targets
+from wayjax.data.tasks import TASKS, Task, get_task
 from wayjax.errors import WayjaxError
 from wayjax.models import load_lm
-from wayjax.progress import Display
+from wayjax.readers import nearest
+from wayjax.results import summary
 from wayjax.run import main
-from wayjax.targets import load_targets
-from wayjax.tasks import TASKS, Task, get_task
+from wayjax.run.display import Display
 
 
 def test_every_default_can_be_overridden():
@@ -154,4 +157,4 @@ def test_parts_of_characters_are_told_apart():
   lm = load_lm("demo", precision="float32")
   (ids,) = token_ids(lm.tokenizer, ["é"])
   assert len(ids) == 2  # its two bytes
-  assert len(set(reading._tokens(lm, np.array(ids)))) == 2
+  assert len(set(nearest._tokens(lm, np.array(ids)))) == 2

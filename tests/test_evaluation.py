@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tiny
 
-from wayjax import evaluation, packing
+from wayjax import evaluation
+from wayjax.data import packing
 from wayjax.errors import WayjaxError
 from wayjax.evaluation import Evaluator, evaluate
 from wayjax.loss import SCORE_BLOCK

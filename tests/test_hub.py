@@ -1,6 +1,7 @@
-"""The Hub's cache, and what is said where the Hub cannot be asked."""
+"""The Hub's cache, the errors if the Hub cannot be asked, and wayjax's own cache."""
 
 import types
+from pathlib import Path
 
 import huggingface_hub
 import pytest
@@ -19,7 +20,7 @@ def test_a_cached_model_needs_no_network(hub_cache, lm):
   assert loaded.graphdef == lm.graphdef
 
 
-def test_an_incomplete_copy_is_asked_for_again_and_used_without_network(hub_cache, monkeypatch):
+def test_an_incomplete_copy_is_requested_again_and_used_without_network(hub_cache, monkeypatch):
   folder = tiny.cached_repo(hub_cache, "model", "someone/tiny")
   tiny.save_model(folder)
   (folder / "tokenizer.json").unlink()
@@ -32,7 +33,7 @@ def test_an_incomplete_copy_is_asked_for_again_and_used_without_network(hub_cach
   assert len(asked) == 1
 
 
-def test_without_network_the_ways_on_are_named(hub_cache):
+def test_without_network_the_alternatives_are_named(hub_cache):
   with pytest.raises(WayjaxError, match=r"not in the local cache .* --model and .* --demo"):
     hub.snapshot("someone/else", "model", None, ["*.json"], bool)
   with pytest.raises(WayjaxError, match=r"dataset .* --data-dir .* --demo"):
@@ -47,7 +48,7 @@ def test_without_network_the_ways_on_are_named(hub_cache):
     (RevisionNotFoundError, "not this revision"),
   ],
 )
-def test_answers_of_the_hub_become_sentences(hub_cache, monkeypatch, error, message):
+def test_errors_of_the_hub_become_sentences(hub_cache, monkeypatch, error, message):
   def answer(*args, **kwargs):
     raise error("no", response=types.SimpleNamespace(headers={}, request=None))
 
@@ -59,3 +60,12 @@ def test_answers_of_the_hub_become_sentences(hub_cache, monkeypatch, error, mess
 def test_names_that_cannot_be_hub_ids(hub_cache):
   with pytest.raises(WayjaxError, match="neither a local folder nor a name on the Hub"):
     hub.snapshot("what is this?", "model", None, ["*.json"], bool)
+
+
+def test_wayjaxs_own_cache_follows_xdg(tmp_path, monkeypatch):
+  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+  assert hub.user_cache() == tmp_path / "wayjax"
+  monkeypatch.setenv("XDG_CACHE_HOME", "")
+  assert hub.user_cache() == Path.home() / ".cache" / "wayjax"
+  monkeypatch.delenv("XDG_CACHE_HOME")
+  assert hub.user_cache() == Path.home() / ".cache" / "wayjax"

@@ -11,11 +11,11 @@ from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wayjax import packing
+from wayjax.data import packing
 from wayjax.evaluation import Evaluator
 from wayjax.loss import SCORE_BLOCK, c_dist, cross_entropy, token_losses, wayward_loss
-from wayjax.members import left_mask, pad_left
 from wayjax.models import load_lm
+from wayjax.data.packing import left_mask, pad_left
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from wayjax.metrics import delta, macro_f1, majority, prompt_f1, prompt_f1_lemma
     ("a b", "b", 1.0),
     ("theory", "ory", 0.0),  # articles are words of their own
     ("nothing shared", "at all", 0.0),
-    ("", "", 0.0),  # the released code's: no shared word is 0
+    ("", "", 0.0),  # as in the released code: no shared word means 0
     ("~~~", "~~~", 0.0),
   ],
 )

@@ -1,15 +1,15 @@
-"""d-proj against brute force in float64."""
+"""d-proj and margins against brute force in float64, and by hand."""
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from wayjax.errors import WayjaxError
-from wayjax.projection import METRICS, c_proj, d_proj, nearest_tokens
+from wayjax.projection import METRICS, c_proj, d_proj, margins, nearest_tokens
 
 
 def brute_force(prompt, table, metric):
-  """The nearest ids, the lowest of equals, one vector at a time in float64."""
+  """The nearest ids in float64, the lowest of equally near ones."""
   p, e = prompt.astype(np.float64), table.astype(np.float64)
   products = p @ e.T
   if metric == "euclidean":
@@ -57,7 +57,7 @@ def test_exact_ties_between_different_tokens(rng):
   assert d_proj(np.float32([[1, 1]]), table[1:], "cosine").tolist() == [0]
 
 
-def test_zero_vectors_have_no_direction_and_break_nothing():
+def test_zero_vectors_have_no_direction_but_project():
   table = np.float32([[0, 0], [1, 0]])
   assert d_proj(np.float32([[2, 0]]), table, "cosine").tolist() == [1]
   assert d_proj(np.float32([[0, 0]]), table, "cosine").tolist() == [0]
@@ -95,3 +95,39 @@ def test_a_table_in_another_type_is_read_as_float32(rng):
 def test_an_unknown_metric_is_refused():
   with pytest.raises(WayjaxError, match="metric must be one of euclidean, dot, cosine, not 'l2'"):
     d_proj(np.zeros((1, 2)), np.zeros((3, 2)), "l2")
+
+
+def test_a_prompt_of_another_width_is_refused():
+  with pytest.raises(WayjaxError, match="have 2 dimensions, but the embedding table's have 3: use"):
+    nearest_tokens(np.zeros((1, 2)), np.zeros((4, 3)))
+
+
+@pytest.mark.parametrize("shapes", [((2,), (4, 2)), ((1, 1, 2), (4, 2)), ((1, 2), (2,))])
+def test_arrays_of_another_rank_fail_at_once(shapes):
+  prompt, table = map(np.zeros, shapes)
+  with pytest.raises(AssertionError, match="rank"):
+    d_proj(prompt, table)
+
+
+def test_margins_by_hand():
+  table = np.float32([[0, 0], [3, 4], [0, 1], [9, 9], [9, 9]])
+  found = margins(table)
+  assert isinstance(found, np.ndarray)
+  assert found.dtype == np.float32
+  np.testing.assert_allclose(found, [0.5, np.sqrt(18) / 2, 0.5, 0, 0], rtol=1e-6)
+
+
+def test_margins_equal_brute_force(rng):
+  table = rng.normal(0, 0.14, (300, 48)).astype(np.float32)
+  table[200:220] = table[:20]  # twins
+  distances = np.linalg.norm(table[:, None].astype(np.float64) - table[None], axis=-1)
+  np.fill_diagonal(distances, np.inf)
+  np.testing.assert_allclose(margins(table), distances.min(axis=1) / 2, rtol=1e-5)
+
+
+def test_points_within_the_margin_project_to_their_token(rng):
+  table = rng.normal(size=(200, 16)).astype(np.float32)
+  direction = rng.normal(size=table.shape)
+  direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+  points = table + 0.999 * margins(table)[:, None] * direction
+  np.testing.assert_array_equal(d_proj(points, table), np.arange(200))

@@ -16,9 +16,9 @@ from safetensors.numpy import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from wayjax import packing
-from wayjax.encoding import EncodedExamples
-from wayjax.layout import make_layout, place
+from wayjax.data import packing
+from wayjax.data.encoding import EncodedExamples
+from wayjax.devices.sharding import make_layout, place
 from wayjax.models import FAMILIES, LanguageModel, gpt2
 from wayjax.models.attention import Visible
 from wayjax.models.weights import StoredTensor, load_weights

@@ -6,19 +6,9 @@ import shlex
 import sys
 
 from wayjax import demo
-from wayjax.config import RunConfig, flag
+from wayjax.config import RunConfig, make_config, options
 from wayjax.errors import WayjaxError
-
-# When a run goes on, what no number depends on; rows and weights are compared with what they were.
-MAY_CHANGE = (
-  *("model", "data_dir", "checkpoint_every", "resume", "dry_run", "log_to"),
-  *("distributed", "coordinator", "processes", "process_id"),
-)
-_OF_NO_NUMBER = (
-  "out",
-  "members_at_once",
-  *(name for name in MAY_CHANGE if name not in ("model", "data_dir")),
-)
+from wayjax.options import flag
 
 
 class _Parser(argparse.ArgumentParser):
@@ -27,7 +17,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse_args(argv: list[str] | None = None) -> RunConfig:
-  """Reads the command line.
+  """Reads the command line of a new run.
 
   Args:
     argv: arguments; None means the process's own.
@@ -38,99 +28,138 @@ def parse_args(argv: list[str] | None = None) -> RunConfig:
   Raises:
     WayjaxError: an unknown option, or a wrong value.
   """
+  return new_config(parse_options(argv))
+
+
+def parse_options(argv: list[str] | None = None) -> dict:
+  """The options that a command line names, and nothing that it does not.
+
+  Args:
+    argv: arguments; None means the process's own.
+
+  Returns:
+    Values by field name.
+
+  Raises:
+    WayjaxError: an unknown option, or a value of the wrong type.
+  """
   parser = _Parser(
     prog="python -m wayjax.run",
     description="Finds soft prompts that solve a task and read as texts of your choice.",
     allow_abbrev=False,
   )
   groups = {}
-  for field in dataclasses.fields(RunConfig):
-    details = dict(field.metadata)
-    name, help, unset = details.pop("group"), details.pop("help"), details.pop("unset", None)
-    if name not in groups:
-      groups[name] = parser.add_argument_group(name)
-    if choices := details.pop("choices", None):
+  for field in options():
+    group = field.metadata["group"]
+    if group not in groups:
+      groups[group] = parser.add_argument_group(group)
+    details = {name: field.metadata[name] for name in _ARGPARSE if name in field.metadata}
+    if choices := field.metadata.get("choices"):
       details["metavar"] = "{" + ",".join(choices) + "}"
-    default = unset or field.default
-    if isinstance(default, tuple):
-      default = " ".join(map(str, default))
-    if default is not None and details.get("action") != "store_true":
-      help = f"{help} [{default}]"
-    groups[name].add_argument(flag(field), help=help, default=argparse.SUPPRESS, **details)
-  values = _with_tuples(vars(parser.parse_args(argv)))
-  if values.get("demo") and "resume" not in values:
-    values = demo.DEFAULTS | values
-  config = _resumed(**values) if values.get("resume") else RunConfig(**values)
-  config.validate()
-  return config
+    groups[group].add_argument(flag(field), help=_help(field), default=argparse.SUPPRESS, **details)
+  return _with_tuples(vars(parser.parse_args(argv)))
+
+
+_ARGPARSE = ("action", "metavar", "nargs", "type")
+
+
+def _help(field: dataclasses.Field) -> str:
+  default = field.metadata.get("unset") or field.default
+  if isinstance(default, tuple):
+    default = " ".join(map(str, default))
+  if default is None or field.metadata.get("action") == "store_true":
+    return field.metadata["help"]
+  return f"{field.metadata['help']} [{default}]"
+
+
+def new_config(given: dict) -> RunConfig:
+  """The configuration of a new run.
+
+  Args:
+    given: the options that were named, by field name.
+
+  Raises:
+    WayjaxError: a wrong value.
+  """
+  return make_config((demo.DEFAULTS if given.get("demo") else {}) | given)
+
+
+def resumed_config(given: dict, stored: dict) -> RunConfig:
+  """The configuration of a run that is resumed: what its folder holds, and what may change.
+
+  Args:
+    given: the options that were named, `resume` among them, by field name.
+    stored: the folder's `config.json`.
+
+  Raises:
+    WayjaxError: an option would change the run's numbers, or the folder lacks one.
+  """
+  folder = given["resume"]
+  before = {}
+  for field in options():
+    if field.name in stored:
+      before[field.name] = stored[field.name]
+    elif "absent" in field.metadata:
+      before[field.name] = field.metadata["absent"]
+    elif not field.metadata["may_change"]:
+      raise WayjaxError(
+        f"{folder} was written by a version of wayjax without {flag(field)}: it cannot be resumed"
+      )
+  before = _with_tuples(before)
+  for field in options():
+    if field.name not in given or field.metadata["may_change"]:
+      continue
+    if given[field.name] != before[field.name]:
+      raise WayjaxError(
+        f"{flag(field)} cannot change when a run is resumed: it is {_words(before[field.name])} in "
+        f"{folder}, not {_words(given[field.name])}"
+      )
+  return make_config({**before, **given, "out": folder})
+
+
+def to_command(config: dict) -> str:
+  """The command line of a configuration, without the places where the work was done.
+
+  Args:
+    config: values of RunConfig's fields by name, as a run folder holds them; other keys are
+      ignored.
+  """
+  usual = {field.name: field.default for field in options()}
+  if config.get("demo"):
+    usual |= demo.DEFAULTS
+  words = ["python -m wayjax.run"]
+  for field in options():
+    value = config.get(field.name, field.default)
+    if isinstance(value, list):
+      value = tuple(value)
+    if value == usual[field.name] or not field.metadata["in_command"]:
+      continue
+    if to_word := field.metadata.get("to_word"):
+      value = to_word(value)
+    if field.metadata.get("action") == "store_true":
+      words.append(flag(field))
+    elif field.metadata.get("action") == "append":
+      # With an equals sign, because a text may begin with a dash.
+      words += [f"{flag(field)}={shlex.quote(text)}" for text in value]
+    else:
+      values = value if isinstance(value, tuple) else (value,)
+      texts = (str(item).removesuffix(".0" if isinstance(item, float) else "") for item in values)
+      words.append(" ".join([flag(field), *map(shlex.quote, texts)]))
+  return " ".join(words)
 
 
 def write_any_text() -> None:
-  """Lets stdout and stderr replace what a terminal cannot write: targets hold any characters."""
+  """Makes stdout and stderr replace what a terminal cannot write: targets hold any characters."""
   for stream in (sys.stdout, sys.stderr):
     if hasattr(stream, "reconfigure"):
       stream.reconfigure(errors="replace")
 
 
-def to_command(config: dict) -> str:
-  """The command line of a configuration that a run folder holds, without its folders.
-
-  Args:
-    config: values of RunConfig's fields by name; what stands beside them is not looked at.
-  """
-  usual = {field.name: field.default for field in dataclasses.fields(RunConfig)}
-  if config.get("demo"):
-    usual |= demo.DEFAULTS
-  words = ["python -m wayjax.run"]
-  for field in dataclasses.fields(RunConfig):
-    value = config.get(field.name, field.default)
-    if isinstance(value, list):
-      value = tuple(value)
-    if field.name in _OF_NO_NUMBER or value == usual[field.name]:
-      continue
-    if field.name == "shard":
-      value = "{}/{}".format(*value)
-    if field.metadata.get("action") == "store_true":
-      words.append(flag(field))
-    elif field.metadata.get("action") == "append":
-      # With a sign of equality, for a text may begin with a dash.
-      words += [f"{flag(field)}={shlex.quote(one)}" for one in value]
-    else:
-      values = value if isinstance(value, tuple) else (value,)
-      texts = (str(one).removesuffix(".0" if isinstance(one, float) else "") for one in values)
-      words.append(" ".join([flag(field), *map(shlex.quote, texts)]))
-  return " ".join(words)
-
-
 def _with_tuples(values: dict) -> dict:
+  """JSON and argparse have lists where RunConfig has tuples."""
   return {
     name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
   }
-
-
-def _resumed(resume: str, **changes) -> RunConfig:
-  """The configuration of a run folder, with what may change.
-
-  Raises:
-    WayjaxError: it is no run folder, or an option would change the run's numbers.
-  """
-  from wayjax import results  # imported here: most command lines have no use for it
-
-  names = [field.name for field in dataclasses.fields(RunConfig)]
-  stored = results.read_config(resume)
-  if missing := [name for name in names if name not in stored and name not in MAY_CHANGE]:
-    raise WayjaxError(
-      f"{resume} was written by a wayjax that knew no --{missing[0].replace('_', '-')}: it cannot "
-      "be resumed"
-    )
-  stored = _with_tuples({name: stored[name] for name in names if name in stored})
-  for name, value in changes.items():
-    if name not in MAY_CHANGE and value != stored[name]:
-      raise WayjaxError(
-        f"--{name.replace('_', '-')} cannot change when a run goes on: it is "
-        f"{_words(stored[name])} in {resume}, not {_words(value)}"
-      )
-  return RunConfig(**{**stored, **changes, "out": resume, "resume": resume})
 
 
 def _words(value) -> str:

@@ -8,19 +8,20 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from wayjax import memory, packing
-from wayjax.encoding import EncodedExamples
+from wayjax.data import packing
+from wayjax.data.encoding import EncodedExamples
+from wayjax.data.packing import left_mask, pad_left
+from wayjax.devices import compilation
+from wayjax.devices.compilation import Fitted
+from wayjax.devices.sharding import fetch, place
 from wayjax.errors import WayjaxError
-from wayjax.layout import fetch, place
 from wayjax.loss import token_losses
-from wayjax.members import left_mask, pad_left
-from wayjax.memory import Fitted
 from wayjax.metrics import macro_f1
 from wayjax.models import LanguageModel
-from wayjax.schedule import row_multiple
+from wayjax.prompts import SoftPrompt
 
 ROW_POSITIONS = 512  # text positions of an evaluation row, where no example needs more
-ROWS_PER_DISPATCH = 8  # so that the program's memory is got once for several
+ROWS_PER_DISPATCH = 8  # so that the program's memory is allocated once for several
 PROMPTS_AT_ONCE = 16
 
 
@@ -44,8 +45,8 @@ class Evaluation:
 @functools.partial(jax.jit, static_argnums=0)
 def _score_rows(graphdef, params, prompts_MxPxD, mask_MxP, rows_K: packing.PackedRow):
   """Log-loss of every scored token of K rows under every prompt, (K, M, R)."""
-  one = functools.partial(token_losses, nnx.merge(graphdef, params))
-  score = jax.vmap(one, in_axes=(0, 0, None))
+  score_row = functools.partial(token_losses, nnx.merge(graphdef, params))
+  score = jax.vmap(score_row, in_axes=(0, 0, None))
   return jax.lax.map(lambda row: score(prompts_MxPxD, mask_MxP, row), rows_K)
 
 
@@ -63,17 +64,26 @@ class Evaluator:
   ):
     self._lm, self._at_once = lm, prompts_at_once
     self._examples = examples
-    self._rows, self._slots = packing.pack_evaluation(examples, ROW_POSITIONS, row_multiple())
+    self._rows, self._slots = packing.pack_evaluation(
+      examples, ROW_POSITIONS, packing.row_multiple()
+    )
     self._programs: dict[tuple[int, int], Fitted] = {}
 
-  def __call__(self, prompts: list[np.ndarray]) -> list[Evaluation]:
-    """Scores prompts of any lengths, each (P, D)."""
+  def __call__(self, prompts: list[SoftPrompt]) -> list[Evaluation]:
+    """Scores prompts of any lengths.
+
+    Raises:
+      WayjaxError: a prompt is of another width than the model, or too long for it.
+    """
     width = self._lm.width
     for prompt in prompts:
-      if np.ndim(prompt) != 2 or np.shape(prompt)[1] != width:
+      if not isinstance(prompt, SoftPrompt):
         raise WayjaxError(
-          f"a prompt must have the shape (tokens, {width}), not {np.shape(prompt)}: give a list of "
-          "prompts"
+          f"prompts must be a list of SoftPrompts, and one is a {type(prompt).__name__}"
+        )
+      if prompt.width != width:
+        raise WayjaxError(
+          f"a prompt of width {prompt.width} does not fit {self._lm.name}, whose width is {width}"
         )
     longest = max((len(prompt) for prompt in prompts), default=0)
     if longest + self._examples.longest() > self._lm.max_positions:
@@ -89,7 +99,7 @@ class Evaluator:
       while members:
         program = self._program(padded, min(len(members), self._at_once))
         chunk, members = members[: program.size], members[program.size :]
-        losses_MxNxC = self._losses(program, [prompts[i] for i in chunk], padded)
+        losses_MxNxC = self._losses(program, [prompts[i].vectors_PxD for i in chunk], padded)
         results.update(zip(chunk, map(self._summarise, losses_MxNxC)))
     return [results[i] for i in range(len(prompts))]
 
@@ -117,13 +127,13 @@ class Evaluator:
         )
         return _score_rows.lower(lm.graphdef, lm.params, *shapes, self._dispatches()[0])
 
-      self._programs[padded, size] = memory.compile_to_fit(lower, size)
+      self._programs[padded, size] = compilation.compile_to_fit(lower, size)
     return self._programs[padded, size]
 
   def _losses(self, program: Fitted, prompts: list[np.ndarray], padded: int) -> np.ndarray:
     layout = self._lm.layout
     filled = prompts + [prompts[0]] * (layout.rounded(program.size) - len(prompts))
-    prompts_MxPxD = np.stack([pad_left(np.asarray(prompt), padded) for prompt in filled])
+    prompts_MxPxD = np.stack([pad_left(prompt, padded) for prompt in filled])
     mask_MxP = np.stack([left_mask(len(prompt), padded) for prompt in filled])
     prompts_MxPxD, mask_MxP = place((prompts_MxPxD, mask_MxP), layout.members())
     scored = [
@@ -157,19 +167,19 @@ class Evaluator:
 
 
 def evaluate(
-  lm: LanguageModel, examples: EncodedExamples, prompts: list[np.ndarray]
+  lm: LanguageModel, examples: EncodedExamples, prompts: list[SoftPrompt]
 ) -> list[Evaluation]:
   """Scores prompts on examples.
 
   Args:
     lm: the frozen language model.
     examples: encoded examples with their true classes.
-    prompts: continuous prompts, each (P, D), of any lengths.
+    prompts: soft prompts of any lengths.
 
   Returns:
-    One evaluation a prompt.
+    An evaluation of each prompt.
 
   Raises:
-    WayjaxError: a prompt and the longest example exceed the model's positions.
+    WayjaxError: a prompt does not fit the model's width, or its positions with the longest example.
   """
   return Evaluator(lm, examples)(prompts)

@@ -1,6 +1,7 @@
-"""Snapshots of Hugging Face Hub repositories: from the cache first, then from the network."""
+"""Cached files: snapshots of Hugging Face Hub repositories, and wayjax's own cache folder."""
 
 import contextlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,9 +14,14 @@ from huggingface_hub.errors import (
   RevisionNotFoundError,
 )
 
-from wayjax.errors import WayjaxError
+from wayjax.errors import WayjaxError, reason
 
 _ANSWER_SECONDS = 4.0
+
+
+def user_cache() -> Path:
+  """wayjax's own cache folder: `$XDG_CACHE_HOME/wayjax` or `~/.cache/wayjax`."""
+  return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wayjax"
 
 
 def snapshot(
@@ -25,14 +31,14 @@ def snapshot(
   patterns: list[str],
   is_complete: Callable[[Path], bool],
 ) -> Path:
-  """The folder that holds a repository's files, downloaded where they are not cached yet.
+  """The folder of a repository's files, which are downloaded unless all are cached.
 
   Args:
     repo_id: repository on the Hub, such as `openai-community/gpt2`.
     kind: `model` or `dataset`.
     revision: branch, tag or commit; None means `main`.
-    patterns: glob patterns of the files that are wanted; never pickle, never code.
-    is_complete: whether a cached folder holds all that is needed; else the Hub is asked.
+    patterns: glob patterns of the files wanted; never pickle, never code.
+    is_complete: whether a cached folder has everything needed; if not, the Hub is asked.
 
   Returns:
     The snapshot's folder, whose name is the commit.
@@ -48,7 +54,7 @@ def snapshot(
     if is_complete(cached):
       return cached
   try:
-    # One short question first: a download would retry for half a minute before it gives up.
+    # A short request first: a download would retry for half a minute before giving up.
     huggingface_hub.HfApi().repo_info(
       repo_id, repo_type=kind, revision=revision, timeout=_ANSWER_SECONDS
     )
@@ -63,14 +69,14 @@ def snapshot(
     raise WayjaxError(f"{where}: the Hub has the {kind} but not this revision") from error
   except RepositoryNotFoundError as error:
     raise WayjaxError(
-      f"{where} was not found on the Hub and is no local folder: check the spelling, or log in "
+      f"{where} was not found on the Hub and is not a local folder: check the spelling, or log in "
       "with `hf auth login` if it is private"
     ) from error
-  except Exception as error:  # the client raises its HTTP library's errors, and that changes
+  except Exception as error:  # the client raises its HTTP library's errors, which vary
     if cached is not None:
-      return cached  # what it lacks is named where it is read
-    reason = (str(error) or type(error).__name__).splitlines()[0]
+      return cached  # whatever it lacks is reported when it is read
     raise WayjaxError(
-      f"{where} is not in the local cache and the Hub cannot be reached ({reason}): connect to "
-      "the network, or use --model and --data-dir with local folders, or --demo for a first look"
+      f"{where} is not in the local cache and the Hub cannot be reached ({reason(error)}): "
+      "connect to the network, or use --model and --data-dir with local folders, or --demo for a "
+      "first look"
     ) from error

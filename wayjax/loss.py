@@ -1,12 +1,13 @@
 """The wayward loss: cross-entropy plus gamma times c-dist. Pure, for ONE member."""
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from wayjax import packing
+from wayjax.data import packing
 
 SCORE_BLOCK = 64  # scored tokens whose logits exist at a time
 
@@ -21,7 +22,7 @@ def token_losses(model, prompt_PxD, mask_P, row: packing.PackedRow):
     row: the text part of the row.
 
   Returns:
-    (R,), nats; padding slots hold a finite number without meaning.
+    (R,), nats; what stands in padding slots is finite and meaningless.
   """
   prompt_PxD = jnp.where(mask_P[:, None] > 0, prompt_PxD, 0.0)
   x_SxD = jnp.concatenate([prompt_PxD, model.embed(row.ids_T)])
@@ -46,8 +47,9 @@ def token_losses(model, prompt_PxD, mask_P, row: packing.PackedRow):
 def _head_losses(graphdef, head, h_RxD, labels_R):
   """Log-losses of labels under the vocabulary head; no logits are kept for the backward pass.
 
-  That they have one cotangent each lets the forward pass make the gradient too, so that the logits
-  are computed once: it is the head's pullback of `softmax - one-hot`, times the cotangent.
+  Each loss has a single cotangent, so the forward pass can compute the gradient as well and the
+  logits are computed once: the gradient is the head's pullback of `softmax - one-hot`, times the
+  cotangent.
   """
   return _losses_and_shares(nnx.merge(graphdef, head)(h_RxD), labels_R)[0]
 
@@ -97,26 +99,40 @@ def c_dist(prompt_PxD, target_PxD, mask_P):
     mask_P: 1 where a position is real, 0 where it is padding.
 
   Returns:
-    A scalar, in squared embedding units: sum over D, mean over real positions.
+    A scalar, in squared embedding units: summed over D, averaged over the real positions.
   """
   squared_P = jnp.sum(jnp.square(prompt_PxD - target_PxD), axis=-1)
   return jnp.sum(jnp.where(mask_P > 0, squared_P, 0.0)) / jnp.sum(mask_P)
 
 
-def wayward_loss(model, prompt_PxD, target_PxD, mask_P, gamma, row: packing.PackedRow):
-  """Cross-entropy + gamma * c-dist (Eq. 5).
+def weighted_c_dist(prompt_PxD, target_PxD, mask_P, gamma):
+  """The paper's penalty, gamma * c-dist (Eq. 5)."""
+  return gamma * c_dist(prompt_PxD, target_PxD, mask_P)
+
+
+def wayward_loss(
+  model,
+  prompt_PxD,
+  target_PxD,
+  mask_P,
+  gamma,
+  row: packing.PackedRow,
+  penalty: Callable = weighted_c_dist,
+):
+  """Cross-entropy + gamma * c-dist (Eq. 5), or cross-entropy + another penalty.
 
   Args:
     model: a frozen language model.
     prompt_PxD: the continuous prompt, padded on the left.
     target_PxD: c-proj of the target text, padded likewise.
     mask_P: 1 where a position is real, 0 where it is padding.
-    gamma: weight of c-dist.
+    gamma: weight of the penalty.
     row: the batch as a packed row.
+    penalty: of prompt, target, mask and gamma.
 
   Returns:
-    The loss, and its two parts (cross-entropy, c-dist).
+    The loss, and the two numbers that runs record: cross-entropy and c-dist.
   """
   ce = cross_entropy(model, prompt_PxD, mask_P, row)
   distance = c_dist(prompt_PxD, target_PxD, mask_P)
-  return ce + gamma * distance, (ce, distance)
+  return ce + penalty(prompt_PxD, target_PxD, mask_P, gamma), (ce, distance)

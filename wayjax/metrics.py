@@ -28,14 +28,14 @@ def overlap_f1(prediction: list[str], reference: list[str]) -> float:
 
 
 def prompt_f1(projected_text: str, target_text: str) -> float:
-  """Word-overlap F1 of a projected prompt against its target (Eq. 8), as the released code has it.
+  """Word-overlap F1 of a projected prompt against its target (Eq. 8), as in the released code.
 
   Args:
     projected_text: what the prompt reads as.
-    target_text: what it is to read as.
+    target_text: what it should read as.
 
   Returns:
-    A fraction; 0 where a text has no words.
+    A fraction; 0 if a text has no words.
   """
   return overlap_f1(words(projected_text), words(target_text))
 
@@ -44,7 +44,7 @@ def prompt_f1_lemma(projected_text: str, target_text: str) -> float | None:
   """Prompt F1 on WordNet's noun lemmas (the paper's footnote 4).
 
   Returns:
-    A fraction; None, with one warning, where WordNet is not installed.
+    A fraction; None, with one warning, if WordNet is not installed.
   """
   lemmatize = _lemmatizer()
   if lemmatize is None:
@@ -64,7 +64,7 @@ def _lemmatizer():
     lemmatizer.lemmatize("words")
   except LookupError:
     warnings.warn(
-      "prompt_f1_lemma is left empty, for NLTK's WordNet is not installed: get it with "
+      "prompt_f1_lemma is left empty, because NLTK's WordNet is not installed: get it with "
       "`python -m nltk.downloader wordnet`, or set NLTK_DATA to a folder that has it",
       stacklevel=4,
     )
@@ -76,7 +76,7 @@ def macro_f1(labels, predictions) -> float:
   """F1 of each class, averaged over the classes that occur among labels or predictions."""
   labels, predictions = np.asarray(labels), np.asarray(predictions)
   scores = []
-  for c in np.union1d(labels, predictions[predictions >= 0]):  # -1 is no prediction
+  for c in np.union1d(labels, predictions[predictions >= 0]):  # -1 means no prediction
     hits = np.sum((labels == c) & (predictions == c))
     scores.append(2 * hits / (np.sum(labels == c) + np.sum(predictions == c)))
   return float(np.mean(scores))
@@ -91,11 +91,11 @@ def delta(unconstrained: float, constrained: float) -> float:
   """Relative accuracy drop, a fraction (Table 2): of two accuracies, or of means over seeds.
 
   Returns:
-    (unconstrained - constrained) / unconstrained; NaN where the unconstrained accuracy is 0.
+    (unconstrained - constrained) / unconstrained; NaN if the unconstrained accuracy is 0.
   """
   return (unconstrained - constrained) / unconstrained if unconstrained else float("nan")
 
 
 def finite(value) -> float | None:
-  """A number for JSON, which knows neither NaN nor infinity; None stays None."""
+  """A number for JSON, which has neither NaN nor infinity: they become None, as None does."""
   return float(value) if value is not None and math.isfinite(value) else None

@@ -1,16 +1,19 @@
-"""c-proj and d-proj: from token ids to vectors, and from vectors to the nearest token ids."""
+"""c-proj and d-proj: from token ids to vectors, and from vectors to the nearest tokens."""
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
+from wayjax.config import METRICS
 from wayjax.errors import WayjaxError
+from wayjax.options import require_choice
 
-METRICS = ("euclidean", "dot", "cosine")
-_RERANKED = 16  # nearest by the product, ordered again by the exact score
-_BLOCK = 1024  # prompt vectors whose scores against the vocabulary exist at a time
+_RERANKED = 16  # more tokens than are wanted, scored exactly after the product has found them
+_BLOCK = 1024  # prompt vectors that are scored against the vocabulary at a time
 
 
 def c_proj(ids_P, table_VxD):
@@ -23,11 +26,12 @@ def c_proj(ids_P, table_VxD):
   Returns:
     (P, D).
   """
+  chex.assert_rank(table_VxD, 2)
   return table_VxD[ids_P]
 
 
 def d_proj(prompt_PxD, table_VxD, metric: str = "euclidean"):
-  """The nearest vocabulary token of every prompt vector (Eq. 2).
+  """The nearest vocabulary token to every prompt vector (Eq. 2).
 
   The paper's Eq. 2 takes the highest dot product, its released code the smallest Euclidean
   distance, the default here: `argmax_v (p . e_v - |e_v|^2 / 2)`, one product with the table.
@@ -45,25 +49,33 @@ def d_proj(prompt_PxD, table_VxD, metric: str = "euclidean"):
 
 @functools.partial(jax.jit, static_argnames=("metric", "k"))
 def nearest_tokens(prompt_PxD, table_VxD, *, metric: str = "euclidean", k: int = 5):
-  """The k nearest vocabulary tokens of every prompt vector, nearest first.
+  """The k nearest vocabulary tokens to every prompt vector, nearest first.
 
   Args:
     prompt_PxD: vectors of one or more prompts.
     table_VxD: the input embedding table.
     metric: `euclidean`, `dot` or `cosine`.
-    k: how many.
+    k: how many tokens per vector.
 
   Returns:
     (P, k) token ids, and (P, k) scores: the negative Euclidean distance, the dot product or the
     cosine. Equal scores are ordered by id.
+
+  Raises:
+    WayjaxError: an unknown metric, or a prompt and a table of different widths.
   """
-  if metric not in METRICS:
-    raise WayjaxError(f"metric must be one of {', '.join(METRICS)}, not {metric!r}")
+  require_choice("metric", metric, METRICS)
   prompt_PxD = jnp.asarray(prompt_PxD, jnp.float32)
   table_VxD = jnp.asarray(table_VxD, jnp.float32)
+  chex.assert_rank([prompt_PxD, table_VxD], 2)
+  if prompt_PxD.shape[1] != table_VxD.shape[1]:
+    raise WayjaxError(
+      f"the prompt's vectors have {prompt_PxD.shape[1]} dimensions, but the embedding "
+      f"table's have {table_VxD.shape[1]}: use the model that the prompt was tuned for"
+    )
   count = min(k + _RERANKED, table_VxD.shape[0])
-  # Distances do not change when all is moved, and round less when the table's mean is not in them.
-  origin_D = jnp.mean(table_VxD, axis=0) * (metric == "euclidean")
+  # Distances do not change when everything is shifted, and round less once the mean is removed.
+  origin_D = jnp.mean(table_VxD, axis=0) * float(metric == "euclidean")
   moved_VxD = table_VxD - origin_D[None, :]
   squared_V = jnp.sum(jnp.square(moved_VxD), axis=-1)
 
@@ -76,12 +88,29 @@ def nearest_tokens(prompt_PxD, table_VxD, *, metric: str = "euclidean", k: int =
     else:
       coarse_V = products_V * lax.rsqrt(jnp.maximum(squared_V, jnp.finfo(jnp.float32).tiny))
     ids = lax.top_k(coarse_V, count)[1]
-    # The product cancels where a vector is close to a token, so the best are scored exactly.
+    # The product loses digits where a vector is close to a token, so the best are scored exactly.
     exact = _exact_scores(p_D, table_VxD[ids], metric)
     order = jnp.lexsort((ids, -exact))[:k]
     return ids[order], exact[order]
 
   return lax.map(nearest, prompt_PxD, batch_size=_BLOCK)
+
+
+def margins(table_VxD) -> np.ndarray:
+  """Half the Euclidean distance from every token's embedding to the nearest other (Proposition 1).
+
+  It is the radius of the largest ball around the embedding whose inside projects to that token.
+
+  Args:
+    table_VxD: the input embedding table.
+
+  Returns:
+    (V,) float32, in the table's units; 0 where another token has the same embedding.
+  """
+  ids_Vx2, scores_Vx2 = map(np.asarray, nearest_tokens(table_VxD, table_VxD, k=2))
+  # A token is its own nearest one, except for a twin with a lower id.
+  other_V = np.where(ids_Vx2[:, 0] == np.arange(len(ids_Vx2)), scores_Vx2[:, 1], scores_Vx2[:, 0])
+  return np.maximum(-other_V, 0) / 2
 
 
 def _exact_scores(p_D, e_NxD, metric: str):

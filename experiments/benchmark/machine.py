@@ -65,8 +65,8 @@ def matmul_rates() -> dict[str, float]:
 
 
 if __name__ == "__main__":
-  from wayjax import devices
+  from wayjax.devices import select
 
-  devices.select_device(sys.argv[1])
+  select.select_device(sys.argv[1])
   result = describe(sys.argv[1]) | {"matmul_operations_per_second": matmul_rates()}
   Path(sys.argv[2]).write_text(json.dumps(result))

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from experiments.benchmark.work import Work
-from wayjax.encoding import EncodedExamples
+from wayjax.data.encoding import EncodedExamples
 
 Sequence = tuple[np.ndarray, np.ndarray]  # the tokens of a prefix and of a candidate
 

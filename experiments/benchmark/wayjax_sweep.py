@@ -9,14 +9,16 @@ import numpy as np
 from flax import nnx
 
 from experiments.benchmark.work import PROMPT_TOKENS, SEED, Work
-from wayjax import chunks, devices, packing
+from wayjax.data import packing
+from wayjax.data.targets import Target
+from wayjax.devices import select
+from wayjax.devices.sharding import place
 from wayjax.evaluation import Evaluator
-from wayjax.layout import place
-from wayjax.members import Member
 from wayjax.models import LanguageModel, load_lm
-from wayjax.schedule import Schedule, make_schedules
-from wayjax.targets import Target
-from wayjax.train import member_gradient
+from wayjax.tuning import program
+from wayjax.tuning.batches import Schedule, make_schedules
+from wayjax.tuning.members import Member
+from wayjax.tuning.step import member_gradient
 
 PAPER_SEEDS = (1, 10, 100)
 TIMED_DISPATCHES = 3
@@ -43,8 +45,8 @@ class Training(NamedTuple):
   schedule: Schedule
   group: list[Member]
   padded: int
-  settings: chunks.TrainSettings
-  program: chunks.Program
+  settings: program.TrainSettings
+  program: program.Program
   compile_seconds: float
   useful_share: float
   operations: float
@@ -59,7 +61,7 @@ def prepare(
   members have the prompt and the batches of the other contenders: in a sweep, too, the members of
   one seed train together.
   """
-  devices.select_device(device)
+  select.select_device(device)
   lm = load_lm(str(work.model_dir), precision=precision)
   data = work.datasets[dataset_name]
   tokens = packing.training_tokens(data.train)
@@ -74,14 +76,14 @@ def prepare(
   schedule = _only_sizes_of(schedule, timed)
   tokens = place(tokens, lm.layout.everywhere())
   group = [_member(work, lm, i) for i in range(members)]
-  settings = chunks.TrainSettings(
+  settings = program.TrainSettings(
     steps=work.run_steps, lr=work.learning_rate, members_at_once=members
   )
   started = time.perf_counter()
-  program = chunks.compile_group(lm, group, padded, settings, tokens, schedule)
+  compiled = program.compile_group(lm, group, padded, settings, tokens, schedule)
   seconds = time.perf_counter() - started
   return Training(
-    lm, tokens, schedule, group, padded, settings, program, seconds, useful_share, operations
+    lm, tokens, schedule, group, padded, settings, compiled, seconds, useful_share, operations
   )
 
 
@@ -109,7 +111,7 @@ def measure(
   """
   training = prepare(work, dataset_name, device, precision, members)
   lm, schedule, tokens = training.lm, training.schedule, training.tokens
-  leaves_M, state_M = chunks.begin(
+  leaves_M, state_M = program.begin(
     lm.layout, training.group, training.padded, schedule, training.settings, members
   )
   loss, gradient_norm = _first_gradient(lm, leaves_M, state_M, tokens, schedule)

@@ -11,10 +11,10 @@ import numpy as np
 from safetensors.numpy import save_file
 from transformers import GPT2Tokenizer
 
-from wayjax.data import load_data
-from wayjax.encoding import EncodedExamples, encode
-from wayjax.schedule import training_batches
-from wayjax.tasks import get_task
+from wayjax.data.encoding import EncodedExamples, encode
+from wayjax.data.examples import load_data
+from wayjax.data.tasks import get_task
+from wayjax.tuning.batches import training_batches
 
 BATCH = 8
 PROMPT_TOKENS = 20

@@ -12,7 +12,7 @@ from experiments.miniatures import news, questions, reviews, statements
 from experiments.miniatures.copies import Texts
 from experiments.miniatures.grammar import Rules, expand
 from experiments.miniatures.remarks import add_remark
-from wayjax.tasks import TASKS
+from wayjax.data.tasks import TASKS
 
 SEED = 2022
 TRIES = 300  # at a text that is no near copy, before the grammar counts as used up

@@ -16,7 +16,7 @@ from experiments.pretrain_demo import corpus
 from experiments.pretrain_demo.files import replacing
 from experiments.pretrain_demo.settings import NLTK_CORPORA, VOCABULARIES, Settings
 from wayjax.errors import WayjaxError
-from wayjax.stopping import StopRequest
+from wayjax.run.stopping import StopRequest
 
 _DEMO = Path(__file__).resolve().parents[2] / "wayjax" / "demo"
 _PLACES = ("out", "work", "nltk_data", "books", "demo_data")

@@ -17,7 +17,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from experiments.pretrain_demo.data import Data
 from experiments.pretrain_demo.files import replacing
 from experiments.pretrain_demo.settings import Settings
-from wayjax.stopping import StopRequest
+from wayjax.run.stopping import StopRequest
 
 _WARMUP_STEPS = 100
 _LAST_RATE = 0.1  # of the highest

@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from wayjax.data import Examples
-from wayjax.encoding import encode, token_ids
+from wayjax.data.encoding import encode, token_ids
+from wayjax.data.examples import Examples
+from wayjax.data.tasks import TASKS, Task
 from wayjax.errors import WayjaxError
-from wayjax.tasks import TASKS, Task
 
 
 def decode(lm, ids):

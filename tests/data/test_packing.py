@@ -1,5 +1,6 @@
-"""The layout of packed rows: what stands where, and who sees whom."""
+"""The layout of packed rows: what goes where, and which positions see which."""
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -7,9 +8,9 @@ import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wayjax import packing
-from wayjax.encoding import EncodedExamples
-from wayjax.members import left_mask
+from wayjax.data import packing
+from wayjax.data.encoding import EncodedExamples
+from wayjax.data.packing import PackedRow, left_mask, pad_left
 
 
 def example(prefix, *candidates):
@@ -26,23 +27,40 @@ def test_a_training_row_holds_each_example_with_its_label():
     candidates=(np.int32([5, 6, 0]), np.int32([7, 0])),
     labels=np.int32([0, 1]),
   )
-  row = tiny.pack(encoded, [0, 1], 8, 6)
-  assert row.ids_T.tolist() == [11, 12, 5, 6, 21, 7, 0, 0]
-  assert row.offsets_T.tolist() == [0, 1, 2, 3, 0, 1, 0, 0]
-  assert row.examples_T.tolist() == [0, 0, 0, 0, 1, 1, -1, -1]
-  assert row.previous_R.tolist() == [1, 2, 3, 4, 5, -1]
-  assert row.labels_R.tolist() == [5, 6, 0, 7, 0, 0]
-  np.testing.assert_allclose(row.weights_R, [1 / 6] * 3 + [1 / 4] * 2 + [0])
+  expected = PackedRow(
+    ids_T=np.int32([11, 12, 5, 6, 21, 7, 0, 0]),
+    offsets_T=np.int32([0, 1, 2, 3, 0, 1, 0, 0]),
+    examples_T=np.int32([0, 0, 0, 0, 1, 1, -1, -1]),
+    candidates_T=np.zeros(8, np.int32),
+    previous_R=np.int32([1, 2, 3, 4, 5, -1]),
+    labels_R=np.int32([5, 6, 0, 7, 0, 0]),
+    weights_R=np.float32([1 / 6, 1 / 6, 1 / 6, 1 / 4, 1 / 4, 0]),
+    reach=3,
+  )
+  chex.assert_trees_all_close(tiny.pack(encoded, [0, 1], 8, 6), expected, rtol=1e-6)
 
 
 def test_an_evaluation_row_holds_all_continuations_after_their_text():
   rows, slots = packing.pack_evaluation(example([11, 12], [5, 6, 0], [7, 0]), 1, 1)
-  assert rows.ids_T.tolist() == [[11, 12, 5, 6, 7]]
-  assert rows.offsets_T.tolist() == [[0, 1, 2, 3, 2]]
-  assert rows.candidates_T.tolist() == [[0, 0, 1, 1, 2]]
-  assert rows.previous_R.tolist() == [[1, 2, 3, 1, 4]]
-  assert rows.labels_R.tolist() == [[5, 6, 0, 7, 0]]
+  expected = PackedRow(
+    ids_T=np.int32([[11, 12, 5, 6, 7]]),
+    offsets_T=np.int32([[0, 1, 2, 3, 2]]),
+    examples_T=np.int32([[0, 0, 0, 0, 0]]),
+    candidates_T=np.int32([[0, 0, 1, 1, 2]]),
+    previous_R=np.int32([[1, 2, 3, 1, 4]]),
+    labels_R=np.int32([[5, 6, 0, 7, 0]]),
+    weights_R=np.float32([[1 / 3, 1 / 3, 1 / 3, 1 / 2, 1 / 2]]),
+    reach=4,
+  )
+  chex.assert_trees_all_equal(rows, expected)
+  assert slots.examples_NxR.tolist() == [[0, 0, 0, 0, 0]]
   assert slots.classes_NxR.tolist() == [[0, 0, 0, 1, 1]]
+
+
+def test_padding_is_on_the_left():
+  assert pad_left(np.array([[1.0], [2.0]]), 4).tolist() == [[0], [0], [1], [2]]
+  assert pad_left(np.array([3, 4]), 3).tolist() == [0, 3, 4]
+  assert left_mask(2, 4).tolist() == [0, 0, 1, 1]
 
 
 def test_positions_restart_after_the_real_prompt():
@@ -63,7 +81,7 @@ def test_text_sees_no_further_back_than_the_reach(lengths, padding):
   assert np.max((queries - keys)[of_text]) == visible.reach
 
 
-def test_who_sees_whom():
+def test_which_positions_see_which():
   rows, _ = packing.pack_evaluation(example([11], [5, 0], [7, 0]), 4, 4)
   row = jax.tree.map(lambda array: array[0], rows)
   assert packing.visible(row, left_mask(1, 2)).pairs_SxS.astype(int).tolist() == [

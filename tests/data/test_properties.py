@@ -1,4 +1,4 @@
-"""What holds for any file that a user gives: something comes out of it, or one sentence."""
+"""Properties of any file that a user gives: it yields a result, or an error of one sentence."""
 
 import csv
 import functools
@@ -22,11 +22,12 @@ from forall import (
 from hypothesis import example
 from hypothesis import strategies as st
 
-from wayjax.data import Examples, load_data
-from wayjax.encoding import encode
-from wayjax.results import RunWriter, read_run
-from wayjax.targets import load_targets
-from wayjax.tasks import TASKS, read_task_file
+from wayjax.data.encoding import encode
+from wayjax.data.examples import Examples, load_data
+from wayjax.data.targets import load_targets
+from wayjax.data.tasks import TASKS, read_task_file
+from wayjax.results.folder import RunWriter, read_run
+from wayjax.results.rows import from_json
 
 SST2 = TASKS["sst2"]
 
@@ -43,7 +44,7 @@ SST2 = TASKS["sst2"]
 @example(content=b'{"\\ud800": "x"}')
 @example(content=b'{"a\\nb": ""}')
 @example(content=b'{"a": %s}' % (b"1" * 5000))
-def test_a_targets_file_of_any_content(tmp_path, content):
+def test_a_targets_file_with_any_content(tmp_path, content):
   targets = outcome(load_targets, SST2, file=put(tmp_path / "file", content))
   for target in [] if targets is None else targets:
     assert target.text.strip()
@@ -56,7 +57,7 @@ def test_targets_come_back_from_json_as_they_were(tmp_path, texts):
   assert {target.name: target.text for target in load_targets(SST2, file=path)} == texts
 
 
-def test_a_targets_file_of_many_names_takes_no_time(tmp_path):
+def test_a_targets_file_with_many_names_is_read_quickly(tmp_path):
   texts = {str(i): "x" for i in range(100_000)}
   path = put(tmp_path / "file", json.dumps(texts).encode())
   assert len(outcome(load_targets, SST2, file=path)) == len(texts)
@@ -77,7 +78,7 @@ FIELDS = st.fixed_dictionaries(
 
 
 def toml(fields) -> bytes:
-  """Near-valid TOML, for most JSON is that too."""
+  """Nearly valid TOML, since most JSON values are valid TOML values."""
   lines = (f"{json.dumps(k)} = {json.dumps(v, ensure_ascii=False)}\n" for k, v in fields.items())
   return "".join(lines).encode(errors="replace")
 
@@ -92,7 +93,7 @@ def toml(fields) -> bytes:
 @example(content=b"a = " + b"[" * 10_000)
 @example(content=b"max_length = " + b"9" * 5000)
 @example(content=toml({"a\nb": 1}))
-def test_a_task_file_of_any_content(lm, tmp_path, content):
+def test_a_task_file_with_any_content(lm, tmp_path, content):
   task = outcome(read_task_file, put(tmp_path / "any.toml", content))
   if task is not None:
     assert len(set(task.label_words)) == len(set(task.class_names)) == len(task.class_names) > 1
@@ -101,7 +102,7 @@ def test_a_task_file_of_any_content(lm, tmp_path, content):
 
 
 def load(folder, suffix, content):
-  """The training rows of a file; a tenth of them is dev."""
+  """The data of a training file; a tenth of its rows becomes dev."""
   (folder / "sst2").mkdir(exist_ok=True)
   path = put(folder / "sst2" / f"train.{suffix}", content)
   data = outcome(load_data, SST2, folder, split="dev")
@@ -123,19 +124,19 @@ TABLE = st.tuples(
 
 
 def table(sep, drawn) -> bytes:
-  """Rows under a header, nothing quoted."""
+  """Rows under a header, without quoting."""
   header, rows = drawn
   return "\n".join([header.replace("{}", sep), *map(sep.join, rows)]).encode()
 
 
 @forall(20, content=st.binary() | TABLE.map(functools.partial(table, ",")))
 @example(content=b"text,label\n" + b"a,0\n" * 9 + b"b," + b"9" * 5000)
-def test_a_csv_file_of_any_content(tmp_path, content):
+def test_a_csv_file_with_any_content(tmp_path, content):
   load(tmp_path, "csv", content)
 
 
 @forall(20, content=st.binary() | TABLE.map(functools.partial(table, "\t")))
-def test_a_tsv_file_of_any_content(tmp_path, content):
+def test_a_tsv_file_with_any_content(tmp_path, content):
   load(tmp_path, "tsv", content)
 
 
@@ -148,8 +149,8 @@ RECORDS = (st.lists(OBJECT, max_size=6) | st.lists(OBJECT | JSON, max_size=4)).m
 @forall(20, content=st.binary() | RECORDS | st.tuples(RECORDS, EDITS).map(lambda x: damage(*x)))
 @example(content=DEEP)
 @example(content=b'{"text": "\\ud800", "label": 0}\n' * 9)
-@example(content=b"null")  # at which pyarrow crashes
-def test_a_jsonl_file_of_any_content(tmp_path, content):
+@example(content=b"null")  # crashes pyarrow
+def test_a_jsonl_file_with_any_content(tmp_path, content):
   load(tmp_path, "jsonl", content)
 
 
@@ -178,7 +179,7 @@ def test_rows_come_back_as_they_were(tmp_path, texts, suffix):
 @example(name="results.jsonl", content=b"1\n")
 @example(name="metrics.jsonl", content=DEEP + b"\n")
 @example(name="results.jsonl", content=b"\xff\n")
-def test_a_run_folder_of_any_content(tmp_path, name, content):
+def test_a_run_folder_with_any_content(tmp_path, name, content):
   put(tmp_path / "config.json", b"{}")
   put(tmp_path / name, content)
   run = outcome(read_run, tmp_path)
@@ -192,14 +193,14 @@ def test_a_run_folder_of_any_content(tmp_path, name, content):
   rows=st.lists(st.dictionaries(st.text(), st.text(), min_size=1), min_size=1, max_size=3),
   cut=st.integers(0, 500),
 )
-@example(rows=[{"a": "b"}, {"é": "é"}], cut=14)  # within the letter
+@example(rows=[{"a": "b"}, {"é": "é"}], cut=14)  # in the middle of the letter
 def test_rows_before_a_cut_are_read(tmp_path, rows, cut):
   put(tmp_path / "config.json", b"{}")
   put(tmp_path / "results.jsonl", b"")
   RunWriter(tmp_path).append_rows(rows, {})
   whole = (tmp_path / "results.jsonl").read_bytes()
   left = put(tmp_path / "results.jsonl", whole[:cut]).read_bytes()
-  assert read_run(tmp_path).rows == rows[: left.count(b"\n")]
+  assert read_run(tmp_path).rows == [from_json(row) for row in rows[: left.count(b"\n")]]
 
 
 @forall(60, edits=EDITS | st.just([]), header=HEADER_EDITS | st.just([]))
@@ -208,7 +209,7 @@ def test_rows_before_a_cut_are_read(tmp_path, rows, cut):
 @example(edits=[(0, 8, (2**63).to_bytes(8, "little"))], header=[])
 @example(edits=[], header=[(0, "dtype", "I32")])
 @example(edits=[], header=[(0, "shape", [6])])
-def test_prompts_of_any_content(tmp_path, edits, header):
+def test_prompts_with_any_content(tmp_path, edits, header):
   put(tmp_path / "config.json", b"{}")
   RunWriter(tmp_path).append_rows([], {"p": np.ones((2, 3), np.float32)})
   path = tmp_path / "prompts.safetensors"
@@ -218,4 +219,4 @@ def test_prompts_of_any_content(tmp_path, edits, header):
   for key in ("p", "q\n", "\ud800"):
     prompt = outcome(run.prompt, key)
     if prompt is not None:
-      assert (prompt.dtype, prompt.ndim) == (np.float32, 2)
+      assert (prompt.vectors_PxD.dtype, prompt.vectors_PxD.ndim) == (np.float32, 2)

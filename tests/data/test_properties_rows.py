@@ -1,4 +1,4 @@
-"""What holds for any examples: how they are packed in rows, and how texts become examples."""
+"""Properties of any examples: how texts are encoded, and how they are packed into rows."""
 
 import functools
 
@@ -9,11 +9,11 @@ from hypothesis import assume, example
 from hypothesis import strategies as st
 from tiny import EOS
 
-from wayjax import packing
-from wayjax.data import Examples
-from wayjax.encoding import EncodedExamples, encode, token_ids
-from wayjax.members import left_mask
-from wayjax.tasks import Task
+from wayjax.data import packing
+from wayjax.data.encoding import EncodedExamples, encode, token_ids
+from wayjax.data.examples import Examples
+from wayjax.data.packing import left_mask
+from wayjax.data.tasks import Task
 
 IDS = functools.partial(st.lists, st.integers(0, 260), max_size=6)
 ENCODED = st.builds(
@@ -45,7 +45,7 @@ def test_a_training_row_holds_each_example_of_its_batch_once(encoded, batch, rea
   tokens = packing.training_tokens(encoded)
   sequences = [[*encoded.prefixes[i], *encoded.candidates[encoded.labels[i]]] for i in batch]
   places, slots = (int(np.sum(n_N[batch])) for n_N in (tokens.lengths_N, tokens.scored_N))
-  # Sizes are rounded up, so that there are few programs to compile.
+  # Sizes are rounded up so that few programs are compiled.
   tokens = tokens._replace(ids=np.pad(tokens.ids, (0, 60 - len(tokens.ids))))
   text, scored = (packing.round_up(size + spare, 8) for size in (places, slots))
   row, positions_S, pairs_SxS = jax.device_get(
@@ -78,7 +78,7 @@ def test_evaluation_rows_hold_each_example_with_each_class_once(encoded, text, m
   rows, owners = packing.pack_evaluation(encoded, text, multiple)
   assert rows.ids_T.shape[1] % multiple == 0
   assert rows.ids_T.shape[1] >= text
-  scored = {}  # (example, class) -> what its slots say, in order
+  scored = {}  # (example, class) -> its slots, in order
   for n, slot in zip(*np.nonzero(owners.examples_NxR != packing.PADDING)):
     row = jax.tree.map(lambda array, n=n: array[n], rows)
     pair = (int(owners.examples_NxR[n, slot]), int(owners.classes_NxR[n, slot]))

@@ -8,10 +8,10 @@ import urllib.request
 
 import pytest
 
-from wayjax import targets
+from wayjax.data import targets
+from wayjax.data.targets import Target, load_targets
+from wayjax.data.tasks import TASKS, Task
 from wayjax.errors import WayjaxError
-from wayjax.targets import Target, load_targets
-from wayjax.tasks import TASKS, Task
 
 SST2 = TASKS["sst2"]
 
@@ -47,26 +47,34 @@ def test_true_means_this_tasks_descriptions(released):
     load_targets(own, groups=("true",), targets_dir=released)
 
 
-def test_literal_texts_and_files(tmp_path):
-  lines = tmp_path / "lines.txt"
-  lines.write_text("first\n\nthird line\n")
-  names = tmp_path / "names.json"
-  names.write_text('{"a": "text\\nof two lines"}')
+def test_literal_texts():
   assert load_targets(SST2, texts=("x", "y")) == [
     Target("text", "text-1", "x"),
     Target("text", "text-2", "y"),
   ]
-  assert load_targets(SST2, file=lines) == [
-    Target("file", "line-1", "first"),
-    Target("file", "line-3", "third line"),
+
+
+@pytest.mark.parametrize(
+  ("content", "expected"),
+  [
+    (b"first\n\nthird line\n", {"line-1": "first", "line-3": "third line"}),
+    (b"[contents]\nmore\n", {"line-1": "[contents]", "line-2": "more"}),
+    (b'{"a": "text\\nof two lines"}', {"a": "text\nof two lines"}),
+    (b'\xef\xbb\xbf{"a": "x"}', {"a": "x"}),  # a byte order mark is not part of the text
+  ],
+)
+def test_files(tmp_path, content, expected):
+  path = tmp_path / "file"
+  path.write_bytes(content)
+  assert load_targets(SST2, file=path) == [
+    Target("file", name, text) for name, text in expected.items()
   ]
-  assert load_targets(SST2, file=names) == [Target("file", "a", "text\nof two lines")]
 
 
 @pytest.mark.parametrize(
   ("options", "message"),
   [
-    ({"groups": ("nix",)}, "unknown target group 'nix': choose of ni, pile"),
+    ({"groups": ("nix",)}, "unknown target group 'nix': choose from ni, pile"),
     ({"texts": ("",)}, "target 'text-1' .* is empty"),
     ({"texts": ("fine", " \n")}, "target 'text-2' .* is empty"),
     ({"file": "/nowhere/file"}, "/nowhere/file cannot be read"),
@@ -74,7 +82,7 @@ def test_literal_texts_and_files(tmp_path):
     ({}, "there are no targets"),
   ],
 )
-def test_what_is_wrong_is_said(options, message):
+def test_wrong_options_are_refused_with_the_reason(options, message):
   with pytest.raises(WayjaxError, match=message):
     load_targets(SST2, **options)
 
@@ -87,7 +95,7 @@ def test_what_is_wrong_is_said(options, message):
     (b"\xff\xfe\xff", "not UTF-8"),
     (b"\n\n", "no targets"),
     (b'["a", "b"]', "names to texts"),
-    (b'{"a": "x", "a": "y"}', "the name 'a' stands there twice"),
+    (b'{"a": "x", "a": "y"}', "the name 'a' occurs twice"),
     (b'{"a": "\\ud800"}', "not valid Unicode"),
   ],
 )
@@ -96,18 +104,6 @@ def test_broken_files(tmp_path, content, message):
   path.write_bytes(content)
   with pytest.raises(WayjaxError, match=message):
     load_targets(SST2, file=path)
-
-
-def test_a_byte_order_mark_is_no_text(tmp_path):
-  path = tmp_path / "file"
-  path.write_bytes(b'\xef\xbb\xbf{"a": "x"}')
-  assert load_targets(SST2, file=path) == [Target("file", "a", "x")]
-
-
-def test_a_line_may_begin_with_a_bracket(tmp_path):
-  path = tmp_path / "file"
-  path.write_text("[contents]\nmore\n")
-  assert [target.text for target in load_targets(SST2, file=path)] == ["[contents]", "more"]
 
 
 class TestFetching:
@@ -142,7 +138,7 @@ class TestFetching:
         load_targets(SST2, groups=("ni",))
     assert len(self.asked) == 2
 
-  def test_a_damaged_cache_is_fetched_anew(self, monkeypatch, tmp_path):
+  def test_a_damaged_cache_is_fetched_again(self, monkeypatch, tmp_path):
     self.serve(monkeypatch, self.CONTENT)
     load_targets(SST2, groups=("ni",))
     (cached,) = tmp_path.rglob("natural_prompts.json")
@@ -150,7 +146,7 @@ class TestFetching:
     assert len(load_targets(SST2, groups=("ni",))) == 1
     assert len(self.asked) == 2
 
-  def test_without_a_cache_it_works_all_the_same(self, monkeypatch, tmp_path):
+  def test_without_a_cache_it_still_works(self, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     self.serve(monkeypatch, self.CONTENT)
@@ -164,8 +160,8 @@ class TestFetching:
     with pytest.raises(WayjaxError, match="cannot be reached"):
       load_targets(SST2, groups=("ni",))
 
-  def test_without_network_the_ways_on_are_named(self):
-    with pytest.raises(WayjaxError, match=r"cannot be reached .* --targets-dir, or your"):
+  def test_without_network_the_alternatives_are_named(self):
+    with pytest.raises(WayjaxError, match=r"cannot be reached .* --targets-dir .* your own"):
       load_targets(SST2, groups=("ni",))
 
 

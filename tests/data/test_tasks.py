@@ -2,13 +2,13 @@
 
 import pytest
 
+from wayjax.data.tasks import TASKS, get_task, read_task_file
 from wayjax.errors import WayjaxError
-from wayjax.tasks import TASKS, get_task, read_task_file
 
 GOOD = 'template = "It is %s ."\nlabel_words = ["bad", "good"]\n'
 
 
-def test_the_five_tasks_have_one_class_name_a_label_word():
+def test_the_five_tasks_have_one_class_name_per_label_word():
   assert list(TASKS) == ["sst2", "sst5", "agnews", "trec", "subj"]
   for task in TASKS.values():
     assert len(task.label_words) == len(task.class_names) == len(set(task.label_words))
@@ -43,17 +43,17 @@ def test_a_task_file(tmp_path):
     ('template = "%s"', "'label_words' is missing"),
     ('label_words = ["a", "b"]', "'template' is missing"),
     (GOOD + "colour = 1", "unknown field colour"),
-    (GOOD.replace("%s", ""), "holds %s once"),
-    (GOOD.replace("%s", "%s %s"), "holds %s once"),
-    (GOOD.replace('"bad", ', ""), "two or more different texts"),
-    (GOOD.replace("bad", "good"), "two or more different texts"),
-    (GOOD.replace('"bad"', "1"), "two or more different texts"),
+    (GOOD.replace("%s", ""), "contains %s once"),
+    (GOOD.replace("%s", "%s %s"), "contains %s once"),
+    (GOOD.replace('"bad", ', ""), "two or more different strings"),
+    (GOOD.replace("bad", "good"), "two or more different strings"),
+    (GOOD.replace('"bad"', "1"), "two or more different strings"),
     (GOOD + 'class_names = ["one"]', "one for each label word"),
     (GOOD + "max_length = 16", "above 16"),
-    (GOOD + 'name = "a/b"', "without slashes"),
+    (GOOD + 'name = "a/b"', "a string without slashes"),
   ],
 )
-def test_what_is_wrong_with_a_task_file_is_said(tmp_path, content, message):
+def test_a_wrong_task_file_is_refused_with_the_reason(tmp_path, content, message):
   path = tmp_path / "mine.toml"
   path.write_text(content)
   with pytest.raises(WayjaxError, match=message) as error:

@@ -8,13 +8,15 @@ import pytest
 import tiny
 from flax import nnx
 
-from wayjax import chunks, evaluation, packing, sweep
+from wayjax import evaluation
+from wayjax.data import packing
+from wayjax.data.targets import Target
+from wayjax.devices.sharding import make_layout, place
 from wayjax.errors import WayjaxError
-from wayjax.layout import make_layout, place
-from wayjax.members import make_members
-from wayjax.schedule import make_schedules
-from wayjax.targets import Target
-from wayjax.train import member_gradient
+from wayjax.tuning import program, sweep
+from wayjax.tuning.batches import make_schedules
+from wayjax.tuning.members import make_members
+from wayjax.tuning.step import member_gradient
 
 COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter")
 
@@ -41,7 +43,7 @@ def gradients(lm, encoded, members) -> np.ndarray:
   tokens = packing.training_tokens(encoded)
   (schedule,) = make_schedules(encoded, tokens, 4, [(1, 2)], 1, per_dispatch=1)
   settings = sweep.TrainSettings(steps=1, batch_size=4)
-  leaves_M, state_M = chunks.begin(lm.layout, members, 8, schedule, settings, len(members))
+  leaves_M, state_M = program.begin(lm.layout, members, 8, schedule, settings, len(members))
 
   @jax.jit
   def compute(params, tokens, leaves_M, prompts_MxPxD, batches_NxB):
@@ -81,7 +83,7 @@ def compiled(lm, encoded, members) -> str:
   settings = sweep.TrainSettings(steps=20, batch_size=4)
   (schedule,) = make_schedules(encoded, tokens, 4, [(1, 2)], 20, per_dispatch=20)
   on_device = place(tokens, lm.layout.everywhere())
-  return chunks.compile_group(lm, members, 8, settings, on_device, schedule).compiled.as_text()
+  return program.compile_group(lm, members, 8, settings, on_device, schedule).compiled.as_text()
 
 
 def test_no_communication_where_only_members_are_spread(lm, encoded, members):

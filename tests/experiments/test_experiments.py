@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import fig6_voronoi, item, plan, prop1_margins
-from experiments.plan import Sweep
+from experiments import experiment, fig6_voronoi, needed_runs, prop1_margins
+from experiments.needed_runs import Sweep
 from wayjax import report
 from wayjax.command_line import parse_args
 from wayjax.errors import WayjaxError
-from wayjax.results import RunWriter
+from wayjax.results.folder import RunWriter
 
 NAMES = (
   *("table1_tasks", "table2_main", "table3_examples", "table4_true", "table5_compare"),
   *("fig3_gamma", "fig4_length", "fig5_model_size", "fig6_voronoi", "prop1_margins"),
 )
-FOLDER = Path(item.__file__).parent
+FOLDER = Path(experiment.__file__).parent
 
 
 def module(name):
@@ -50,7 +50,7 @@ GAMMA = Sweep(("sst2",), ("ni",), (0.0, 0.001, 0.01))
 
 
 def needed(sweep, out, extra=(), **more):
-  return plan.calls(sweep, None, out, list(extra), **{"demo": False, "resume": False} | more)
+  return needed_runs.calls(sweep, None, out, list(extra), **{"demo": False, "resume": False} | more)
 
 
 class TestPlan:
@@ -95,7 +95,7 @@ class TestPlan:
     with pytest.raises(WayjaxError, match="was run with --steps 2000, not 5: give the same, or"):
       needed(MAIN, tmp_path, ["--steps", "5"])
     assert len(needed(Sweep(("trec",), ("ni",)), tmp_path, ["--steps", "5"])) == 1
-    assert len(plan.calls(MAIN, "other", tmp_path, [], demo=False, resume=False)) == 1
+    assert len(needed_runs.calls(MAIN, "other", tmp_path, [], demo=False, resume=False)) == 1
 
   def test_shards_are_a_whole_when_all_are_there(self, tmp_path):
     shards = [["--shard", f"{i}/3"] for i in range(3)]
@@ -160,20 +160,20 @@ class TestItems:
 
   def test_a_wrong_task_is_one_sentence(self, tmp_path, capsys):
     arguments = ["--out", str(tmp_path), "--datasets", "trec"]
-    assert item.main(module("fig4_length").ITEM, "", arguments) == 2
+    assert experiment.main(module("fig4_length").ITEM, "", arguments) == 2
     assert "fig4_length has the tasks agnews" in capsys.readouterr().err
     arguments = ["--out", str(tmp_path), "--datasets", "agnews", "nonsense"]
-    assert item.main(module("fig4_length").ITEM, "", arguments) == 2
+    assert experiment.main(module("fig4_length").ITEM, "", arguments) == 2
     assert "--datasets nonsense: there are the tasks sst2, " in capsys.readouterr().err
 
   def test_what_only_measures_is_measured_where_it_is_asked_to(self, tmp_path, capsys):
     arguments = ["--demo", "--out", str(tmp_path), "--device", "tpu"]
-    assert item.main(module("prop1_margins").ITEM, "", arguments) == 2
+    assert experiment.main(module("prop1_margins").ITEM, "", arguments) == 2
     assert "--device tpu: jax sees only cpu here" in capsys.readouterr().err
 
   def test_rows_to_test_on_are_counted_whatever_is_reported_on(self, tmp_path):
     arguments = ["--demo", "--out", str(tmp_path), "--datasets", "trec", "--split", "dev"]
-    assert item.main(module("table1_tasks").ITEM, "", arguments) == 0
+    assert experiment.main(module("table1_tasks").ITEM, "", arguments) == 0
     (task,) = json.loads((tmp_path / "table1_tasks.measured.json").read_text())["tasks"]
     assert (task["train"] + task["dev"], task["test"]) == (1200, 400)
 
@@ -188,7 +188,7 @@ def test_all_items_on_the_demo_are_one_report(tmp_path, capsys):
   small += ["--train-rows", "40", "--eval-rows", "8", "--seeds", "1"]
   for name in NAMES:
     extra = ["--datasets", "agnews"] if name.startswith("table") else []
-    assert item.main(module(name).ITEM, "", [*small, *extra]) == 0, name
+    assert experiment.main(module(name).ITEM, "", [*small, *extra]) == 0, name
   said = capsys.readouterr().out
   # Table 3, Table 5, Figures 5 and 6 find all they need; Figure 3 tunes only what is new of agnews.
   assert "table3_examples, run" not in said

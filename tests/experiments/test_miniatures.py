@@ -14,8 +14,8 @@ from experiments.miniatures import __main__ as script
 from experiments.miniatures.copies import Texts
 from experiments.miniatures.grammar import expand, parse
 from experiments.miniatures.remarks import GUESSED, add_remark
-from wayjax.data import load_data
-from wayjax.tasks import TASKS
+from wayjax.data.examples import load_data
+from wayjax.data.tasks import TASKS
 
 DATA = Path(__file__).resolve().parents[1] / "wayjax" / "demo" / "data"
 HIGHEST_SHARE = {"sst2": 0.53, "sst5": 0.26, "agnews": 0.28, "trec": 0.25, "subj": 0.53}

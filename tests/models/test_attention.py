@@ -1,5 +1,6 @@
 """Attention in slices against the plain formula over all pairs."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,8 +9,8 @@ import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wayjax import packing
-from wayjax.members import left_mask
+from wayjax.data import packing
+from wayjax.data.packing import left_mask
 from wayjax.models import attention
 
 TEXT, PROMPT, WIDTH = 40, 8, 4
@@ -36,7 +37,7 @@ def random_row(rng, lengths, real_prompt):
   slice_size=st.sampled_from([8, 12, 20, 48]),
   heads=st.sampled_from([(4, 4), (4, 2), (2, 1)]),
 )
-def test_slices_give_what_all_pairs_give(lengths, real_prompt, slice_size, heads):
+def test_slices_compute_what_all_pairs_compute(lengths, real_prompt, slice_size, heads):
   rng = np.random.default_rng(len(lengths))
   visible = random_row(rng, lengths, real_prompt)
   q, k, v = (
@@ -50,8 +51,7 @@ def test_slices_give_what_all_pairs_give(lengths, real_prompt, slice_size, heads
     gradients = vjp(g)
   expected, expected_vjp = jax.vjp(lambda *x: plain(*x, visible.pairs_SxS), q, k, v)
   np.testing.assert_allclose(y, expected, rtol=0, atol=2e-6)
-  for gradient, expected_gradient in zip(gradients, expected_vjp(g), strict=True):
-    np.testing.assert_allclose(gradient, expected_gradient, rtol=0, atol=1e-5)
+  chex.assert_trees_all_close(gradients, expected_vjp(g), rtol=0, atol=1e-5)
 
 
 def test_queries_from_anywhere_in_the_row_see_what_they_see_in_it(rng):
@@ -82,10 +82,10 @@ def test_bfloat16_products_are_near_and_no_cotangent_is_rounded(rng):
   prompt=st.sampled_from([0, 8, 24]),
   reach=st.integers(0, 300),
 )
-def test_slices_cover_every_query_and_all_that_it_may_see(size, prompt, reach):
+def test_slices_cover_every_query_and_every_key_it_may_see(size, prompt, reach):
   visible = attention.Visible(jnp.zeros((0, 0), bool), min(prompt, size), reach)
   slices = attention._slices(size, visible)
-  queries = [i for one, _ in slices for i in range(*one)]
+  queries = [i for stretch, _ in slices for i in range(*stretch)]
   assert queries == list(range(size))
   for (first, stop), parts in slices:
     keys = [i for part in parts for i in range(*part)]

@@ -21,11 +21,11 @@ TOLERANCE = 1e-4
 
 
 def load(name, dtype=jnp.float32, **changes):
-  """The model of a folder of goldens, with other options where `changes` says so."""
-  checkpoint = Folder(GOLDENS / name)
-  config = checkpoint.config | changes
+  """The model of a folder of goldens, with other options as in `changes`."""
+  folder = Folder(GOLDENS / name)
+  config = folder.config | changes
   family, _, _, _ = tiny.build(config)
-  stored, _ = checkpoint.find_tensors(family, set())
+  stored, _ = folder.find_tensors(family, set())
   return tiny.fill(config, {tensor.name: tensor.read() for tensor in stored.values()}, dtype)
 
 
@@ -56,7 +56,7 @@ def errors(model, name, shift=0):
   )
 
 
-def test_every_family_has_golden_numbers():
+def test_every_family_has_goldens():
   types = {json.loads((GOLDENS / n / "config.json").read_text())["model_type"] for n in FOLDERS}
   assert types == set(FAMILIES)
   assert {name.removeprefix("gguf-") for name in GGUFS} <= {
@@ -78,8 +78,8 @@ def test_a_gguf_file_agrees_with_pytorch(name):
   assert lm.tokenizer.decode(ids) == "the né 12"
 
 
-class TestGoldenNumbersAreSharp:
-  """Each mistake that is easily made must break the parity."""
+class TestGoldensAreSensitive:
+  """Every easy mistake must break the agreement."""
 
   @pytest.mark.parametrize(
     ("name", "changes"),
@@ -133,7 +133,7 @@ class TestGoldenNumbersAreSharp:
     monkeypatch.setattr(decoder, "attention", lambda q, *rest: attention.attention(1.1 * q, *rest))
     assert min(errors(load(name), name)) > 10 * TOLERANCE
 
-  def test_the_base_of_gptj_which_no_option_sets(self, monkeypatch):
+  def test_the_fixed_base_of_gptj(self, monkeypatch):
     assert load("gptj", rope_theta=20_000.0) is not None
     monkeypatch.setattr(
       gptj, "read_frequencies", lambda _, n: rotary.read_frequencies({"rope_theta": 20_000.0}, n)
@@ -219,7 +219,7 @@ def test_other_rope_types_are_refused(model_type, key, kind):
     {"factor": "8", "low_freq_factor": 1.0, "high_freq_factor": 4.0},
   ],
 )
-def test_llama3_scaling_without_sense_is_refused(options):
+def test_senseless_llama3_scaling_is_refused(options):
   config = {**tiny.CONFIGS["llama"], "rope_scaling": {"rope_type": "llama3", **options}}
   with pytest.raises(WayjaxError, match="factor"):
     tiny.build(config)
@@ -242,7 +242,7 @@ def test_old_and_new_rotary_options_are_the_same():
   assert old == neox({**base, "rotary_emb_base": 500.0, "rope_theta": 7.0})
 
 
-def test_gpt2_may_go_by_the_names_of_other_families():
+def test_gpt2_accepts_the_option_names_of_other_families():
   names = {"n_head": "num_attention_heads", "n_layer": "num_hidden_layers"}
   names |= {"n_embd": "hidden_size", "n_positions": "max_position_embeddings"}
   for model_type in ("gpt2", "gptj"):
@@ -254,7 +254,7 @@ def test_a_sliding_window_that_no_layer_uses_is_accepted():
   read = FAMILIES["qwen2"].read_config
   config = {**tiny.CONFIGS["qwen2"], "sliding_window": 64}
   assert read(config) == read({**config, "use_sliding_window": True, "max_window_layers": 2})
-  with pytest.raises(WayjaxError, match=r"sliding_window in use .sliding_window: 64"):
+  with pytest.raises(WayjaxError, match=r"uses a sliding_window .sliding_window: 64"):
     read({**config, "use_sliding_window": True, "max_window_layers": 1})
 
 

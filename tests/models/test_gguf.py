@@ -1,4 +1,4 @@
-"""GGUF files: what they hold, how it is read, and all that can be wrong with them."""
+"""GGUF files: what they contain, how it is read, and everything that can be wrong with them."""
 
 import gguf
 import jax
@@ -9,11 +9,11 @@ from tiny import GGUF_LLAMA as LLAMA
 from tiny import rewrite_gguf as rewrite
 from tokenizers.pre_tokenizers import ByteLevel
 
-from wayjax.data import load_data
+from wayjax.data.examples import load_data
+from wayjax.data.tasks import get_task
 from wayjax.errors import WayjaxError
 from wayjax.models import FAMILIES, gguf_file, load_lm
 from wayjax.models.gguf_tokenizer import PRE_TOKENIZERS, build_tokenizer
-from wayjax.tasks import get_task
 
 TOKENS = ["<|endoftext|>", *sorted(ByteLevel.alphabet())]
 
@@ -54,7 +54,7 @@ def test_divisors_slow_the_rotation(path):
   np.testing.assert_allclose(
     np.array(read(slowed.config).frequencies) * divisors, read(plain.config).frequencies
   )
-  load(path)  # the tensor is no surprise to the loader
+  load(path)  # the loader expects the tensor
 
 
 def dequantisable():
@@ -69,7 +69,7 @@ def dequantisable():
 
 
 def stored(path, data, kind, **options):
-  """A tensor of a file that holds nothing else."""
+  """A tensor of a file that contains nothing else."""
   writer = gguf.GGUFWriter(path, "llama", **options)
   writer.add_tensor("a", data, raw_dtype=kind)
   writer.write_header_to_file()
@@ -80,9 +80,9 @@ def stored(path, data, kind, **options):
 
 
 @pytest.mark.parametrize("kind", list(dequantisable()), ids=lambda kind: kind.name)
-def test_every_quantisation_is_read_in_parts_as_in_whole(kind, path, rng, monkeypatch):
+def test_every_quantisation_is_read_in_parts_as_it_is_whole(kind, path, rng, monkeypatch):
   monkeypatch.setattr(gguf_file, "_ROWS", 4)
-  # Small bytes, for random ones may be scales that are no numbers.
+  # Small bytes, because random ones may be scales that are not numbers.
   data = rng.integers(50, size=gguf.quants.quant_shape_to_byte_shape((10, 256), kind))
   tensor = stored(path, data.astype(np.uint8), kind)
   whole = gguf.dequantize(tensor.data, kind)
@@ -125,13 +125,13 @@ class TestWhatIsWrong:
   @pytest.mark.parametrize("start", [b"", b"GGML", b"PK\x03\x04"])
   def test_wrong_magic(self, start, path):
     path.write_bytes(start + LLAMA.read_bytes()[4:] if start else b"")
-    self.refused(path, f"no GGUF file: it begins with {start!r}".replace("\\", r"\\"))
+    self.refused(path, f"is not a GGUF file: it begins with {start!r}".replace("\\", r"\\"))
 
   def test_unknown_version(self, path):
     whole = bytearray(LLAMA.read_bytes())
     whole[4] = 9
     path.write_bytes(whole)
-    self.refused(path, "of a version, .*version 9")
+    self.refused(path, "has a version, .*version 9")
 
   def test_unknown_tensor_type(self, path):
     whole = LLAMA.read_bytes()
@@ -141,7 +141,7 @@ class TestWhatIsWrong:
 
   def test_byte_order(self, path):
     stored(path, np.ones((2, 2), np.float32), None, endianess=gguf.GGUFEndian.BIG)
-    self.refused(path, "of another byte order")
+    self.refused(path, "has another byte order")
 
   @pytest.mark.parametrize("divisors", [[1, 2, 4], [1, 2, 4, -8]])
   def test_divisors(self, divisors, path):
@@ -171,7 +171,7 @@ class TestWhatIsWrong:
   def test_architecture(self, name, path):
     rewrite(path, fields={"general.architecture": name})
     self.refused(
-      path, f"architecture '{name}'; of GGUF files wayjax reads gpt2, llama, qwen2, qwen3"
+      path, f"architecture '{name}'; from GGUF files wayjax reads gpt2, llama, qwen2, qwen3"
     )
 
   @pytest.mark.parametrize(
@@ -182,13 +182,13 @@ class TestWhatIsWrong:
       ("llama.rope.scaling.type", "yarn", "llama.rope.scaling.type to yarn"),
       ("llama.rope.scaling.factor", 2.0, "llama.rope.scaling.factor to 2.0"),
       ("llama.context_length", None, "lacks llama.context_length"),
-      ("llama.rope.dimension_count", 4, "turns 4 of a head's 8 numbers"),
+      ("llama.rope.dimension_count", 4, "rotates 4 of a head's 8 dimensions"),
       ("llama.attention.head_count", 0, "num_attention_heads to 0"),
       ("llama.attention.head_count", [4, 4], r"num_attention_heads to \[4, 4\]"),
       ("llama.block_count", 0, "num_hidden_layers to 0"),
       ("split.count", 3, "one of 3 parts"),
       ("tokenizer.ggml.model", "llama", "tokenizer of kind 'llama'"),
-      ("tokenizer.ggml.pre", "tekken", "pre-tokenizer 'tekken'; wayjax knows gpt-2"),
+      ("tokenizer.ggml.pre", "tekken", "pre-tokenizer 'tekken'; wayjax implements gpt-2"),
       ("tokenizer.ggml.pre", None, "pre-tokenizer None"),
       ("tokenizer.ggml.pre", ["qwen2"], r"pre-tokenizer \['qwen2'\]"),
       ("llama.attention.causal", 0, "llama.attention.causal to 0"),
@@ -238,14 +238,14 @@ class TestTokenizer:
       ("qwen2", ["I", "'ll", " PAY", "'LL", " ", "1", "2", "3", "4", "5", " x", "!!", " \n"]),
     ],
   )
-  def test_how_text_is_cut(self, pre, words):
+  def test_how_text_is_split(self, pre, words):
     tokenizer = build_tokenizer(metadata(pre), "file")
     text = "I'll PAY'LL 12345 x!! \n"
-    cut = tokenizer.backend_tokenizer.pre_tokenizer.pre_tokenize_str(text)
-    assert [text[first:last] for _, (first, last) in cut] == words
+    pieces = tokenizer.backend_tokenizer.pre_tokenizer.pre_tokenize_str(text)
+    assert [text[first:last] for _, (first, last) in pieces] == words
 
   @pytest.mark.parametrize("pre", PRE_TOKENIZERS)
-  def test_text_comes_back(self, pre):
+  def test_text_survives_a_round_trip(self, pre):
     tokenizer = build_tokenizer(metadata(pre), "file")
     for text in (
       "",
@@ -269,7 +269,7 @@ class TestTokenizer:
     kinds = [3] + [1] * 255 + [padding, padding]
     lm = load(rewrite(path, fields=metadata("llama-bpe", tokens, kinds, merges=["t h"])))
     assert len(lm.tokenizer) == 256
-    assert lm.table_VxD.shape == (256, 32)  # so no prompt is ever read as one of them
+    assert lm.table_VxD.shape == (256, 32)  # so no prompt ever reads as a padding token
 
   def test_a_whole_word_is_a_token_for_llama_3_only(self):
     tokens = [*TOKENS, "th", "the"]  # no merge leads to "the"

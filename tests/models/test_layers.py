@@ -56,9 +56,9 @@ def test_norms_have_the_gradient_that_autodiff_finds(rng, centred):
   np.testing.assert_allclose(vjp(g)[0], expected_vjp(g)[0], rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("how", ["scanned", "checkpointed", "scanned and checkpointed"])
+@pytest.mark.parametrize("how", ["scanned", "remat", "scanned and remat"])
 @pytest.mark.parametrize("model_type", ["gpt2", "llama"])
-def test_layers_give_the_same_however_they_are_applied(rng, monkeypatch, how, model_type):
+def test_layers_compute_the_same_however_they_are_applied(rng, monkeypatch, how, model_type):
   layers_option = {"gpt2": "n_layer", "llama": "num_hidden_layers"}[model_type]
   config = tiny.CONFIGS[model_type] | {layers_option: 4}
   model = tiny.fill(config, tiny.tensors(config))
@@ -70,7 +70,7 @@ def test_layers_give_the_same_however_they_are_applied(rng, monkeypatch, how, mo
     return jax.jit(loss)(prompt)
 
   expected, expected_gradient = value_and_gradient()
-  model.checkpointed = "checkpointed" in how
+  model.remat = "remat" in how
   if "scanned" in how:
     monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
   value, gradient = value_and_gradient()
@@ -81,14 +81,14 @@ def test_layers_give_the_same_however_they_are_applied(rng, monkeypatch, how, mo
 
 
 @pytest.mark.parametrize("interleaved", [False, True])
-def test_rotation_turns_each_pair_as_a_complex_number(rng, interleaved):
+def test_each_pair_is_rotated_as_a_complex_number(rng, interleaved):
   frequencies, positions = (1.0, 0.1), np.arange(7)
-  x = rng.normal(size=(7, 3, 6)).astype(np.float32)  # two pairs turn, two numbers stay
+  x = rng.normal(size=(7, 3, 6)).astype(np.float32)  # two pairs are rotated, two dimensions are not
   y = rotary.rotate(
     x, *rotary.rotation(frequencies, jnp.asarray(positions)), interleaved=interleaved
   )
   for pair, frequency in enumerate(frequencies):
     a, b = (2 * pair, 2 * pair + 1) if interleaved else (pair, pair + 2)
-    turned = (x[..., a] + 1j * x[..., b]) * np.exp(1j * frequency * positions)[:, None]
-    np.testing.assert_allclose(y[..., a] + 1j * y[..., b], turned, rtol=1e-5, atol=1e-6)
+    rotated = (x[..., a] + 1j * x[..., b]) * np.exp(1j * frequency * positions)[:, None]
+    np.testing.assert_allclose(y[..., a] + 1j * y[..., b], rotated, rtol=1e-5, atol=1e-6)
   np.testing.assert_array_equal(y[..., 4:], x[..., 4:])

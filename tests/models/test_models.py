@@ -1,9 +1,9 @@
-"""The door to the models: folders as the Hub lays them out, and all that can be wrong with them."""
+"""`load_lm`: folders as the Hub lays them out, and everything that can be wrong with them."""
 
 import json
 import shutil
 
-import jax
+import chex
 import ml_dtypes
 import numpy as np
 import pytest
@@ -22,26 +22,20 @@ def folder(model_dir, tmp_path):
   return shutil.copytree(model_dir, tmp_path / "model")
 
 
-def same_params(a, b) -> bool:
-  return all(
-    np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a.params), jax.tree.leaves(b.params))
-  )
-
-
 def test_load_lm_yields_model_and_tokenizer(lm, model_dir):
   stored = load_file(model_dir / "model.safetensors")
   assert lm.revision is None
   assert lm.max_positions == tiny.CONFIG.n_positions
   assert lm.tokenizer.decode([lm.tokenizer.eos_token_id]) == tiny.EOS
   assert lm.tokenizer("é ", add_special_tokens=False)["input_ids"]
-  # The table stops at the tokenizer's last token; the model's own is longer.
+  # The table ends at the tokenizer's last token; the model's own is longer.
   assert lm.table_VxD.shape == (257, tiny.CONFIG.n_embd)
   np.testing.assert_array_equal(lm.table_VxD, stored["transformer.wte.weight"][:257])
 
 
-def test_names_without_prefix_load_alike(lm, folder):
+def test_names_without_prefix_load_the_same(lm, folder):
   save_file(tiny.tensors(prefix=""), folder / "model.safetensors")
-  assert same_params(lm, load_lm(str(folder), precision="float32"))
+  chex.assert_trees_all_equal(lm.params, load_lm(str(folder), precision="float32").params)
 
 
 def test_buffers_and_tied_head_are_ignored(lm, folder):
@@ -51,10 +45,10 @@ def test_buffers_and_tied_head_are_ignored(lm, folder):
     "lm_head.weight": np.ones((261, 32), np.float32),
   }
   save_file(tiny.tensors() | extra, folder / "model.safetensors")
-  assert same_params(lm, load_lm(str(folder), precision="float32"))
+  chex.assert_trees_all_equal(lm.params, load_lm(str(folder), precision="float32").params)
 
 
-def test_sharded_index_loads_alike(lm, folder):
+def test_a_sharded_index_loads_the_same(lm, folder):
   named = tiny.tensors()
   parts = {"model-00001-of-00002.safetensors": {}, "model-00002-of-00002.safetensors": {}}
   weight_map = {}
@@ -65,7 +59,7 @@ def test_sharded_index_loads_alike(lm, folder):
     save_file(part, folder / file)
   (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
   (folder / "model.safetensors").unlink()
-  assert same_params(lm, load_lm(str(folder), precision="float32"))
+  chex.assert_trees_all_equal(lm.params, load_lm(str(folder), precision="float32").params)
 
   (folder / list(parts)[1]).unlink()
   with pytest.raises(WayjaxError, match="model-00002-of-00002"):
@@ -90,7 +84,7 @@ def test_every_misfit_is_named_in_one_error(folder):
     assert part in message
 
 
-def test_a_tensor_that_only_the_index_knows_is_named(folder):
+def test_a_tensor_that_only_the_index_lists_is_named(folder):
   named = tiny.tensors()
   weight_map = dict.fromkeys(named, "model.safetensors")
   del named["transformer.ln_f.bias"]
@@ -119,7 +113,7 @@ def test_shards_cannot_point_outside_the_folder(folder, tmp_path):
   [
     (lambda f: (f / "config.json").unlink(), "no config.json"),
     (lambda f: (f / "config.json").write_text("{"), "cannot be read as JSON"),
-    (lambda f: (f / "config.json").write_text("[]"), "no JSON object"),
+    (lambda f: (f / "config.json").write_text("[]"), "does not contain a JSON object"),
     (
       lambda f: tiny.save_config(f, model_type="t5"),
       "type 't5'; supported: gpt2, gpt_neox, gptj, llama",
@@ -127,15 +121,15 @@ def test_shards_cannot_point_outside_the_folder(folder, tmp_path):
     (lambda f: tiny.save_config(f, model_type=["gpt2"]), "type ..gpt2..; supported: gpt2"),
     (lambda f: tiny.save_config(f, n_head=0), "sets n_head to 0"),
     (lambda f: tiny.save_config(f, n_embd="32"), "sets n_embd to '32'"),
-    (lambda f: (f / "model.safetensors").unlink(), "holds no weights.*pickle"),
+    (lambda f: (f / "model.safetensors").unlink(), "contains no weights.*pickle"),
     (lambda f: save_file({}, f / "model.safetensors"), "missing: wte.weight"),
     (lambda f: (f / "model.safetensors").write_bytes(b"123"), "cannot be read as safetensors"),
     (lambda f: (f / "model.safetensors.index.json").write_text("{}"), "is damaged"),
     (lambda f: (f / "tokenizer.json").write_text("{"), "tokenizer in .* cannot be loaded"),
-    (lambda f: tiny.save_config(f, vocab_size=100), "257 tokens but the model only 100"),
+    (lambda f: tiny.save_config(f, vocab_size=100), "257 tokens, but the model has only 100"),
   ],
 )
-def test_what_is_wrong_with_a_folder_is_said(folder, damage, message):
+def test_every_fault_of_a_folder_is_named(folder, damage, message):
   damage(folder)
   with pytest.raises(WayjaxError, match=message):
     load_lm(str(folder))
@@ -148,7 +142,7 @@ def test_a_folder_without_tokenizer_files_is_refused(folder):
     load_lm(str(folder))
 
 
-def test_a_tensor_that_stands_there_twice_is_refused(folder):
+def test_a_duplicate_tensor_is_refused(folder):
   save_file(
     tiny.tensors() | {"wpe.weight": np.zeros((160, 32), np.float32)}, folder / "model.safetensors"
   )
@@ -195,7 +189,7 @@ def test_the_tokenizer_is_the_files_whatever_its_class(folder, cls):
   stored.pre_tokenizer = pre_tokenizers.Sequence(
     [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(use_regex=False)]
   )
-  stored.add_tokens(["20"])  # what digits one by one never become
+  stored.add_tokens(["20"])  # never made of single digits
   stored.save(str(folder / "tokenizer.json"))
   settings = json.loads((folder / "tokenizer_config.json").read_text())
   (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "tokenizer_class": cls}))
@@ -205,7 +199,7 @@ def test_the_tokenizer_is_the_files_whatever_its_class(folder, cls):
   assert tokenizer.eos_token == tiny.EOS
 
 
-def test_the_end_of_sequence_that_the_class_knows(folder):
+def test_the_end_of_sequence_of_the_tokenizer_class(folder):
   """GPT-2's files on the Hub name none."""
   settings = {"tokenizer_class": "GPT2Tokenizer", "model_max_length": 1024}
   (folder / "tokenizer_config.json").write_text(json.dumps(settings))
@@ -213,11 +207,11 @@ def test_the_end_of_sequence_that_the_class_knows(folder):
 
 
 @pytest.mark.parametrize("kind", [np.int8, np.int32, np.bool_])
-def test_weights_that_are_no_floats_are_refused(folder, kind):
+def test_weights_that_are_not_floats_are_refused(folder, kind):
   named = tiny.tensors()
   named["transformer.h.0.mlp.c_fc.weight"] = np.ones((32, 128), kind)
   save_file(named, folder / "model.safetensors")
-  with pytest.raises(WayjaxError, match=r"holds transformer.h.0.mlp.c_fc.weight as (I|BOOL)"):
+  with pytest.raises(WayjaxError, match=r"contains transformer.h.0.mlp.c_fc.weight as (I|BOOL)"):
     load_lm(str(folder))
 
 
@@ -237,7 +231,7 @@ def test_weights_in_eight_bits_are_refused(folder):
   entry["data_offsets"] = [first, first + quarter]
   text = json.dumps(header).encode()
   (folder / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + body)
-  with pytest.raises(WayjaxError, match=r"holds transformer.wpe.weight as F8_E4M3"):
+  with pytest.raises(WayjaxError, match=r"contains transformer.wpe.weight as F8_E4M3"):
     load_lm(str(folder))
 
 
@@ -247,9 +241,9 @@ def test_a_model_that_is_not_causal_is_refused(folder):
     load_lm(str(folder))
 
 
-def test_a_folder_with_a_gguf_file_says_what_to_give(tmp_path):
+def test_a_folder_with_a_gguf_file_names_what_to_pass(tmp_path):
   (tmp_path / "model.gguf").write_bytes(b"GGUF")
-  with pytest.raises(WayjaxError, match=r"no config.json; give the .gguf file itself"):
+  with pytest.raises(WayjaxError, match=r"no config.json; pass the .gguf file itself"):
     load_lm(str(tmp_path))
 
 
@@ -277,6 +271,6 @@ def test_revision_needs_the_hub(model_dir):
 
 
 @pytest.mark.parametrize("name", ["./nowhere", "/nowhere", "a/b/c"])
-def test_a_missing_folder_is_no_hub_id(name):
+def test_a_missing_folder_is_not_taken_for_a_hub_id(name):
   with pytest.raises(WayjaxError, match="does not exist"):
     load_lm(name)

@@ -1,4 +1,4 @@
-"""What holds for any model file: a model comes out of it, or one sentence."""
+"""Properties of any model file: it loads as a model, or is refused in one sentence."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ def folder(model_dir, tmp_path):
 
 
 def load(path):
-  """Loads a model; where one comes out of it, it is whole."""
+  """Loads a model, and checks that it is complete if it loads."""
   lm = outcome(load_lm, str(path), precision="float32")
   if lm is not None:
     assert lm.table_VxD.shape == (len(lm.tokenizer), lm.width)

@@ -10,8 +10,8 @@ import re
 import pytest
 import reports
 
-from wayjax.reporting.content import Report
-from wayjax.reporting.page import render
+from wayjax.report.content import Report
+from wayjax.report.page import render
 
 
 class Parsed(html.parser.HTMLParser):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import reports
 
-from wayjax.reporting.page import render
+from wayjax.report.page import render
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 waiting = pytest.importorskip("selenium.webdriver.support.wait")

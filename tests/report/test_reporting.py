@@ -6,9 +6,8 @@ import pytest
 
 from wayjax.command_line import parse_args, to_command
 from wayjax.errors import WayjaxError
-from wayjax.report import main
-from wayjax.reporting import build, figures, gather, kinds, paper, tables
-from wayjax.results import RunWriter
+from wayjax.report import build, figures, gather, kinds, main, paper, tables
+from wayjax.results.folder import RunWriter
 
 CONFIG = {
   "dataset": "sst2",

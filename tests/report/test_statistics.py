@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from wayjax.reporting.statistics import choose_gamma, estimate
+from wayjax.report.statistics import choose_gamma, estimate
 
 
 def test_targets_that_agree_leave_no_interval():

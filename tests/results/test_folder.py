@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from wayjax.errors import WayjaxError
-from wayjax.results import RunWriter, read_run
+from wayjax.results.folder import RunWriter, read_run
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from orbax.checkpoint import v1 as ocp
 
-from wayjax.checkpoint import Checkpoints
 from wayjax.errors import WayjaxError
-from wayjax.results import RunWriter, read_run
-from wayjax.storage import open_files
+from wayjax.results.folder import RunWriter, read_run
+from wayjax.results.storage import open_files
+from wayjax.tuning.checkpoint import Checkpoints
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wayjax.summary import COLUMNS, cells, summarise, to_markdown
+from wayjax.results.summary import COLUMNS, cells, summarise, to_markdown
 
 
 def row(target="t", gamma=0.0, seed=1, accuracy=0.5, f1=1.0, **changes):

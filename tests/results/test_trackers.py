@@ -10,9 +10,10 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.record_writer import masked_crc32c
 
 import wayjax
-from wayjax import processes, results, trackers
-from wayjax.checkpoint import Checkpoints
+from wayjax.devices import processes
+from wayjax.results import folder, trackers
 from wayjax.run import main
+from wayjax.tuning.checkpoint import Checkpoints
 
 BOTH = ("--log-to", "tensorboard", "wandb")
 
@@ -228,7 +229,7 @@ def test_without_the_option_neither_is_imported(options, monkeypatch):
 
 
 def test_only_the_first_process_tells(options, wandb, tmp_path, monkeypatch):
-  results.RunWriter.begin(tmp_path / "run")
+  folder.RunWriter.begin(tmp_path / "run")
   monkeypatch.setattr(processes, "is_first", lambda: False)
   assert main([*options, *BOTH, "--steps", "2"]) == 0
   assert wandb.runs == []

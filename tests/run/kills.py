@@ -13,15 +13,18 @@ from pathlib import Path
 
 import jax
 
-from wayjax import chunks, measure, results, run, schedule
-from wayjax.checkpoint import Checkpoints
+from wayjax import run
+from wayjax.results import folder
+from wayjax.run import measure
+from wayjax.tuning import batches, program
+from wayjax.tuning.checkpoint import Checkpoints
 
 MOMENTS = {
-  "compile": (chunks, "compile_group"),
-  "step": (schedule.Schedule, "dispatch"),
+  "compile": (program, "compile_group"),
+  "step": (batches.Schedule, "dispatch"),
   "checkpoint": (Checkpoints, "save"),
   "evaluation": (measure.Measure, "__call__"),
-  "row writing": (results.RunWriter, "append_rows"),
+  "row writing": (folder.RunWriter, "append_rows"),
 }
 LONGEST = 0.05  # seconds from the beginning of a moment to the kill
 
@@ -64,7 +67,7 @@ def main(folder: Path, options: list[str]) -> None:
   moments = list(MOMENTS) * 2
   rng.shuffle(moments)
   for moment in moments:
-    begun = (killed / results.CONFIG).exists()
+    begun = (killed / folder.CONFIG).exists()
     arguments = ["--resume", str(killed)] if begun else [*options, "--out", str(killed)]
     assert leg(arguments, moment, rng.uniform(0, LONGEST)), f"it ended before: {moment}"
   leg(["--resume", str(killed)])

@@ -15,12 +15,14 @@ import tiny
 from orbax.checkpoint import v1 as ocp
 
 import wayjax
-from wayjax import report, results, storage, sweep
-from wayjax.checkpoint import Checkpoints
-from wayjax.chunks import ChunkState
+from wayjax import report
+from wayjax.results import folder, storage
 from wayjax.run import main
-from wayjax.train import StepLosses, init_state
-from wayjax.training import ChunkTraining
+from wayjax.tuning import sweep
+from wayjax.tuning.checkpoint import Checkpoints
+from wayjax.tuning.chunk import ChunkTraining
+from wayjax.tuning.program import ChunkState
+from wayjax.tuning.step import StepLosses, init_state
 
 STEPS = 60
 
@@ -76,9 +78,9 @@ def cut(monkeypatch, owner, name, times):
   [
     (sweep.chunks, "compile_group", 2),
     (Checkpoints, "save", 4),
-    (results.RunWriter, "append_rows", 2),
-    (results.RunWriter, "append_metrics", 5),
-    (results.RunWriter, "write_decisions", 1),
+    (folder.RunWriter, "append_rows", 2),
+    (folder.RunWriter, "append_metrics", 5),
+    (folder.RunWriter, "write_decisions", 1),
     (storage.LocalFiles, "append", 8),
     (storage.os, "replace", 6),
   ],
@@ -112,7 +114,7 @@ def test_on_a_store_it_goes_on_as_well(options, undisturbed, tmp_path, monkeypat
   bucket.install(monkeypatch)
   # Orbax finds its own way to gs://, so here its checkpoints are in a file system.
   where = property(lambda writer: str(tmp_path / "checkpoints"))
-  monkeypatch.setattr(results.RunWriter, "checkpoints", where)
+  monkeypatch.setattr(folder.RunWriter, "checkpoints", where)
   with monkeypatch.context() as patch:
     cut(patch, storage.BucketFiles, "append", (7, "after"))
     with pytest.raises(Cut):
@@ -181,7 +183,7 @@ def test_a_signal_saves_and_says_how_to_go_on(
   options, undisturbed, tmp_path, monkeypatch, capsys, number
 ):
   folder = tmp_path / "run"
-  append, calls = results.RunWriter.append_metrics, []
+  append, calls = folder.RunWriter.append_metrics, []
 
   def append_metrics(writer, records):
     append(writer, records)
@@ -190,7 +192,7 @@ def test_a_signal_saves_and_says_how_to_go_on(
       signal.raise_signal(number)
 
   with monkeypatch.context() as patch:
-    patch.setattr(results.RunWriter, "append_metrics", append_metrics)
+    patch.setattr(folder.RunWriter, "append_metrics", append_metrics)
     assert main([*options, "--out", str(folder), "--checkpoint-every", "1000"]) == 128 + number
   assert f"python -m wayjax.run --resume {folder}" in capsys.readouterr().err
   assert len(calls) == 3

@@ -11,8 +11,8 @@ import pytest
 import tiny
 
 import wayjax
-from wayjax import pipeline, sweep
-from wayjax.run import main
+from wayjax.run import main, pipeline
+from wayjax.tuning import sweep
 
 TARGETS = ("--target", "read me", "--target", "or this one, a long one")
 

@@ -9,27 +9,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import GPT2Tokenizer
 
-from wayjax import packing, schedule
-from wayjax.data import load_data
-from wayjax.encoding import encode
-from wayjax.tasks import get_task
+from wayjax.data import packing
+from wayjax.data.encoding import encode
+from wayjax.data.examples import load_data
+from wayjax.data.tasks import get_task
+from wayjax.tuning import batches
 
 
 def test_an_epoch_is_a_permutation_cut_into_full_batches(rng):
   encoded = tiny.examples(rng, [1] * 11)
-  batches = schedule.training_batches(encoded, 3, seed=5, steps=range(9))
+  batches = batches.training_batches(encoded, 3, seed=5, steps=range(9))
   for epoch in (batches[0:3], batches[3:6], batches[6:9]):
     assert len(set(epoch.ravel())) == 9
   assert not np.array_equal(batches[0:3], batches[3:6])
   np.testing.assert_array_equal(
-    schedule.training_batches(encoded, 3, seed=5, steps=range(4, 7)), batches[4:7]
+    batches.training_batches(encoded, 3, seed=5, steps=range(4, 7)), batches[4:7]
   )
-  assert not np.array_equal(schedule.training_batches(encoded, 3, 6, range(9)), batches)
+  assert not np.array_equal(batches.training_batches(encoded, 3, 6, range(9)), batches)
 
 
 def test_fewer_rows_than_a_batch_make_one_batch_of_all(rng):
   encoded = tiny.examples(rng, [1] * 5)
-  batches = schedule.training_batches(encoded, 8, seed=1, steps=range(4))
+  batches = batches.training_batches(encoded, 8, seed=1, steps=range(4))
   assert batches.shape == (4, 5)
   assert all(sorted(batch) == [0, 1, 2, 3, 4] for batch in batches.tolist())
 
@@ -37,7 +38,7 @@ def test_fewer_rows_than_a_batch_make_one_batch_of_all(rng):
 def make(encoded, steps, seeds=(1, 10, 100), batch=8, **options):
   tokens = packing.training_tokens(encoded)
   options = {"per_dispatch": 20, "multiple": 16, **options}
-  return schedule.make_schedules(encoded, tokens, batch, [seeds], steps, **options)[0]
+  return batches.make_schedules(encoded, tokens, batch, [seeds], steps, **options)[0]
 
 
 def waste(needs, sizes):
@@ -47,7 +48,7 @@ def waste(needs, sizes):
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(needs=st.lists(st.integers(1, 12), min_size=1, max_size=30), most=st.integers(1, 4))
 def test_no_set_of_as_many_sizes_wastes_less(needs, most):
-  sizes = schedule.choose_sizes(np.array(needs), most)
+  sizes = batches.choose_sizes(np.array(needs), most)
   assert sizes == sorted(set(sizes))
   assert len(sizes) <= most
   assert max(sizes) == max(needs)
@@ -65,7 +66,7 @@ def test_a_step_takes_the_smallest_size_that_holds_it(rng):
   lengths = packing.training_tokens(encoded).lengths_N[plan.batches_TxNxB]
   need_T = lengths.sum(-1).max(1)
   texts = np.array([size.text for size in plan.sizes])
-  assert 1 < len(texts) <= schedule.MOST_SIZES
+  assert 1 < len(texts) <= batches.MOST_SIZES
   assert np.all(texts[plan.size_T] >= need_T)
   smaller = plan.size_T > 0
   assert np.all(texts[plan.size_T[smaller] - 1] < need_T[smaller])
@@ -99,12 +100,12 @@ def test_the_papers_runs_compute_little_padding(shared, name):
   tokens = packing.training_tokens(encoded)
   padded = packing.round_up(20, packing.PROMPT_MULTIPLE)
   for rounds, least in (([(1, 10, 100)], 0.85), ([(1,), (10,), (100,)], 0.88)):
-    plans = schedule.make_schedules(encoded, tokens, 8, rounds, 2000, per_dispatch=20, multiple=8)
+    plans = batches.make_schedules(encoded, tokens, 8, rounds, 2000, per_dispatch=20, multiple=8)
     assert len({plan.sizes for plan in plans}) == 1
     assert min(plan.useful_share(20, padded) for plan in plans) >= least
 
 
 def test_seeds_with_enough_members_train_on_their_own():
   few, many = {1: 2, 10: 2}, {10: 4, 1: 5}
-  assert schedule.choose_rounds(few) == [(1, 10)]
-  assert schedule.choose_rounds(many) == [(1,), (10,)]
+  assert batches.choose_rounds(few) == [(1, 10)]
+  assert batches.choose_rounds(many) == [(1,), (10,)]

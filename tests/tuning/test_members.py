@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from wayjax.data.targets import Target
 from wayjax.errors import WayjaxError
-from wayjax.members import initial_prompt, left_mask, make_members, pad_left
-from wayjax.targets import Target
+from wayjax.tuning.members import initial_prompt, make_members
 
 TARGETS = [Target("text", "t1", "read me"), Target("ni", "t2", "or me")]
 

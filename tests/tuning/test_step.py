@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import tiny
 
-from wayjax.members import left_mask
-from wayjax.train import MemberLeaves, StepLosses, init_state, make_optimizer, train_step
+from wayjax.data.packing import left_mask
+from wayjax.tuning.step import MemberLeaves, StepLosses, init_state, make_optimizer, train_step
 
 
 def adamw_by_hand(prompt, gradients, lr, steps):

@@ -11,13 +11,15 @@ import pytest
 import tiny
 from flax import nnx
 
-from wayjax import chunks, devices, memory, packing, sweep
+from wayjax.data import packing
+from wayjax.data.targets import Target
+from wayjax.devices import memory, select
 from wayjax.errors import WayjaxError
-from wayjax.members import make_members
 from wayjax.models import load_lm
-from wayjax.schedule import Dispatch, RowSize, training_batches
-from wayjax.targets import Target
-from wayjax.train import init_state, member_gradient, train_step
+from wayjax.tuning import program, sweep
+from wayjax.tuning.batches import Dispatch, RowSize, training_batches
+from wayjax.tuning.members import make_members
+from wayjax.tuning.step import init_state, member_gradient, train_step
 
 TEXTS = ("read me", "a longer target text", "x")  # 7, 20 and 1 tokens: two groups
 
@@ -56,7 +58,7 @@ def looped(encoded, member, steps=20, batch=4, lr=0.01):
   batches = training_batches(encoded, batch, member.seed, range(steps))
   text, scored = 64, 16  # one size: one compilation
   size = member.prompt_tokens
-  leaves = jax.tree.map(lambda x: x[0], chunks.stack_leaves([member], size, [member.seed], lr, 1))
+  leaves = jax.tree.map(lambda x: x[0], program.stack_leaves([member], size, [member.seed], lr, 1))
   state = init_state(jnp.asarray(member.init_PxD), steps)
   first = tiny.pack(encoded, batches[0], text, scored)
   gradient, _ = gradient_alone(leaves, state.prompt_PxD, first)
@@ -81,8 +83,8 @@ def test_batched_gradients_equal_looped_ones(lm, encoded):
   seeds = [1, 2]
   batches = np.stack([training_batches(encoded, 4, s, range(1))[0] for s in seeds])
   rows = tiny.pack(encoded, batches, 64, 16)
-  leaves_M = chunks.stack_leaves(members, 16, seeds, 0.01, len(members))
-  state_M = chunks.stack_states(members, 16, 20, len(members))
+  leaves_M = program.stack_leaves(members, 16, seeds, 0.01, len(members))
+  state_M = program.stack_states(members, 16, 20, len(members))
   model = nnx.merge(lm.graphdef, lm.params)
 
   @jax.jit
@@ -164,13 +166,13 @@ def test_a_diverged_member_stops_and_the_others_go_on(lm, encoded):
 def test_a_member_of_an_absurd_learning_rate_diverges_alone(lm, encoded, monkeypatch):
   members = members_of(lm, seeds=(1,), texts=("read me", "or so"))
   sound = train(lm, encoded, members)
-  stack_leaves = chunks.stack_leaves
+  stack_leaves = program.stack_leaves
 
   def with_one_absurd(*arguments):
     leaves_M = stack_leaves(*arguments)
     return leaves_M._replace(lr=np.where(np.arange(len(leaves_M.lr)) == 2, 1e30, leaves_M.lr))
 
-  monkeypatch.setattr(chunks, "stack_leaves", with_one_absurd)
+  monkeypatch.setattr(program, "stack_leaves", with_one_absurd)
   for i, (key, one) in enumerate(train(lm, encoded, members).items()):
     if i == 2:
       assert one.diverged_at == 1  # the first update is finite, the loss after it is not
@@ -223,12 +225,12 @@ def test_members_at_once_follow_the_memory(lm, encoded, monkeypatch):
 
   assert run()[0] == [6]
   whole = sizes[0][1]
-  monkeypatch.setattr(devices, "free_memory", lambda: whole * 0.5 / memory.SHARE)
+  monkeypatch.setattr(select, "free_memory", lambda: whole * 0.5 / memory.SHARE)
   parts, needed = run()
   assert sum(parts) == 6
   assert max(parts) <= 3
   assert needed <= whole * 0.5
-  monkeypatch.setattr(devices, "free_memory", lambda: 1000)
+  monkeypatch.setattr(select, "free_memory", lambda: 1000)
   with pytest.raises(WayjaxError, match="one member needs"):
     run()
 
@@ -247,7 +249,7 @@ def test_layers_are_computed_anew_before_a_sweep_is_refused(tmp_path, encoded, m
     return [one for chunk in chunks_of_one for one in chunk]
 
   (plain,) = run()
-  monkeypatch.setattr(devices, "free_memory", lambda: (needed[0] - 1) / memory.SHARE)
+  monkeypatch.setattr(select, "free_memory", lambda: (needed[0] - 1) / memory.SHARE)
   (checkpointed,) = run()
   assert needed[-1] < needed[0]
   np.testing.assert_allclose(checkpointed.prompt_PxD, plain.prompt_PxD, rtol=0, atol=1e-5)
@@ -258,7 +260,7 @@ def test_more_members_at_once_than_fit_are_refused(lm, encoded, monkeypatch):
   settings = sweep.TrainSettings(steps=1, batch_size=4)
   needed = []
   list(sweep.tune_chunks(lm, encoded, members, settings, lambda at: needed.append(at.memory)))
-  monkeypatch.setattr(devices, "free_memory", lambda: needed[0] // 2)
+  monkeypatch.setattr(select, "free_memory", lambda: needed[0] // 2)
   with pytest.raises(WayjaxError, match="--members-at-once 6 does not fit"):
     train(lm, encoded, members, steps=1, members_at_once=6)
 
@@ -304,11 +306,11 @@ def arguments(lm, encoded):
   sizes = (RowSize(64, 12, 16), RowSize(96, 12, 16))
   return (
     lm.graphdef,
-    chunks.Plan(20, sizes, lm.layout),
+    program.Plan(20, sizes, lm.layout),
     lm.params,
     jax.device_put(packing.training_tokens(encoded)),
-    chunks.stack_leaves(members, 16, [1], 0.01, SIZE),
-    chunks.stack_states(members, 16, 20, SIZE),
+    program.stack_leaves(members, 16, [1], 0.01, SIZE),
+    program.stack_states(members, 16, 20, SIZE),
     Dispatch(np.arange(2, dtype=np.int32), np.int32([0, 1]), batches),
   )
 
@@ -319,7 +321,7 @@ class TestCompiledStep:
   def test_no_cotangent_has_a_weights_shape(self, arguments, lm):
     matrices = [leaf.shape for leaf in jax.tree.leaves(lm.params) if leaf.ndim > 1]
     shapes = {shape for full in matrices for shape in (full, full[1:]) if len(shape) > 1}
-    jaxpr = jax.make_jaxpr(chunks.train_dispatch, static_argnums=(0, 1))(*arguments)
+    jaxpr = jax.make_jaxpr(program.train_dispatch, static_argnums=(0, 1))(*arguments)
     produced = [
       (str(equation.primitive), var.aval.shape)
       for equation in _equations(jaxpr.jaxpr)
@@ -332,7 +334,7 @@ class TestCompiledStep:
     assert not [found for found in produced if found[1] in wanted and found[0] not in taken_out]
 
   def test_there_is_no_array_of_all_logits(self, arguments):
-    text = chunks.train_dispatch.lower(*arguments).compile().as_text()
+    text = program.train_dispatch.lower(*arguments).compile().as_text()
     shapes = {
       tuple(map(int, dims.split(","))) for dims in re.findall(r"\b(?:f32|bf16)\[([\d,]+)\]", text)
     }
@@ -342,7 +344,7 @@ class TestCompiledStep:
     assert max(rows) < positions  # the scored slots of all members, and the table itself
 
   def test_the_model_is_neither_donated_nor_baked_in(self, arguments, lm):
-    lowered = chunks.train_dispatch.lower(*arguments)
+    lowered = program.train_dispatch.lower(*arguments)
     donated = jax.tree.map(lambda info: info.donated, lowered.args_info)
     # graphdef and plan are static; the rest is params, tokens, leaves, state and dispatch.
     params, tokens, leaves, state, dispatch = donated[0]
@@ -350,20 +352,20 @@ class TestCompiledStep:
     assert not any(jax.tree.leaves((params, tokens, leaves, dispatch)))
     constants = re.findall(r"dense<[^>]{2000,}>", lowered.as_text())
     assert not constants
-    state, _ = chunks.train_dispatch(*arguments[:5], _copy(arguments[5]), *arguments[6:])
+    state, _ = program.train_dispatch(*arguments[:5], _copy(arguments[5]), *arguments[6:])
     assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(lm.params))
     assert np.all(np.isfinite(state.prompt_PxD))
 
   def test_gamma_rate_seed_and_target_do_not_recompile(self, arguments):
     *model, tokens, leaves, state, dispatch = arguments
-    chunks.train_dispatch(*model, tokens, leaves, _copy(state), dispatch)
-    compiled = chunks.train_dispatch._cache_size()
+    program.train_dispatch(*model, tokens, leaves, _copy(state), dispatch)
+    compiled = program.train_dispatch._cache_size()
     other = leaves._replace(
       gamma=leaves.gamma + 1, lr=leaves.lr * 2, target_PxD=leaves.target_PxD + 1
     )
     later = dispatch._replace(steps_K=dispatch.steps_K + 2, sizes_K=dispatch.sizes_K[::-1])
-    chunks.train_dispatch(*model, tokens, other, _copy(state), later)
-    assert chunks.train_dispatch._cache_size() == compiled
+    program.train_dispatch(*model, tokens, other, _copy(state), later)
+    assert program.train_dispatch._cache_size() == compiled
 
 
 def _copy(tree):

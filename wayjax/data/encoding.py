@@ -4,9 +4,9 @@ import dataclasses
 
 import numpy as np
 
-from wayjax.data import Examples
+from wayjax.data.examples import Examples
+from wayjax.data.tasks import Task
 from wayjax.errors import WayjaxError
-from wayjax.tasks import Task
 
 TEMPLATE_ROOM = 16  # tokens of max_length that the released code keeps for the template
 
@@ -16,9 +16,9 @@ class EncodedExamples:
   """Examples as token ids: `[x][template up to the label]`, then one of C continuations.
 
   Attributes:
-    prefixes: for each example its text and the part of the template that all classes share.
-    candidates: for each class the scored tokens, from the first in which the classes' filled
-      templates differ to the end-of-sequence token.
+    prefixes: for each example, its text and the part of the template that all classes share.
+    candidates: for each class, its scored tokens: from the first token at which the classes'
+      filled templates differ, to the end-of-sequence token.
     labels: the class number of each example.
   """
 
@@ -30,25 +30,27 @@ class EncodedExamples:
     return len(self.prefixes)
 
   def longest(self) -> int:
-    """Positions of the longest example with its longest continuation."""
+    """Positions that the longest example takes with the longest continuation."""
     # The last scored token is predicted, never read, so it takes no position.
     return max(map(len, self.prefixes)) + max(map(len, self.candidates)) - 1
 
 
-def encode(tokenizer, task: Task, examples: Examples, max_length: int | None = None):
+def encode(
+  tokenizer, task: Task, examples: Examples, max_length: int | None = None
+) -> EncodedExamples:
   """Tokenises examples as the released code does.
 
-  Text and filled template are tokenised separately, the text as it stands, the template after one
-  space; no special tokens but the final end of sequence.
+  The text and the filled template are tokenised separately: the text unchanged, the template after
+  a space. The only special token is the end-of-sequence token at the end.
 
   Args:
     tokenizer: a Hugging Face tokenizer.
     task: template and label words.
     examples: texts and classes.
-    max_length: texts are cut to `max_length - 16` tokens; None means the task's own.
+    max_length: texts are cut to `max_length - 16` tokens; None means the task's `max_length`.
 
   Returns:
-    EncodedExamples.
+    The encoded examples, in the same order.
 
   Raises:
     WayjaxError: two classes have the same tokens.
@@ -66,7 +68,7 @@ def token_ids(tokenizer, texts: list[str]) -> list[list[int]]:
 
 
 def _candidates(tokenizer, task: Task):
-  """The template tokens that all classes share, and each class's own tokens with EOS."""
+  """The template tokens that all classes share, and each class's own tokens, EOS included."""
   filled = token_ids(tokenizer, task.fill())
   same = [len(set(tokens)) == 1 for tokens in zip(*filled)]
   split = same.index(False) if False in same else len(same)

@@ -1,4 +1,4 @@
-"""Labelled texts of a task, from the Hugging Face Hub or from a folder of files."""
+"""A task's labelled texts, from the Hugging Face Hub or from a folder of files."""
 
 import csv
 import dataclasses
@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from wayjax import demo, hub
-from wayjax.errors import WayjaxError
-from wayjax.tasks import Task
+from wayjax.data.tasks import Task
+from wayjax.errors import WayjaxError, reason
 
 TRAIN_SHARE = 0.9
-DATA_SEED = 100  # of the released code; it decides which training rows are dev
+DATA_SEED = 100  # the released code's; it decides which training rows become dev
 _READERS = {
   ".csv": ("csv", {"sep": ","}),
   ".tsv": ("csv", {"sep": "\t", "quoting": csv.QUOTE_NONE}),
@@ -38,11 +38,11 @@ class Examples:
     return len(self.texts)
 
   def take(self, rows: Sequence[int]) -> "Examples":
-    """The rows of those numbers, in that order."""
+    """The rows with these numbers, in this order."""
     return Examples(tuple(self.texts[i] for i in rows), tuple(self.labels[i] for i in rows))
 
   def first(self, count: int | None) -> "Examples":
-    """The first `count` rows; all of them where it is None."""
+    """The first `count` rows, or all of them if it is None."""
     return self if count is None else self.take(range(min(count, len(self))))
 
 
@@ -54,8 +54,8 @@ class TaskData:
     train: rows that prompts are tuned on.
     dev: rows for choices made while tuning.
     evaluation: rows that results are reported on: the test set, or dev.
-    revision: the Hub commit of the data set; None for files.
-    sha256: hash of all these rows, texts and labels, in order.
+    revision: the data set's commit on the Hub; None for files.
+    sha256: hash of the texts and labels of all these rows, in order.
   """
 
   train: Examples
@@ -77,18 +77,18 @@ def load_data(
 
   Args:
     task: the task.
-    data_dir: a folder with `<task>/{train,test,dev}.{csv,tsv,jsonl,parquet}`, columns `text` and
-      `label`; `demo` means the embedded miniatures, None the Hub. Without a dev file a tenth of
-      train becomes dev.
-    split: what to report on, `test` or `dev`.
-    train_rows: use only the first training rows that remain; None means all.
-    eval_rows: likewise for test and dev.
+    data_dir: a folder with `<task>/{train,test,dev}.{csv,tsv,jsonl,parquet}`, whose columns are
+      `text` and `label`; `demo` means the embedded miniatures, None the Hub. Without a dev file, a
+      tenth of train becomes dev.
+    split: the rows to report on, `test` or `dev`.
+    train_rows: how many of the remaining training rows to use, from the first; None means all.
+    eval_rows: the same for test and dev.
 
   Returns:
     The rows, in file order.
 
   Raises:
-    WayjaxError: rows are missing or wrong; it names file, row and cause.
+    WayjaxError: rows are missing or wrong; the message names the file, the row and the cause.
   """
   if data_dir is not None:
     folder = demo.DATA if data_dir == demo.NAME else Path(data_dir)
@@ -96,7 +96,10 @@ def load_data(
   elif task.hub is not None:
     read, revision = _hub_reader(task)
   else:
-    raise WayjaxError(f"task '{task.name}' is your own: say with --data-dir where its rows are")
+    raise WayjaxError(
+      f"task '{task.name}' is your own: give --data-dir the folder that contains '{task.name}/' "
+      "with its rows"
+    )
   train, dev = read("train"), read("dev")
   if train is None:
     raise WayjaxError(f"no training rows: {_expected(task, data_dir, 'train')}")
@@ -119,11 +122,11 @@ def load_data(
 
 
 def dev_rows(strata) -> set[int]:
-  """The numbers of the training rows that become dev: the last tenth of a seeded shuffle.
+  """Numbers of the training rows that become dev: the last tenth of a seeded shuffle.
 
   Args:
-    strata: one value a row; each value's rows are shuffled and cut on their own. The released code
-      shuffles AGNews within its classes and every other task as a whole.
+    strata: one value per row; the rows with the same value are shuffled and cut separately. The
+      released code shuffles AGNews within its classes and every other task as a whole.
 
   Returns:
     Row numbers.
@@ -146,7 +149,7 @@ def _hash(*parts: Examples) -> str:
 
 def _expected(task: Task, data_dir, split: str) -> str:
   if data_dir is None:
-    return f"the Hub's '{task.hub.repo_id}' has no such split"
+    return f"'{task.hub.repo_id}' on the Hub has no such split"
   return f"expected {Path(data_dir) / task.name / split} as .csv, .tsv, .jsonl or .parquet"
 
 
@@ -154,14 +157,14 @@ def _folder_reader(task: Task, data_dir: Path):
   folder = data_dir / task.name
   if not os.path.isdir(folder):
     raise WayjaxError(
-      f"data folder {folder} does not exist: --data-dir is the folder that holds '{task.name}/'"
+      f"data folder {folder} does not exist: --data-dir is the folder that contains '{task.name}/'"
     )
 
   def read(split: str) -> Examples | None:
     files = [path for ext in _READERS if os.path.isfile(path := folder / f"{split}{ext}")]
     if len(files) > 1:
       names = ", ".join(path.name for path in files)
-      raise WayjaxError(f"{folder} holds {names}: keep one file for '{split}'")
+      raise WayjaxError(f"{folder} contains {names}: keep one file for '{split}'")
     if not files:
       return None
     path = files[0]
@@ -169,7 +172,7 @@ def _folder_reader(task: Task, data_dir: Path):
     options = {**options, "data_files": {split: glob.escape(str(path))}}
     if builder == "csv":
       _check_fields(path, options["sep"], options.get("quoting", csv.QUOTE_MINIMAL))
-      # Texts stay texts: "null" is no missing value and "007" no number.
+      # Texts stay as they are: "null" is not a missing value, and "007" is not a number.
       as_text = {"text": str, "label": str}
       options |= {"keep_default_na": False, "converters": as_text}
     elif builder == "json":
@@ -201,7 +204,7 @@ def _hub_reader(task: Task):
 
 
 def _check_fields(path: Path, sep: str, quoting: int) -> None:
-  """Names the first row whose fields do not fit the header; pandas would shift or drop them."""
+  """Refuses rows with more or fewer fields than the header: pandas would shift or drop them."""
   try:
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
       rows = (row for row in csv.reader(file, delimiter=sep, quoting=quoting) if row)
@@ -210,14 +213,14 @@ def _check_fields(path: Path, sep: str, quoting: int) -> None:
         if len(row) != len(header):
           raise WayjaxError(
             f"{path}, row {number}: {len(row)} fields, but the header has {len(header)}"
-            + ("; put a text that holds a comma in quotes" if sep == "," else "")
+            + ("; quote any text that contains a comma" if sep == "," else "")
           )
   except (OSError, csv.Error) as error:
-    raise WayjaxError(f"{path} cannot be read: {error}") from error
+    raise WayjaxError(f"{path} cannot be read: {reason(error)}") from error
 
 
 def _check_objects(path: Path) -> None:
-  """Names the first row that is no JSON object; at some, such as null, pyarrow ends the process."""
+  """Refuses rows that are not JSON objects: some, such as null, make pyarrow end the process."""
   try:
     with path.open(encoding="utf-8-sig") as file:
       for number, line in enumerate(filter(str.strip, file), start=1):
@@ -226,25 +229,24 @@ def _check_objects(path: Path) -> None:
         except (ValueError, RecursionError):
           is_object = False
         if not is_object:
-          raise WayjaxError(f"{path}, row {number}: no JSON object, which every line must be")
+          raise WayjaxError(f"{path}, row {number}: not a JSON object, as every line must be")
   except (OSError, UnicodeDecodeError) as error:
-    raise WayjaxError(f"{path} cannot be read: {error}") from error
+    raise WayjaxError(f"{path} cannot be read: {reason(error)}") from error
 
 
 def _load_dataset(where: str, *args, **options):
-  import datasets  # imported here: it takes a second
+  import datasets  # imported here because it takes a second
 
   datasets.disable_progress_bars()
   try:
-    # A cache of their own: rows always come from the files as they are now.
+    # A fresh cache each time, so that rows come from the files as they are now.
     with tempfile.TemporaryDirectory() as cache:
       return datasets.load_dataset(*args, cache_dir=cache, keep_in_memory=True, **options)
   except Exception as error:  # the readers raise whatever their parsers raise
-    cause = error.__cause__ or error
-    reason = (str(cause) or type(cause).__name__).splitlines()[0]
-    if "corresponds to no data" in reason:
-      reason = "it holds no rows"
-    raise WayjaxError(f"{where} cannot be read: {reason}") from error
+    cause = reason(error.__cause__ or error)
+    if "corresponds to no data" in cause:
+      cause = "it has no rows"
+    raise WayjaxError(f"{where} cannot be read: {cause}") from error
 
 
 def _to_examples(
@@ -260,7 +262,7 @@ def _to_examples(
   classes = []
   for number, (value, content) in enumerate(zip(labels, texts, strict=True), start=1):
     if content is not None and not isinstance(content, str):
-      raise WayjaxError(f"{where}, row {number}: the text is {content!r}, which is no text")
+      raise WayjaxError(f"{where}, row {number}: the text is {content!r}, which is not a string")
     if not (content or "").strip():
       raise WayjaxError(f"{where}, row {number}: the text is empty")
     if names and isinstance(value, int) and 0 <= value < len(names):
@@ -271,7 +273,7 @@ def _to_examples(
       if not names_only:
         accepted = [f"0 to {len(task.label_words) - 1}", *task.label_words, *task.class_names]
       raise WayjaxError(
-        f"{where}, row {number}: unknown label {value!r}; accepted are "
+        f"{where}, row {number}: unknown label {value!r}; the accepted labels are "
         f"{', '.join(dict.fromkeys(accepted))}"
       )
     classes.append(found)
@@ -279,7 +281,7 @@ def _to_examples(
 
 
 def _class_of(value, task: Task, names_only: bool) -> int | None:
-  """The class number of a label as it stands in a file; None where it is unknown."""
+  """The class number of a label from a file, or None if the label is unknown."""
   value = str(value).strip()
   if value in task.class_names:
     return task.class_names.index(value)
@@ -287,7 +289,7 @@ def _class_of(value, task: Task, names_only: bool) -> int | None:
     return None
   if value in task.label_words:
     return task.label_words.index(value)
-  # Python refuses to convert numbers of thousands of digits.
+  # Python refuses to convert numbers with thousands of digits.
   if value.isascii() and value.isdigit() and len(value) < 10 and int(value) < len(task.label_words):
     return int(value)
   return None

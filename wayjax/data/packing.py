@@ -1,10 +1,10 @@
 """Encoded examples -> packed rows, the layout that makes a member cheap.
 
-Attention is causal and the prompt comes first, so one row holds `[prompt][x1 y1][x2 y2]...`: a
-position sees the prompt and what stands before it in its own example. To score all classes, every
+Attention is causal and the prompt comes first, so one row can hold `[prompt][x1 y1][x2 y2]...`:
+a position sees the prompt and what precedes it in its own example. To score all classes, every
 candidate continuation follows its text, `[x1][y11][y12]...[x2]...`, and sees the prompt, its text
-and itself. The loss is exactly that of one example a row. Letters: P prompt positions, T text
-positions, S = P + T, R scored tokens.
+and itself. The loss is exactly that of one example per row. Dimensions: P prompt positions, T text
+positions, S = P + T, R scored tokens, B examples of a batch, N rows or examples.
 """
 
 import dataclasses
@@ -14,27 +14,29 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wayjax.encoding import EncodedExamples
+from wayjax.data.encoding import EncodedExamples
 from wayjax.models.attention import Visible
 
 PADDING = -1
-PROMPT_MULTIPLE = 8  # prompts are padded on the left to multiples of this, and grouped by it
+PROMPT_MULTIPLE = 8  # prompts are left-padded to multiples of this, and grouped by length
+# T is padded to a multiple of this: small ones waste less, large ones suit matrix units.
+ROW_MULTIPLES = {"cpu": 8, "gpu": 64, "tpu": 128}
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class PackedRow:
-  """The text part of a packed row; the prompt stands before it.
+  """The text part of a packed row; the prompt precedes it.
 
   Attributes:
     ids_T: token ids.
-    offsets_T: how many tokens of its own sequence stand before each, the prompt left out.
-    examples_T: which example each belongs to; -1 is padding.
+    offsets_T: how many tokens of its own sequence precede each token, not counting the prompt.
+    examples_T: which example each token belongs to; -1 is padding.
     candidates_T: 0 for the text, c + 1 for the continuation of class c.
-    previous_R: where in T the token before each scored token stands; -1 is the prompt's last.
+    previous_R: position in T of the token before each scored one; -1 is the prompt's last.
     labels_R: the scored tokens.
-    weights_R: share of each in the mean over tokens, then over examples; 0 is padding.
-    reach: how far back a text position can see: no example spans more than this and itself.
+    weights_R: weight of each in the mean over tokens, then over examples; 0 is padding.
+    reach: how many positions back text can see; no example takes more than `reach + 1`.
   """
 
   ids_T: jax.Array
@@ -48,20 +50,20 @@ class PackedRow:
 
 
 class ScoredSlots(NamedTuple):
-  """What each scored token of stacked rows belongs to; -1 is padding."""
+  """The example and the class of each scored token in stacked rows; -1 is padding."""
 
   examples_NxR: np.ndarray
   classes_NxR: np.ndarray
 
 
 class TrainingTokens(NamedTuple):
-  """The tokens of all training examples with their true labels, as they lie on the device.
+  """The tokens of all training examples with their true labels, as laid out on the device.
 
   Attributes:
-    ids: all sequences, one after the other.
-    starts_N: where each begins.
-    prefixes_N: how many tokens stand before the scored ones.
-    scored_N: how many are scored.
+    ids: all sequences, concatenated.
+    starts_N: where each sequence begins.
+    prefixes_N: how many of its tokens precede the scored ones.
+    scored_N: how many of its tokens are scored.
   """
 
   ids: jax.Array
@@ -76,17 +78,32 @@ class TrainingTokens(NamedTuple):
 
 
 def round_up(size: int, multiple: int) -> int:
-  """The smallest multiple that holds `size`."""
+  """The smallest multiple of `multiple` that is at least `size`."""
   return -(-size // multiple) * multiple
 
 
+def row_multiple() -> int:
+  """The multiple that T is padded to on this device."""
+  return ROW_MULTIPLES.get(jax.default_backend(), 64)
+
+
+def pad_left(array_Px, length: int) -> np.ndarray:
+  """Prepends zeros along the first axis, (P, ...) -> (length, ...)."""
+  return np.pad(array_Px, [(length - len(array_Px), 0), *[(0, 0)] * (array_Px.ndim - 1)])
+
+
+def left_mask(real: int, length: int) -> np.ndarray:
+  """The mask of a left-padded prompt, (length,): 0 for padding, then 1 for `real` positions."""
+  return (np.arange(length) >= length - real).astype(np.float32)
+
+
 def reach_of(lengths) -> int:
-  """How far back text can see in rows of examples of these lengths."""
+  """How many positions back text can see in rows of examples with these lengths."""
   return max(int(np.max(lengths)) - 1, 0)
 
 
 def training_tokens(examples: EncodedExamples) -> TrainingTokens:
-  """Lays training examples out for `pack_training`."""
+  """Lays out training examples for `pack_training`."""
   candidates = [examples.candidates[label] for label in examples.labels]
   sequences = [
     np.concatenate([prefix, candidate]) for prefix, candidate in zip(examples.prefixes, candidates)
@@ -102,14 +119,14 @@ def training_tokens(examples: EncodedExamples) -> TrainingTokens:
 
 
 def pack_training(tokens: TrainingTokens, batch_B, text: int, scored: int, reach: int) -> PackedRow:
-  """Packs one batch, each example with its true label; pure, so that it runs on the device.
+  """Packs one batch, each example with its true label; pure, so it runs on the device.
 
   Args:
     tokens: all training examples.
-    batch_B: which of them.
-    text: T; at least the positions that they take.
-    scored: R; at least the tokens that are scored.
-    reach: at least the positions of the longest, less one.
+    batch_B: the numbers of those to pack.
+    text: T, at least the positions that they take together.
+    scored: R, at least the number of their scored tokens.
+    reach: at least the positions of the longest one, minus 1.
 
   Returns:
     The packed row.
@@ -120,13 +137,13 @@ def pack_training(tokens: TrainingTokens, batch_B, text: int, scored: int, reach
   examples_T, offsets_T = _owners(lengths_B, text)
   examples_R, numbers_R = _owners(scored_B, scored)
   real_T, real_R = examples_T != PADDING, examples_R != PADDING
-  before_R = prefixes_B[examples_R] + numbers_R  # tokens of its sequence before each scored one
+  before_R = prefixes_B[examples_R] + numbers_R  # tokens of the sequence before each scored one
   return PackedRow(
     ids_T=jnp.where(real_T, tokens.ids[starts_B[examples_T] + offsets_T], 0),
     offsets_T=jnp.where(real_T, offsets_T, 0),
     examples_T=examples_T,
     candidates_T=jnp.zeros_like(examples_T),
-    # The first scored token follows the example's own text, or the prompt where that is empty.
+    # The first scored token follows the example's own text, or the prompt if that is empty.
     previous_R=jnp.where(real_R & (before_R > 0), first_B[examples_R] + before_R - 1, -1),
     labels_R=jnp.where(real_R, tokens.ids[starts_B[examples_R] + before_R], 0),
     weights_R=jnp.where(real_R, 1 / (len(batch_B) * scored_B[examples_R]), 0.0),
@@ -135,7 +152,7 @@ def pack_training(tokens: TrainingTokens, batch_B, text: int, scored: int, reach
 
 
 def _owners(counts_B, size: int):
-  """Which b owns each place, where b takes counts_B[b] of them; and how many before it are b's."""
+  """The b that owns each place, if each takes counts_B[b] in turn, and the place's number in b."""
   ends_B = jnp.cumsum(counts_B)
   places = jnp.arange(size)
   owners = jnp.sum(places[:, None] >= ends_B[None, :], axis=1)
@@ -150,7 +167,7 @@ def pack_evaluation(
 
   Args:
     examples: examples to score.
-    text: T of every row; rows grow to the longest example where it needs more.
+    text: T of every row, or the positions of the longest example if it takes more.
     multiple: what T is rounded up to.
 
   Returns:
@@ -161,7 +178,7 @@ def pack_evaluation(
   slots = sum(map(len, examples.candidates))
   lengths = [len(prefix) + read for prefix in examples.prefixes]
   text = round_up(max(text, *lengths), multiple)
-  groups, room = [], -1  # so that the first begins a row even where it takes no position
+  groups, room = [], -1  # -1, so that the first example opens a row even if it takes no position
   for i, length in enumerate(lengths):
     if length > room:
       groups.append([])
@@ -198,7 +215,7 @@ def _empty_rows(count: int, text: int, scored: int, reach: int) -> PackedRow:
 
 
 def _append(row: PackedRow, cursor, example: int, prefix, candidates):
-  """Writes one example into a row at (text position, scored slot); returns the next ones."""
+  """Writes one example into a row at (text position, scored slot); returns the next such pair."""
   text, slot = cursor
   start, branch = text, len(prefix)
   row.ids_T[text : text + branch] = prefix
@@ -211,7 +228,7 @@ def _append(row: PackedRow, cursor, example: int, prefix, candidates):
     row.offsets_T[here] = branch + np.arange(read)
     row.candidates_T[here] = number
     slots = slice(slot, slot + scored)
-    # The first scored token follows the example's own text, or the prompt where that is empty.
+    # The first scored token follows the example's own text, or the prompt if that is empty.
     row.previous_R[slots] = [start + branch - 1 if branch else -1, *range(text, text + read)]
     row.labels_R[slots] = candidate
     row.weights_R[slots] = 1 / scored
@@ -221,14 +238,14 @@ def _append(row: PackedRow, cursor, example: int, prefix, candidates):
 
 
 def positions(row: PackedRow, mask_P):
-  """Position numbers of the whole row, (S,); the prompt is padded on the left."""
+  """Position numbers of the whole row, (S,); the padding to the left of the prompt is at 0."""
   real = jnp.sum(mask_P).astype(jnp.int32)
   prompt_P = jnp.maximum(jnp.arange(mask_P.shape[0]) - (mask_P.shape[0] - real), 0)
   return jnp.concatenate([prompt_P, real + row.offsets_T])
 
 
 def visible(row: PackedRow, mask_P) -> Visible:
-  """Which positions of the row see which; every position sees itself."""
+  """Which positions of the row see which; every position sees itself, padding too."""
   examples_T, candidates_T = row.examples_T, row.candidates_T
   real_P, real_T = mask_P > 0, examples_T != PADDING
   same_example_TxT = (examples_T[:, None] == examples_T[None, :]) & real_T[:, None]

@@ -9,9 +9,9 @@ import os
 import urllib.request
 from pathlib import Path
 
-from wayjax import demo
-from wayjax.errors import WayjaxError
-from wayjax.tasks import Task
+from wayjax import demo, hub
+from wayjax.data.tasks import Task
+from wayjax.errors import WayjaxError, reason
 
 _COMMIT = "aa047d672984926e08390253bfebd9796780b1e7"
 _RELEASED = f"https://raw.githubusercontent.com/Alrope123/prompt-waywardness/{_COMMIT}/prompts"
@@ -38,8 +38,8 @@ class Target:
   """A text that a prompt is to read as.
 
   Attributes:
-    group: where it comes from: a group of the paper or of the demo, `file`, or `text`, which is
-      the command line.
+    group: where it comes from: a group of the paper or of the demo, `file`, or `text` for a
+      literal text.
     name: its name within the group.
     text: the text itself.
   """
@@ -58,15 +58,15 @@ def load_targets(
   targets_dir: str | Path | None = None,
   max_targets: int | None = None,
 ) -> list[Target]:
-  """The targets of a run: the groups', then the file's, then the literal texts.
+  """The targets of a run: those of the groups, then those of the file, then the literal texts.
 
   Args:
-    task: the task; `true` means the descriptions of this task.
-    groups: names of the paper's groups, or the demo's.
-    file: a JSON object of name to text, or a file with one text a line.
+    task: the task; the group `true` means the descriptions of this task.
+    groups: names of the paper's or the demo's groups.
+    file: a JSON object that maps names to texts, or a file with one text per line.
     texts: literal texts.
     targets_dir: a folder with the paper's files; None means the released repository, cached.
-    max_targets: keep only the first ones; None means all.
+    max_targets: how many to keep, from the first; None means all.
 
   Returns:
     Targets, at least one.
@@ -82,7 +82,7 @@ def load_targets(
       targets += _group(group, task, targets_dir)
     else:
       names = ", ".join([*GROUPS, *demo.GROUPS])
-      raise WayjaxError(f"unknown target group '{group}': choose of {names}")
+      raise WayjaxError(f"unknown target group '{group}': choose from {names}")
   if file is not None:
     targets += _file(Path(file))
   targets += [Target("text", f"text-{i}", text) for i, text in enumerate(texts, start=1)]
@@ -94,7 +94,7 @@ def load_targets(
     if not target.text.strip():
       raise WayjaxError(f"target '{target.name}' ({target.group}) is empty: give it some text")
   if not targets:
-    raise WayjaxError("there are no targets: choose --targets, --targets-file or --target")
+    raise WayjaxError("there are no targets: use --targets, --targets-file or --target")
   return targets[:max_targets]
 
 
@@ -137,7 +137,7 @@ def _read(path: Path) -> bytes:
   try:
     return path.read_bytes()
   except OSError as error:
-    raise WayjaxError(f"targets file {path} cannot be read: {error.strerror}") from error
+    raise WayjaxError(f"targets file {path} cannot be read: {reason(error)}") from error
 
 
 def _decode(content: bytes, where: str) -> str:
@@ -151,14 +151,14 @@ def _is_json_list(content: str) -> bool:
   try:
     return isinstance(json.loads(content), list)
   except (ValueError, RecursionError):
-    return False  # lines of text, of which the first may well begin with a bracket
+    return False  # lines of text: the first may well begin with a bracket
 
 
 def _unique(pairs: list[tuple]) -> dict:
   texts = {}
   for name, text in pairs:
     if name in texts:
-      raise ValueError(f"the name '{name}' stands there twice")
+      raise ValueError(f"the name '{name}' occurs twice")
     texts[name] = text
   return texts
 
@@ -167,16 +167,15 @@ def _parse(content: str, where: str) -> dict[str, str]:
   try:
     texts = json.loads(content, object_pairs_hook=_unique)
   except (ValueError, RecursionError) as error:
-    raise WayjaxError(f"targets file {where} cannot be read as JSON: {error}") from error
+    raise WayjaxError(f"targets file {where} cannot be read as JSON: {reason(error)}") from error
   if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
-    raise WayjaxError(f"targets file {where} must be a JSON object of names to texts")
+    raise WayjaxError(f"targets file {where} must be a JSON object that maps names to texts")
   return texts
 
 
 def _fetch(group: str, name: str, sha256: str) -> bytes:
-  """A released file, from the cache or from the network, its hash checked either way."""
-  home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-  cached = home / "wayjax" / "targets" / _COMMIT / name
+  """A released file, from the cache or from the network; its hash is checked either way."""
+  cached = hub.user_cache() / "targets" / _COMMIT / name
   if os.path.isfile(cached) and _sha256(content := cached.read_bytes()) == sha256:
     return content
   url = f"{_RELEASED}/{name}"
@@ -184,17 +183,19 @@ def _fetch(group: str, name: str, sha256: str) -> bytes:
     with urllib.request.urlopen(url, timeout=_ANSWER_SECONDS) as answer:
       content = answer.read()
   except (OSError, http.client.HTTPException) as error:
+    cause = getattr(error, "reason", None)  # urllib wraps the socket's error
+    quoted = reason(cause if isinstance(cause, Exception) else error)
     raise WayjaxError(
       f"target group '{group}' is not cached and the paper's repository cannot be reached "
-      f"({getattr(error, 'reason', error)}): connect to the network, give a folder that holds "
-      f"{name} with --targets-dir, or your own --target 'text'"
+      f"({quoted}): connect to the network, give --targets-dir a folder that contains {name}, "
+      "or use your own --target 'text'"
     ) from error
   if _sha256(content) != sha256:
     raise WayjaxError(
-      f"{url} does not have the expected sha256: something changed it on the way; try again, or "
+      f"{url} does not have the expected sha256: it was changed on the way; try again, or "
       "use --targets-dir"
     )
-  with contextlib.suppress(OSError):  # without a cache it is fetched again next time
+  with contextlib.suppress(OSError):  # without a cache, it is fetched again next time
     cached.parent.mkdir(parents=True, exist_ok=True)
     partial = cached.with_suffix(f".{os.getpid()}")
     partial.write_bytes(content)

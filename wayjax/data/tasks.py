@@ -4,18 +4,18 @@ import dataclasses
 import tomllib
 from pathlib import Path
 
-from wayjax.errors import WayjaxError
+from wayjax.errors import WayjaxError, reason
 
 
 @dataclasses.dataclass(frozen=True)
 class HubSource:
-  """Where a task's rows stand on the Hugging Face Hub.
+  """Where a task's rows are on the Hugging Face Hub.
 
   Attributes:
     repo_id: dataset repository.
-    text: column that holds the input text.
-    label: column that holds the class, as a ClassLabel or as the class's name.
-    test_split: split that is evaluated as the test set.
+    text: column with the input text.
+    label: column with the class, either a ClassLabel or the class's name.
+    test_split: split that serves as the test set.
   """
 
   repo_id: str
@@ -29,13 +29,13 @@ class Task:
   """A classification task, solved by completing a template (paper, §4.1).
 
   Attributes:
-    name: name on the command line and of the data folder.
-    template: text after the input, after one space; `%s` stands for the label word.
-    label_words: one word a class; their order is the order of the class numbers.
-    class_names: the data set's own names of the classes, in the same order.
+    name: its name on the command line, and that of its data folder.
+    template: text that follows the input and a space; `%s` is replaced by the label word.
+    label_words: one word per class, in the order of the class numbers.
+    class_names: the data set's own names for the classes, in the same order.
     max_length: inputs are cut to `max_length - 16` tokens.
-    hub: source of rows on the Hub; None where there is only a folder of files.
-    dev_within_class: whether dev's 10 % are taken within each class.
+    hub: where the rows are on the Hub; None if they come only from a folder of files.
+    dev_within_class: whether the tenth that becomes dev is drawn from each class separately.
     true_prefix: prefix of this task's names in the paper's file of true descriptions.
   """
 
@@ -104,10 +104,10 @@ TASKS = {
 
 
 def get_task(name: str) -> Task:
-  """The built-in task of that name.
+  """The built-in task with this name.
 
   Raises:
-    WayjaxError: there is none.
+    WayjaxError: there is no such task.
   """
   if name not in TASKS:
     raise WayjaxError(
@@ -124,13 +124,13 @@ def read_task_file(path: str | Path) -> Task:
   `class_names` (default: the label words) and `max_length` (default: 128).
 
   Raises:
-    WayjaxError: the file cannot be read, or a field is missing, unknown or of the wrong kind.
+    WayjaxError: the file cannot be read, or a field is missing, unknown or of the wrong type.
   """
   path = Path(path)
   try:
     fields = tomllib.loads(path.read_text(encoding="utf-8"))
-  except (OSError, ValueError, RecursionError) as error:  # a long number is a plain ValueError
-    raise WayjaxError(f"task file {path} cannot be read: {error}") from error
+  except (OSError, ValueError, RecursionError) as error:  # a huge number is a plain ValueError
+    raise WayjaxError(f"task file {path} cannot be read: {reason(error)}") from error
 
   def fail(why: str):
     raise WayjaxError(f"task file {path}: {why}")
@@ -144,24 +144,24 @@ def read_task_file(path: str | Path) -> Task:
 
   name = fields.get("name", path.stem)
   if not isinstance(name, str) or not name or set(name) & set("/\\"):
-    fail("'name' must be a text without slashes")
+    fail("'name' must be a string without slashes")
   template = fields["template"]
   if not isinstance(template, str) or template.count("%s") != 1:
-    fail("'template' must be a text that holds %s once, where the label word goes")
-  words = _texts(fields["label_words"])
+    fail("'template' must be a string that contains %s once, where the label word goes")
+  words = _strings(fields["label_words"])
   if words is None or len(words) < 2 or len(set(words)) < len(words):
-    fail("'label_words' must be a list of two or more different texts")
-  names = _texts(fields.get("class_names", fields["label_words"]))
+    fail("'label_words' must be a list of two or more different strings")
+  names = _strings(fields.get("class_names", fields["label_words"]))
   if names is None or len(names) != len(words) or len(set(names)) < len(names):
-    fail("'class_names' must be a list of different texts, one for each label word")
+    fail("'class_names' must be a list of different strings, one for each label word")
   max_length = fields.get("max_length", 128)
   if not isinstance(max_length, int) or max_length <= 16:
     fail("'max_length' must be a whole number above 16")
   return Task(name, template.strip(), words, names, max_length)
 
 
-def _texts(value) -> tuple[str, ...] | None:
-  """A list of non-empty texts as a tuple; None for anything else."""
+def _strings(value) -> tuple[str, ...] | None:
+  """A list of non-empty strings as a tuple; None for anything else."""
   if isinstance(value, list) and all(isinstance(item, str) and item.strip() for item in value):
     return tuple(value)
   return None

@@ -1,6 +1,6 @@
-"""The embedded demo: a small model, five miniature tasks and a few targets, none of them loaded.
+"""The embedded demo: a small model, five miniature tasks and a few targets; nothing is loaded here.
 
-`--model demo`, `--data-dir demo` and `--targets demo` each mean a part of it, `--demo` all of it.
+`--model demo`, `--data-dir demo` and `--targets demo` each select a part of it, `--demo` all of it.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ MODEL, DATA, TARGETS = _FOLDER / "model", _FOLDER / "data", _FOLDER / "targets.j
 LENGTHS = (4, 7, 14, 28, 56)
 GROUPS = (NAME, f"{NAME}-true", *(f"{NAME}-{length}" for length in LENGTHS))
 
-# What `--demo` sets where the command line says nothing else: under 90 seconds on two cores.
+# What `--demo` sets unless the command line does: under 90 seconds on two cores.
 DEFAULTS = {
   "model": NAME,
   "data_dir": NAME,
@@ -24,6 +24,6 @@ DEFAULTS = {
 
 MEANING = (
   "A prompt can solve {dataset} and read as a text of your choosing: what a prompt reads as does "
-  "not tell what it does. On a real model: python -m wayjax.run --dataset {dataset} --model "
+  "not tell you what it does. On a real model: python -m wayjax.run --dataset {dataset} --model "
   "openai-community/gpt2"
 )

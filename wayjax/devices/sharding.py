@@ -1,4 +1,4 @@
-"""Where arrays lie: members on one axis of the devices, a large model's weights on the other."""
+"""How arrays are laid out: members along one axis of the devices, large weights along the other."""
 
 import dataclasses
 
@@ -14,24 +14,24 @@ SWEEP, MODEL = "sweep", "model"
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-  """A mesh of all devices, those of other processes too.
+  """A mesh of all devices, including those of other processes.
 
   Attributes:
-    mesh: axes `sweep`, along which members lie, and `model`, along which weights lie.
+    mesh: its axes are `sweep`, along which members lie, and `model`, along which weights lie.
   """
 
   mesh: Mesh
 
   def members(self, axis: int = 0) -> NamedSharding:
-    """Of arrays whose axis is M."""
+    """The sharding of arrays whose `axis` is M."""
     return NamedSharding(self.mesh, P(*[None] * axis, SWEEP))
 
   def everywhere(self) -> NamedSharding:
-    """Of arrays that every device has whole."""
+    """The sharding of arrays that every device has whole."""
     return NamedSharding(self.mesh, P())
 
   def weight(self, shape: tuple[int, ...]) -> NamedSharding:
-    """Of a weight: whole, or in parts of its last axis that divides evenly.
+    """The sharding of a weight: whole, or split along the last of its axes that divides evenly.
 
     Vectors and stacked vectors stay whole: they are small, and every part of a matrix needs them.
     """
@@ -46,17 +46,17 @@ class Layout:
     return NamedSharding(self.mesh, P(*spec))
 
   def rounded(self, members: int) -> int:
-    """M of a program for so many members: each device has as many, some of them idle."""
+    """M of a program for this many members: the same number on every device, some of them idle."""
     devices = self.mesh.shape[SWEEP]
     return -(-members // devices) * devices
 
 
 def make_layout(model_parallel: int = 1, devices: list[jax.Device] | None = None) -> Layout:
-  """The layout over all devices.
+  """Makes the layout over all devices.
 
   Args:
     model_parallel: devices that share one copy of the model.
-    devices: which devices; None means all, those of other processes too.
+    devices: which devices; None means all, including those of other processes.
 
   Raises:
     WayjaxError: the devices do not divide into such groups.
@@ -65,7 +65,7 @@ def make_layout(model_parallel: int = 1, devices: list[jax.Device] | None = None
   count = len(devices)
   if model_parallel < 1 or count % model_parallel:
     raise WayjaxError(
-      f"--model-parallel {model_parallel} does not divide the {count} devices that there are"
+      f"--model-parallel {model_parallel} does not divide the {count} devices available"
     )
   shape = (count // model_parallel, model_parallel)
   # Auto: with explicit axes a look-up in a sharded table raises.
@@ -76,21 +76,21 @@ def make_layout(model_parallel: int = 1, devices: list[jax.Device] | None = None
 def place(tree, sharding: NamedSharding):
   """Puts arrays that every process has whole onto the devices."""
 
-  def place_one(x):
+  def place_array(x):
     x = np.asarray(x)
     return jax.make_array_from_callback(x.shape, sharding, lambda index: x[index])
 
-  return jax.tree.map(place_one, tree)
+  return jax.tree.map(place_array, tree)
 
 
 def fetch(tree):
   """Arrays of all devices as NumPy arrays, whole in every process."""
 
-  def fetch_one(x):
+  def fetch_array(x):
     if not isinstance(x, jax.Array) or x.is_fully_addressable or x.is_fully_replicated:
       return np.asarray(x)
     from jax.experimental import multihost_utils
 
     return np.asarray(multihost_utils.process_allgather(x, tiled=True))
 
-  return jax.tree.map(fetch_one, tree)
+  return jax.tree.map(fetch_array, tree)

@@ -1,4 +1,4 @@
-"""Frozen language models behind one door: `load_lm`."""
+"""Frozen language models, all loaded by `load_lm`."""
 
 import dataclasses
 import os
@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from wayjax import demo, devices, hub
+from wayjax import demo, hub
+from wayjax.devices import select
+from wayjax.devices.sharding import Layout, make_layout
 from wayjax.errors import WayjaxError
-from wayjax.layout import Layout, make_layout
 from wayjax.models import folder, gpt2, gpt_neox, gptj, llama, qwen, weights
 from wayjax.models.family import Family
 from wayjax.models.gguf_file import GGUFFile
@@ -32,14 +33,14 @@ class LanguageModel:
 
   Attributes:
     name: the folder, GGUF file or Hub id it was loaded from.
-    revision: the Hub commit; None for what is on this machine.
+    revision: the Hub commit; None for a model on this machine.
     tokenizer: the Hugging Face tokenizer.
     graphdef: the module's structure, hashable: a static argument of compiled functions.
     params: the weights, a pytree: a plain argument of compiled functions.
     max_positions: longest sequence, soft prompt included, in tokens.
     dtype: compute type of the matrices.
-    parameters: how many numbers the model has; a tied head counts once.
-    layout: where its weights lie, and where the members of a sweep do.
+    parameters: how many parameters the model has; a tied head counts once.
+    layout: how its weights, and the members of a sweep, are laid out over the devices.
   """
 
   name: str
@@ -59,7 +60,7 @@ class LanguageModel:
 
   @property
   def table_VxD(self) -> jax.Array:
-    """Embeddings of the tokens that text can have, (len(tokenizer), D), float32.
+    """Embeddings of the tokenizer's tokens, (len(tokenizer), D), float32.
 
     Rows beyond the tokenizer, with which some models pad their table, are left out.
     """
@@ -83,24 +84,22 @@ def load_lm(
     The model, with its matrices in the precision's type and everything else in float32.
 
   Raises:
-    WayjaxError: no such model, an unsupported architecture or option, unsafe or unfit weights, or a
-      tokenizer that cannot be used.
+    WayjaxError: no such model, an unsupported architecture or option, unsafe or unsuitable weights,
+      or a tokenizer that cannot be used.
   """
-  os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # no torch is needed
+  os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # torch is not needed
   layout = make_layout(model_parallel)
-  checkpoint, commit = _open(name, revision)
-  family = _family(checkpoint)
-  settings = family.read_config(checkpoint.config)
-  tokenizer = checkpoint.load_tokenizer()
-  _check_tokenizer(tokenizer, checkpoint.path, settings.vocab_size)
-  dtype = jnp.dtype(devices.resolve_precision(precision))
+  files, commit = _open(name, revision)
+  family = _family(files)
+  settings = family.read_config(files.config)
+  tokenizer = files.load_tokenizer()
+  _check_tokenizer(tokenizer, files.path, settings.vocab_size)
+  dtype = jnp.dtype(select.resolve_precision(precision))
   tied = settings.tie_word_embeddings
   graphdef, abstract = nnx.split(
     nnx.eval_shape(lambda: family.module(settings, dtype, rngs=nnx.Rngs(0)))
   )
-  stored, transposed = checkpoint.find_tensors(
-    family, weights.tensor_names(abstract, family, tied=tied)
-  )
+  stored, transposed = files.find_tensors(family, weights.tensor_names(abstract, family, tied=tied))
   return LanguageModel(
     name=name,
     revision=commit,
@@ -117,7 +116,7 @@ def load_lm(
 
 
 def _open(name: str, revision: str | None) -> tuple[folder.Folder | GGUFFile, str | None]:
-  """The checkpoint that a name means, and its commit on the Hub."""
+  """The model files that a name refers to, and their commit on the Hub."""
   if name == demo.NAME:
     return folder.Folder(demo.MODEL), None
   if os.path.exists(name):
@@ -133,22 +132,21 @@ def _open(name: str, revision: str | None) -> tuple[folder.Folder | GGUFFile, st
   return folder.Folder(path), path.name
 
 
-def _family(checkpoint: folder.Folder | GGUFFile) -> Family:
-  model_type = checkpoint.config.get("model_type")
+def _family(files: folder.Folder | GGUFFile) -> Family:
+  model_type = files.config.get("model_type")
   if not isinstance(model_type, str) or model_type not in FAMILIES:
     raise WayjaxError(
-      f"{checkpoint.path} is a model of type {model_type!r}; supported: "
-      f"{', '.join(sorted(FAMILIES))}"
+      f"{files.path} is a model of type {model_type!r}; supported: {', '.join(sorted(FAMILIES))}"
     )
-  if checkpoint.config.get("is_causal", True) is not True:
+  if files.config.get("is_causal", True) is not True:
     raise WayjaxError(
-      f"{checkpoint.path} sets is_causal to {checkpoint.config['is_causal']!r}: wayjax implements "
+      f"{files.path} sets is_causal to {files.config['is_causal']!r}: wayjax implements "
       "causal models only"
     )
-  if checkpoint.config.get("quantization_config"):
+  if files.config.get("quantization_config"):
     raise WayjaxError(
-      f"{checkpoint.path} sets quantization_config: wayjax reads quantised weights from GGUF files "
-      "only; take those or the model's unquantised safetensors"
+      f"{files.path} sets quantization_config: wayjax reads quantised weights from GGUF files "
+      "only; use those, or the model's unquantised safetensors"
     )
   return FAMILIES[model_type]
 
@@ -156,11 +154,11 @@ def _family(checkpoint: folder.Folder | GGUFFile) -> Family:
 def _check_tokenizer(tokenizer, path: Path, vocab_size: int) -> None:
   if tokenizer.eos_token_id is None:
     raise WayjaxError(
-      f"the tokenizer in {path} names no end-of-sequence token, which every label ends with: set "
-      "eos_token in tokenizer_config.json, or take another file"
+      f"the tokenizer in {path} has no end-of-sequence token, which every label ends with: set "
+      "eos_token in tokenizer_config.json, or use another file"
     )
   if len(tokenizer) > vocab_size:
     raise WayjaxError(
-      f"the tokenizer in {path} has {len(tokenizer)} tokens but the model only {vocab_size} "
-      "embeddings: take the tokenizer that belongs to it"
+      f"the tokenizer in {path} has {len(tokenizer)} tokens, but the model has only {vocab_size} "
+      "embeddings: use the tokenizer that belongs to it"
     )

@@ -1,10 +1,10 @@
 """Attention over one packed row, a few slices of it at a time.
 
-A text position sees the prompt and what stands before it in its own example, so its keys lie in the
-prompt and in a stretch of the row no longer than an example. The queries are taken in a few slices
-of the row; those of a slice read the keys that one of them could see, and a mask does the rest.
-Letters: S positions, P of them the prompt's, H heads, G key-value heads, K width of a head, Q
-queries of a slice and W keys that they read.
+A text position sees the prompt and what precedes it in its own example, so its keys lie in the
+prompt and in a stretch of the row no longer than an example. The queries are split into a few
+slices of the row; a slice reads the keys that any of its queries could see, and a mask does the
+rest. Letters: S positions, P of them the prompt's, H heads, G key-value heads, K width of a head,
+Q queries of a slice, W keys that they read.
 """
 
 import dataclasses
@@ -17,8 +17,8 @@ from jax import lax
 from wayjax.models.layers import full_precision
 
 LOWEST = jnp.finfo(jnp.float32).min  # finite: a row of -inf would make the softmax NaN
-SLICE = 80  # queries at most: fewer skip more keys, and take longer to compile and to load
-ALIGNMENT = 8  # slices and their keys begin at multiples of this
+SLICE = 80  # queries at most: fewer skip more keys, but take longer to compile and load
+ALIGNMENT = 8  # slices and their keys start at multiples of this
 
 
 @jax.tree_util.register_dataclass
@@ -28,9 +28,9 @@ class Visible:
 
   Attributes:
     pairs_SxS: whether position i sees position j; every position sees itself.
-    prompt: P; the prompt stands first, and all may see it.
-    reach: how many positions before its own text can see, at most, the prompt left out; None
-      where nothing is known of it.
+    prompt: P; the prompt comes first, and every position may see it.
+    reach: how many positions back a text position can see at most, apart from the prompt; None if
+      unknown.
   """
 
   pairs_SxS: jax.Array
@@ -38,11 +38,11 @@ class Visible:
   reach: int | None = dataclasses.field(metadata={"static": True})
 
   def of(self, queries_R) -> "Visible":
-    """What these positions see; they may stand anywhere in the row."""
+    """What these positions see; they may be anywhere in the row."""
     return dataclasses.replace(self, pairs_SxS=self.pairs_SxS[queries_R], reach=None)
 
 
-@functools.partial(jax.jit, static_argnames="dtype")  # so that layers of one size trace it once
+@functools.partial(jax.jit, static_argnames="dtype")  # so that equal layers trace it once
 def attention(q_SxHxK, k_SxGxK, v_SxGxK, visible: Visible, dtype):
   """Scaled dot-product attention (Vaswani et al., 2017) over one packed row.
 
@@ -58,7 +58,7 @@ def attention(q_SxHxK, k_SxGxK, v_SxGxK, visible: Visible, dtype):
   """
   size, heads, width = q_SxHxK.shape
   k_SxHxK, v_SxHxK = (jnp.repeat(x, heads // x.shape[1], axis=1) for x in (k_SxGxK, v_SxGxK))
-  # Heads lead from here on, as products of stacked matrices want it.
+  # Heads come first from here on, as batched matrix products need them.
   q_HxSxK, k_HxSxK, v_HxSxK = (
     x.transpose(1, 0, 2) for x in (q_SxHxK * width**-0.5, k_SxHxK, v_SxHxK)
   )
@@ -114,14 +114,14 @@ def _attend_backward(slices, dtype, residuals, g_HxSxK):
     slices, residuals
   ):
     g_HxQxK = g_HxSxK[:, slice(*queries)]
-    # What the softmax takes off every logit's gradient: the mean of the weights' gradients.
+    # What softmax subtracts from every logit's gradient: the mean of the weights' gradients.
     mean_HxQx1 = jnp.sum(g_HxQxK * y_HxQxK, axis=-1, keepdims=True)
     g_HxQxK = g_HxQxK.astype(dtype)
-    d_logits_HxQxW = weights_HxQxW * (_dot(g_HxQxK, v_HxWxK, 2, 2) - mean_HxQx1)
-    d_logits_HxQxW = d_logits_HxQxW.astype(dtype)
+    centred_HxQxW = _dot(g_HxQxK, v_HxWxK, 2, 2) - mean_HxQx1
+    d_logits_HxQxW = (weights_HxQxW.astype(jnp.float32) * centred_HxQxW).astype(dtype)
     dq.append(_dot(d_logits_HxQxW, k_HxWxK, 2, 1))
     # A CPU has fast bfloat16 products only where the first operand's last axis is contracted. The
-    # mask changes nothing, but keeps XLA from taking the transposition back into the product.
+    # mask changes nothing, but keeps XLA from moving the transposition back into the product.
     d_logits_HxWxQ, weights_HxWxQ = (
       jnp.where(visible_QxW.T[None], x.transpose(0, 2, 1), 0)
       for x in (d_logits_HxQxW, weights_HxQxW)
@@ -131,7 +131,7 @@ def _attend_backward(slices, dtype, residuals, g_HxSxK):
   size = slices[-1][1][-1][1]
   keys = [keys for _, keys in slices]
   gradients = jnp.concatenate(dq, axis=1), _sum(dk, keys, size), _sum(dv, keys, size)
-  # Added up before they are laid out anew: fused, XLA would look for the parts of every number.
+  # Summed before anything else: if this were fused, XLA would search the parts for every element.
   return *lax.optimization_barrier(gradients), None
 
 
@@ -139,12 +139,12 @@ _attend.defvjp(_attend_forward, _attend_backward)
 
 
 def _cut(x, stretches):
-  """Some stretches of axis 1, one after the other."""
+  """The stretches of axis 1, concatenated."""
   return jnp.concatenate([x[:, slice(*stretch)] for stretch in stretches], axis=1)
 
 
 def _sum(parts, keys, size: int):
-  """The sum of what slices have for the keys that each of them reads, (H, S, K)."""
+  """The sum over slices of their gradients for the keys that each of them reads, (H, S, K)."""
   total = jnp.zeros((parts[0].shape[0], size, parts[0].shape[2]), jnp.float32)
   for part, stretches in zip(parts, keys, strict=True):
     for start, stop in stretches:
@@ -154,7 +154,7 @@ def _sum(parts, keys, size: int):
 
 
 def _dot(a, b, a_axis: int, b_axis: int):
-  """Products of one matrix a head, contracted over these axes; sums in float32."""
+  """One matrix product per head, contracted over these axes and accumulated in float32."""
   return lax.dot_general(
     a,
     b,

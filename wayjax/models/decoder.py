@@ -30,22 +30,22 @@ def stack_layers(make_layer, n_layers: int, rngs: nnx.Rngs) -> nnx.Module:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Row:
-  """What a layer knows of the packed row.
+  """What a layer knows about the packed row.
 
   Attributes:
     visible: which positions see which.
-    turn: cosines and sines of the positions' angles, where the family has rotary embeddings.
-    first: whether this is the first layer, to which text comes without a gradient.
-    scored_RxS: in the last layer, one-hot rows that pick the positions that are read after it.
+    cos_sin: cosines and sines of the positions' angles, for families with rotary embeddings.
+    first: whether this is the first layer, whose text input has no gradient.
+    scored_RxS: in the last layer, one-hot rows that select the positions read after it.
   """
 
   visible: Visible
-  turn: tuple[jax.Array, ...] = ()
+  cos_sin: tuple[jax.Array, ...] = ()
   first: bool = dataclasses.field(default=False, metadata={"static": True})
   scored_RxS: jax.Array | None = None
 
   def project(self, linear, x_SxI):
-    """`linear(x_SxI)`; in the first layer its backward pass is the prompt's alone."""
+    """`linear(x_SxI)`; in the first layer its backward pass covers only the prompt."""
     prompt = self.visible.prompt
     if not self.first or prompt == len(x_SxI):
       return linear(x_SxI)
@@ -53,14 +53,14 @@ class Row:
     return jnp.concatenate([linear(x_SxI[:prompt]), text_TxO])
 
   def read(self, x_SxD):
-    """What of x is needed further on: all positions, in the last layer the scored ones."""
+    """The positions of x that are needed further on: all, or in the last layer the scored ones."""
     if self.scored_RxS is None:
       return x_SxD
-    # A one-hot product, for its backward pass is a product too; a gather's is a scatter-add.
+    # A one-hot product, because its backward pass is a product too; a gather's is a scatter-add.
     return jnp.matmul(self.scored_RxS, x_SxD, precision=lax.Precision.HIGHEST)
 
   def attend(self, q_SxHxK, k_SxGxK, v_SxGxK, dtype):
-    """Attention from the positions that are read, their heads side by side: (S or R, H * K)."""
+    """Attention from the positions that are read, heads concatenated: (S or R, H * K)."""
     visible = self.visible
     if self.scored_RxS is not None:
       q_SxHxK = self.read(q_SxHxK.reshape(len(q_SxHxK), -1)).reshape(-1, *q_SxHxK.shape[1:])
@@ -69,14 +69,14 @@ class Row:
     return y_SxHxK.reshape(len(y_SxHxK), -1)
 
 
-def apply_layers(stacked: nnx.Module, h_SxD, row: Row, *, checkpointed: bool = False):
-  """Applies stacked layers one after the other.
+def apply_layers(stacked: nnx.Module, h_SxD, row: Row, *, remat: bool = False):
+  """Applies stacked layers in order.
 
   Args:
     stacked: layers, their weights along a leading axis.
-    h_SxD: input of the first.
-    row: what they know of the row.
-    checkpointed: whether the backward pass computes a layer's insides anew, to save memory.
+    h_SxD: input of the first layer.
+    row: what the layers know about the row.
+    remat: whether the backward pass recomputes each layer's activations, to save memory.
 
   Returns:
     (S, D), or (R, D) where the row names R scored positions.
@@ -85,9 +85,9 @@ def apply_layers(stacked: nnx.Module, h_SxD, row: Row, *, checkpointed: bool = F
   last = len(jax.tree.leaves(weights)[0]) - 1
   inner = dataclasses.replace(row, scored_RxS=None)
 
-  # Unrolled layers are a fifth faster on a CPU; elsewhere compile time counts for more. But XLA
-  # merges what unrolled layers compute anew with the first time, and so keeps what was to be freed.
-  unrolled = jax.default_backend() == "cpu" and not checkpointed
+  # Unrolled layers are a fifth faster on a CPU; elsewhere compile time matters more. Unrolled, XLA
+  # would merge recomputed activations with the first ones, and remat would free nothing.
+  unrolled = jax.default_backend() == "cpu" and not remat
 
   @jax.jit  # so that equal layers are traced once
   def layer(weights, h_SxD, row):
@@ -95,10 +95,10 @@ def apply_layers(stacked: nnx.Module, h_SxD, row: Row, *, checkpointed: bool = F
 
   def apply(h_SxD, i, row):
     take = lax.index_in_dim if isinstance(i, int) else lax.dynamic_index_in_dim
-    one = jax.tree.map(lambda w: take(w, i, keepdims=False), weights)
-    if checkpointed:
-      return jax.checkpoint(layer, prevent_cse=False)(one, h_SxD, row)
-    return layer(one, h_SxD, row)
+    layer_weights = jax.tree.map(lambda w: take(w, i, keepdims=False), weights)
+    if remat:
+      return jax.checkpoint(layer, prevent_cse=False)(layer_weights, h_SxD, row)
+    return layer(layer_weights, h_SxD, row)
 
   if last == 0:
     return apply(h_SxD, 0, dataclasses.replace(row, first=True))
@@ -135,18 +135,18 @@ class Decoder(nnx.Module):
   Args:
     vocab_size: V, rows of the embedding table.
     width: D.
-    make_layer: makes one layer from random keys; called once for all.
-    n_layers: how many there are.
+    make_layer: makes one layer from random keys; called once, for all layers.
+    n_layers: number of layers.
     norm: the norm after the last layer.
     dtype: compute type of the matrices: float32 or bfloat16.
     head_bias: whether the head has a bias.
     rngs: keys for random weights (tests, benchmarks); loading replaces them.
 
   Attributes:
-    checkpointed: whether the backward pass computes each layer's insides anew, to save memory.
+    remat: whether the backward pass recomputes each layer's activations, to save memory.
   """
 
-  checkpointed = False
+  remat = False
 
   def __init__(
     self,
@@ -163,7 +163,7 @@ class Decoder(nnx.Module):
     self.embed_tokens = embedding(vocab_size, width, rngs)
     self.layers = stack_layers(make_layer, n_layers, rngs)
     self.norm = norm
-    # Its own array even where it is tied, so that it can be held in the compute type.
+    # Its own array even when tied, so that it can be stored in the compute type.
     self.lm_head = Head(vocab_size, width, dtype, bias=head_bias, rngs=rngs)
 
   def embedding_table(self):
@@ -178,10 +178,10 @@ class Decoder(nnx.Module):
     """Final hidden states of one packed row.
 
     Args:
-      x_SxD: input embeddings; soft-prompt vectors stand here like any others.
-      positions_S: position number of each, below `max_position_embeddings`.
+      x_SxD: input embeddings; soft-prompt vectors are treated like any others.
+      positions_S: position of each, below `max_position_embeddings`.
       visible: which positions see which. No gradient flows to text, only to the prompt.
-      scored_RxS: one-hot rows that pick the positions wanted; None means all.
+      scored_RxS: one-hot rows that select the positions wanted; None means all.
 
     Returns:
       (R, D) or (S, D), float32, after the last norm.
@@ -190,11 +190,11 @@ class Decoder(nnx.Module):
 
   def apply_layers(self, h_SxD, row: Row):
     """All layers and the last norm."""
-    return self.norm(apply_layers(self.layers, h_SxD, row, checkpointed=self.checkpointed))
+    return self.norm(apply_layers(self.layers, h_SxD, row, remat=self.remat))
 
 
 class RotaryDecoder(Decoder):
-  """A decoder whose layers turn queries and keys by `row.turn`."""
+  """A decoder whose layers rotate queries and keys by `row.cos_sin`."""
 
   def __init__(self, *args, frequencies: tuple[float, ...], **options):
     super().__init__(*args, **options)
@@ -202,5 +202,5 @@ class RotaryDecoder(Decoder):
 
   def hidden(self, x_SxD, positions_S, visible: Visible, scored_RxS=None):
     # The angles are the same in every layer, so they are computed once.
-    turn = rotation(self.frequencies, positions_S)
-    return self.apply_layers(x_SxD, Row(visible, turn, scored_RxS=scored_RxS))
+    cos_sin = rotation(self.frequencies, positions_S)
+    return self.apply_layers(x_SxD, Row(visible, cos_sin, scored_RxS=scored_RxS))

@@ -1,4 +1,4 @@
-"""What a family's file says about its architecture: `Family`, of which `FAMILIES` is made."""
+"""`Family`: what a model family's module states about its architecture, listed in `FAMILIES`."""
 
 import dataclasses
 import re
@@ -12,8 +12,8 @@ class GGUF:
 
   Attributes:
     options: metadata key without the architecture's name -> option of `config.json`.
-    permuted: modules whose rows stand in the order of interleaved rotary pairs -> the option that
-      holds their number of heads.
+    permuted: modules whose rows are in the order of interleaved rotary pairs -> the option with
+      their number of heads.
   """
 
   options: Mapping[str, str]
@@ -24,18 +24,18 @@ class GGUF:
 class Family:
   """One architecture, which `FAMILIES` lists under its `model_type`.
 
-  A parameter's path in the module is its tensor's name in Hugging Face's files, but for `names`.
+  A parameter's path in the module is its tensor's name in Hugging Face's files, apart from `names`.
 
   Attributes:
-    read_config: `config.json` as a dict -> hyper-parameters, a frozen dataclass that has
+    read_config: `config.json` as a dict -> hyper-parameters, a frozen dataclass with
       `vocab_size`, `max_position_embeddings` and `tie_word_embeddings`. Raises WayjaxError for
       options that are not implemented.
-    module: the `Decoder` class, made by `module(hyper_parameters, dtype, rngs=rngs)`.
-    prefix: what the names of all tensors but the head's may begin with.
-    names: our name of a module -> theirs.
+    module: the `Decoder` subclass, called as `module(hyper_parameters, dtype, rngs=rngs)`.
+    prefix: what the names of all tensors but the head's may start with.
+    names: our name for a module -> theirs.
     transposed: matrices are stored (out, in), as torch's Linear does, not (in, out).
-    ignored: patterns of tensors that old files hold and that are not needed.
-    gguf: how its GGUF files are read; None where they are not.
+    ignored: patterns of tensors that old files contain and that are not needed.
+    gguf: how its GGUF files are read; None if they are not supported.
   """
 
   read_config: Callable[[dict], typing.Any]
@@ -47,7 +47,7 @@ class Family:
   gguf: GGUF | None = None
 
   def tensor_name(self, path: tuple[str, ...], tied: bool) -> str:
-    """The tensor that fills a parameter, without prefix; {} stands for the layer's number."""
+    """The tensor that fills a parameter, without prefix; {} is the layer's number."""
     if tied and path == ("lm_head", "weight"):
       path = ("embed_tokens",)
     parts = [{"kernel": "weight", "scale": "weight"}.get(part, part) for part in path]

@@ -6,7 +6,7 @@ from pathlib import Path
 import ml_dtypes  # noqa: F401  safetensors looks bfloat16 up among NumPy's types
 from safetensors import SafetensorError, safe_open
 
-from wayjax.errors import WayjaxError
+from wayjax.errors import WayjaxError, reason
 from wayjax.models.family import Family
 from wayjax.models.weights import StoredTensor
 
@@ -48,22 +48,23 @@ class Folder:
     try:
       if not (self.path / "tokenizer.json").is_file():
         return AutoTokenizer.from_pretrained(self.path, trust_remote_code=False, **options)
-      # AutoTokenizer would put the pre-tokenizer of the class in place of the file's own.
+      # AutoTokenizer would replace the file's own pre-tokenizer by that of the class.
       tokenizer = PreTrainedTokenizerFast.from_pretrained(self.path, **options)
       if tokenizer.eos_token is None:  # GPT-2's files leave it to the class
-        of_class = AutoTokenizer.from_pretrained(self.path, trust_remote_code=False, **options)
-        tokenizer.eos_token = of_class.eos_token
+        default = AutoTokenizer.from_pretrained(self.path, trust_remote_code=False, **options)
+        tokenizer.eos_token = default.eos_token
       return tokenizer
     except Exception as error:  # transformers raises whatever its parsers raise
-      reason = (str(error) or type(error).__name__).splitlines()[0]
-      raise WayjaxError(f"the tokenizer in {self.path} cannot be loaded: {reason}") from error
+      raise WayjaxError(
+        f"the tokenizer in {self.path} cannot be loaded: {reason(error)}"
+      ) from error
 
   def find_tensors(self, family: Family, names: set[str]) -> tuple[dict[str, StoredTensor], bool]:
     """The tensors by name without the family's prefix, and whether matrices are (out, in).
 
     Args:
-      family: whose prefix and layout they have.
-      names: what a model needs; a folder's files bear these names already.
+      family: the family whose prefix and layout they have.
+      names: the tensors that the model needs; a folder's files use these names already.
 
     Raises:
       WayjaxError: there are none, there are only pickle files, or a file is damaged or missing.
@@ -72,7 +73,8 @@ class Folder:
     found = {name.removeprefix(family.prefix): (name, file) for name, file in files.items()}
     if twice := sorted(name for name in files if name != name.removeprefix(family.prefix) in files):
       raise WayjaxError(
-        f"{self.path} holds tensors twice, with and without '{family.prefix}': {', '.join(twice)}"
+        f"{self.path} contains tensors twice, with and without '{family.prefix}': "
+        f"{', '.join(twice)}"
       )
     shapes = _shapes({file for _, file in found.values()})
     lacking = [
@@ -81,7 +83,7 @@ class Folder:
       if name not in shapes[file]
     ]
     if lacking:
-      raise WayjaxError(f"the files of {self.path} do not fit their index ({'; '.join(lacking)})")
+      raise WayjaxError(f"the files of {self.path} do not match their index ({'; '.join(lacking)})")
     return {
       short: StoredTensor(name, shapes[file][name], _reader(file, name))
       for short, (name, file) in found.items()
@@ -89,12 +91,12 @@ class Folder:
 
 
 def is_complete(path: Path) -> bool:
-  """Whether a snapshot of a repository has weights and tokenizer."""
+  """Whether a snapshot of a repository has weights and a tokenizer."""
   return any(path.glob("*.safetensors")) and _has_tokenizer(path)
 
 
 def _has_tokenizer(path: Path) -> bool:
-  # Without these files transformers makes up a tokenizer of one token.
+  # Without these files transformers invents a tokenizer of one token.
   return (path / "tokenizer.json").is_file() or all(
     (path / name).is_file() for name in ("vocab.json", "merges.txt")
   )
@@ -103,19 +105,19 @@ def _has_tokenizer(path: Path) -> bool:
 def _read_config(folder: Path) -> dict:
   path = folder / "config.json"
   if not path.is_file():
-    hint = "; give the .gguf file itself" if any(folder.glob("*.gguf")) else ""
-    raise WayjaxError(f"{folder} is no model folder: it has no config.json{hint}")
+    hint = "; pass the .gguf file itself" if any(folder.glob("*.gguf")) else ""
+    raise WayjaxError(f"{folder} is not a model folder: it has no config.json{hint}")
   try:
     config = json.loads(path.read_text(encoding="utf-8"))
   except (OSError, ValueError, RecursionError) as error:
     raise WayjaxError(f"{path} cannot be read as JSON: {error}") from error
   if not isinstance(config, dict):
-    raise WayjaxError(f"{path} holds no JSON object")
+    raise WayjaxError(f"{path} does not contain a JSON object")
   return config
 
 
 def _files(folder: Path) -> dict[str, Path]:
-  """Tensor name -> the safetensors file that holds it."""
+  """Tensor name -> the safetensors file that contains it."""
   if (folder / _INDEX).is_file():
     try:
       weight_map = json.loads((folder / _INDEX).read_text(encoding="utf-8"))["weight_map"]
@@ -127,13 +129,13 @@ def _files(folder: Path) -> dict[str, Path]:
       return dict.fromkeys(file.keys(), folder / _SINGLE)
   if pickles := sorted(path.name for path in folder.glob("*.bin")):
     raise WayjaxError(
-      f"{folder} holds only pickle weights ({', '.join(pickles[:3])}), which can run any code when "
-      "they are opened: convert them to safetensors (in transformers, from_pretrained and then "
-      "save_pretrained) or take a revision that has model.safetensors"
+      f"{folder} contains only pickle weights ({', '.join(pickles[:3])}), which can run any code "
+      "when opened: convert them to safetensors (in transformers, from_pretrained and then "
+      "save_pretrained) or use a revision that has model.safetensors"
     )
   raise WayjaxError(
-    f"{folder} holds no weights: wayjax looks for {_SINGLE} or {_INDEX}; pickle files (.bin) are "
-    "not loaded, for they can run any code"
+    f"{folder} contains no weights: wayjax looks for {_SINGLE} or {_INDEX}; pickle files (.bin) "
+    "are not loaded, because they can run any code"
   )
 
 
@@ -150,8 +152,8 @@ def _reader(path: Path, name: str):
     with _open(path) as file:
       if (kind := file.get_slice(name).get_dtype()) not in _FLOATS:
         raise WayjaxError(
-          f"{path} holds {name} as {kind}, and wayjax reads {', '.join(_FLOATS)}: take the model's "
-          "unquantised weights, or a GGUF file"
+          f"{path} contains {name} as {kind}, but wayjax reads {', '.join(_FLOATS)}: use the "
+          "model's unquantised weights, or a GGUF file"
         )
       return file.get_tensor(name)
 
@@ -161,7 +163,7 @@ def _reader(path: Path, name: str):
 def _open(path: Path):
   try:
     return safe_open(path, framework="numpy")
-  except (SafetensorError, OSError, ValueError) as error:  # a name that no file can have
+  except (SafetensorError, OSError, ValueError) as error:  # ValueError: no file can have this name
     raise WayjaxError(
       f"{path} cannot be read as safetensors ({error}): download it again"
     ) from error

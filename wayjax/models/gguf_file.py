@@ -6,16 +6,16 @@ from pathlib import Path
 import gguf
 import numpy as np
 
-from wayjax.errors import WayjaxError
+from wayjax.errors import WayjaxError, reason
 from wayjax.models.family import Family
 from wayjax.models.gguf_tokenizer import build_tokenizer
 from wayjax.models.rotary import DIVISORS
 from wayjax.models.weights import StoredTensor
 
 _MAGIC = b"GGUF"
-_ROWS = 4096  # rows that are dequantised at a time: it takes several times their memory
+_ROWS = 4096  # dequantised at a time, which takes several times their memory
 _DIVISORS = "rope_freqs.weight"
-# Metadata of an architecture that changes no number, or that the tensors say too.
+# Metadata of an architecture that does not affect results, or that the tensors imply.
 _NEUTRAL = {
   "vocab_size",
   "attention.value_length",
@@ -23,7 +23,7 @@ _NEUTRAL = {
   "rope.scaling.original_context_length",
   "rope.scaling.finetuned",
 }
-# Metadata of which only these values are implemented; all else is refused by name.
+# Metadata that is implemented for these values only; all other metadata is refused by name.
 _ACCEPTED = {
   "attention.causal": (True,),
   "expert_count": (0,),
@@ -34,7 +34,7 @@ _ACCEPTED = {
   "rope.scaling.type": ("none",),
   "use_parallel_residual": (False,),
 }
-# Metadata that has a default; what else a family reads must be there.
+# Metadata that has a default; everything else that a family reads is required.
 _OPTIONAL = {
   "attention.head_count_kv",
   "attention.key_length",
@@ -52,10 +52,10 @@ class GGUFFile:
 
   Attributes:
     path: the file.
-    config: its metadata as `config.json` would hold it.
+    config: its metadata as `config.json` would contain it.
 
   Raises:
-    WayjaxError: it is damaged, one part of several, or of an architecture or with an option that
+    WayjaxError: it is damaged or one part of several, or its architecture or one of its options
       is not implemented.
   """
 
@@ -66,7 +66,7 @@ class GGUFFile:
     self._architecture = self._metadata.get("general.architecture")
     if self._architecture not in readable:
       raise WayjaxError(
-        f"{path} is a model of architecture {self._architecture!r}; of GGUF files wayjax reads "
+        f"{path} has the architecture {self._architecture!r}; from GGUF files wayjax reads "
         f"{', '.join(readable)}"
       )
     if (parts := self._metadata.get("split.count", 0)) not in (0, 1):
@@ -77,7 +77,7 @@ class GGUFFile:
     self.config = self._read_config()
 
   def _read_config(self) -> dict:
-    """The metadata as `config.json` would hold it."""
+    """The metadata as `config.json` would contain it."""
     prefix = f"{self._architecture}."
     given = {k.removeprefix(prefix): v for k, v in self._metadata.items() if k.startswith(prefix)}
     config = {
@@ -86,7 +86,7 @@ class GGUFFile:
     }
     needed = self._gguf.options.keys() - _OPTIONAL
     if lacking := sorted(prefix + key for key in needed - given.keys()):
-      raise WayjaxError(f"{self.path} lacks {', '.join(lacking)}: it is no whole model")
+      raise WayjaxError(f"{self.path} lacks {', '.join(lacking)}: it is not a complete model")
     for key, value in given.items():
       if key in self._gguf.options:
         config[self._gguf.options[key]] = value
@@ -95,7 +95,9 @@ class GGUFFile:
           f"{self.path} sets {prefix}{key} to {str(value)[:50]}, which wayjax does not implement"
         )
     if "token_embd.weight" not in self._tensors:
-      raise WayjaxError(f"{self.path} lacks the tensor token_embd.weight: it is no whole model")
+      raise WayjaxError(
+        f"{self.path} lacks the tensor token_embd.weight: it is not a complete model"
+      )
     config["vocab_size"] = int(self._tensors["token_embd.weight"].shape[-1])
     if _DIVISORS in self._tensors:
       config[DIVISORS] = _dequantise(self._tensors[_DIVISORS], self.path).ravel()
@@ -105,7 +107,7 @@ class GGUFFile:
     """The tokenizer.
 
     Raises:
-      WayjaxError: it cannot be built, or is of another kind than byte-level BPE.
+      WayjaxError: it cannot be built, or is not byte-level BPE.
     """
     return build_tokenizer(self._metadata, self.path)
 
@@ -115,7 +117,7 @@ class GGUFFile:
     found = {}
     for name, tensor in self._tensors.items():
       if name == _DIVISORS:
-        continue  # the configuration holds it
+        continue  # already in the configuration
       short = theirs.get(name, name)
       heads = self._permuted_heads(family, short)
       shape = tuple(int(size) for size in reversed(tensor.shape))
@@ -123,7 +125,7 @@ class GGUFFile:
     return found, True
 
   def _gguf_names(self, family: Family, names: set[str]) -> dict[str, str]:
-    """GGUF's name -> Hugging Face's name without prefix, for tensors that a model needs."""
+    """GGUF's name -> Hugging Face's name without prefix, for the tensors that a model needs."""
     architecture = next(a for a, n in gguf.MODEL_ARCH_NAMES.items() if n == self._architecture)
     layers = self._metadata.get(f"{self._architecture}.block_count", 0)
     table = gguf.get_tensor_name_map(architecture, layers)
@@ -135,20 +137,20 @@ class GGUFFile:
     return found
 
   def _permuted_heads(self, family: Family, name: str) -> int | None:
-    """How many heads' rows stand in the order of interleaved pairs; None for other tensors."""
+    """How many heads' rows are in the order of interleaved pairs; None for other tensors."""
     for module, option in family.gguf.permuted.items():
       if f".{module}." in name:
-        # Without key-value heads of their own, all heads are that.
+        # Without a separate number of key-value heads, there are as many as query heads.
         return self.config.get(option) or self.config["num_attention_heads"]
     return None
 
 
 class _Reader(gguf.GGUFReader):
-  """The library's reader; by itself it is slow, and goes on beyond the end of a file cut short."""
+  """The library's reader, made faster, and stopped at the end of a file that is cut short."""
 
   def _get(self, offset, dtype, count=1, *args, **options):
     if isinstance(self.data, np.memmap):
-      self.data = np.asarray(self.data)  # the same memory, but slices of it are made faster
+      self.data = np.asarray(self.data)  # the same memory, but faster to slice
     end = int(offset) + int(count) * np.dtype(dtype).itemsize
     if end > len(self.data):
       raise ValueError(f"it ends at byte {len(self.data):,}, and byte {end:,} is needed")
@@ -156,43 +158,44 @@ class _Reader(gguf.GGUFReader):
 
 
 def _read(path: Path) -> tuple[dict, dict[str, gguf.ReaderTensor]]:
-  """Metadata and tensors; the tensors' data stay in the file until they are read."""
+  """Metadata and tensors; the tensors' data stays in the file until it is read."""
   try:
     with path.open("rb") as file:
       magic = file.read(len(_MAGIC))
   except OSError as error:
-    raise WayjaxError(f"{path} cannot be read: {error.strerror}") from error
+    raise WayjaxError(f"{path} cannot be read: {reason(error)}") from error
   if magic != _MAGIC:
     raise WayjaxError(
-      f"{path} is no GGUF file: it begins with {magic!r}, not {_MAGIC!r}; --model takes a .gguf "
+      f"{path} is not a GGUF file: it begins with {magic!r}, not {_MAGIC!r}; --model takes a .gguf "
       "file, a folder in Hugging Face's layout, or a Hub id"
     )
   try:
     reader = _Reader(path)
     metadata = {key: field.contents() for key, field in reader.fields.items()}
-    if bare := [one.name for one in reader.tensors if not (one.data.ndim and one.data.size)]:
-      raise ValueError(f"it holds tensors without rows: {', '.join(bare)}")
+    if bare := [t.name for t in reader.tensors if not (t.data.ndim and t.data.size)]:
+      raise ValueError(f"it contains tensors without rows: {', '.join(bare)}")
   except Exception as error:  # the reader raises whatever a wrong offset leads to
-    reason = (str(error) or type(error).__name__).splitlines()[0]
-    if "GGMLQuantizationType" in reason or "appears to be version" in reason:
+    if any(sign in reason(error) for sign in ("GGMLQuantizationType", "appears to be version")):
       raise WayjaxError(
-        f"{path} is of a version, or holds tensors of a type, that the gguf package does not read "
-        f"({reason}): take another file of the model"
+        f"{path} has a version, or tensors of a type, that the gguf package does not read "
+        f"({reason(error)}): use another file of the model"
       ) from error
-    raise WayjaxError(f"{path} is damaged or cut short ({reason}): download it again") from error
+    raise WayjaxError(
+      f"{path} is damaged or cut short ({reason(error)}): download it again"
+    ) from error
   if reader.byte_order == "S":
-    raise WayjaxError(f"{path} is of another byte order: turn it round with gguf-convert-endian")
+    raise WayjaxError(f"{path} has another byte order: convert it with gguf-convert-endian")
   return metadata, {tensor.name: tensor for tensor in reader.tensors}
 
 
 def _reader(tensor: gguf.ReaderTensor, path: Path, heads: int | None):
-  """Reads a tensor as float32, with rows in Hugging Face's order."""
+  """A function that reads a tensor as float32, with rows in Hugging Face's order."""
 
   def read():
     array = _dequantise(tensor, path)
     if heads is None:
       return array
-    # Neighbouring rows are a rotary pair here; there the first halves come first.
+    # Neighbouring rows are a rotary pair in GGUF; in Hugging Face's order the halves are apart.
     pairs = array.reshape(heads, array.shape[0] // heads // 2, 2, *array.shape[1:])
     return np.swapaxes(pairs, 1, 2).reshape(array.shape)
 
@@ -201,7 +204,7 @@ def _reader(tensor: gguf.ReaderTensor, path: Path, heads: int | None):
 
 def _dequantise(tensor: gguf.ReaderTensor, path: Path) -> np.ndarray:
   array = np.empty(tuple(reversed(tensor.shape.tolist())), np.float32)
-  # A vector is one row: its bytes cannot be cut at any place.
+  # A vector is one row, because its bytes cannot be split just anywhere.
   floats, stored = (x.reshape(-1, x.shape[-1]) for x in (array, tensor.data))
   try:
     for first in range(0, len(floats), _ROWS):
@@ -209,7 +212,7 @@ def _dequantise(tensor: gguf.ReaderTensor, path: Path) -> np.ndarray:
       floats[rows] = gguf.dequantize(stored[rows], tensor.tensor_type)
   except NotImplementedError as error:
     raise WayjaxError(
-      f"{path} holds {tensor.name} as {tensor.tensor_type.name}, which cannot be dequantised: take "
-      "another quantisation"
+      f"{path} contains {tensor.name} as {tensor.tensor_type.name}, which cannot be dequantised: "
+      "use another quantisation"
     ) from error
   return array

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from wayjax.errors import WayjaxError
+from wayjax.errors import WayjaxError, reason
 
 _WORDS = (
   r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
@@ -11,13 +11,13 @@ _WORDS = (
 
 
 class PreTokenizer(NamedTuple):
-  """How text is cut into words before BPE, as Hugging Face's tokenizer of the model says it.
+  """How text is split into words before BPE, as in the model's Hugging Face tokenizer.
 
   Attributes:
-    words: what a word is; None is GPT-2's own expression, which `ByteLevel` has inside.
-    digits: digits are cut one by one first.
-    nfc: text is normalised to Unicode's NFC.
-    ignore_merges: a word that is a token as it stands stays one, whatever the merges would do.
+    words: the regular expression of a word; None means GPT-2's, which is built into `ByteLevel`.
+    digits: digits are split off one by one first.
+    nfc: text is normalised to Unicode NFC.
+    ignore_merges: a word that is itself a token stays whole, whatever the merges would do.
   """
 
   words: str | None = None
@@ -43,8 +43,8 @@ _CONTROL, _USER_DEFINED, _UNUSED = 3, 4, 5  # values of tokenizer.ggml.token_typ
 def build_tokenizer(metadata: dict, path):
   """Builds a Hugging Face tokenizer from GGUF metadata.
 
-  Tokens at the end with which a vocabulary is padded are left out. Of the special tokens only the
-  end of sequence has a role here.
+  Padding tokens at the end of the vocabulary are left out. The only special token with a role here
+  is the end of sequence.
 
   Args:
     metadata: the `tokenizer.*` fields.
@@ -61,14 +61,14 @@ def build_tokenizer(metadata: dict, path):
   kind = metadata.get("tokenizer.ggml.model")
   if kind != "gpt2":
     raise WayjaxError(
-      f"{path} has a tokenizer of kind {kind!r}; wayjax reads byte-level BPE ('gpt2') from GGUF "
-      "files: take the model's safetensors"
+      f"{path} has a tokenizer of kind {kind!r}; from GGUF files wayjax reads byte-level BPE "
+      "('gpt2') only: use the model's safetensors"
     )
   pre = metadata.get("tokenizer.ggml.pre")
   if not isinstance(pre, str) or pre not in PRE_TOKENIZERS:
     raise WayjaxError(
-      f"{path} names the pre-tokenizer {pre!r}; wayjax knows {', '.join(PRE_TOKENIZERS)}: take the "
-      "model's safetensors"
+      f"{path} has the pre-tokenizer {pre!r}; wayjax implements {', '.join(PRE_TOKENIZERS)}: use "
+      "the model's safetensors"
     )
   for key in ("tokenizer.ggml.tokens", "tokenizer.ggml.merges"):
     if key not in metadata:
@@ -85,18 +85,17 @@ def build_tokenizer(metadata: dict, path):
       eos_token=tokens[eos] if eos in range(len(tokens)) else None,
     )
   except Exception as error:  # tokenizers raises plain Exception
-    reason = (str(error) or type(error).__name__).splitlines()[0]
-    raise WayjaxError(f"the tokenizer in {path} cannot be built: {reason}") from error
+    raise WayjaxError(f"the tokenizer in {path} cannot be built: {reason(error)}") from error
 
 
 def _vocabulary(metadata: dict) -> tuple[list[str], list, list]:
-  """The tokens in the order of their ids, and which of them stand outside BPE."""
+  """The tokens in the order of their ids, and the special and added ones, which bypass BPE."""
   from tokenizers import AddedToken
 
   tokens = metadata["tokenizer.ggml.tokens"]
   kinds = metadata.get("tokenizer.ggml.token_type", [1] * len(tokens))
   if len(kinds) != len(tokens) or len(set(tokens)) != len(tokens):
-    raise ValueError("its tokens are not distinct, or have not one type each")
+    raise ValueError("its tokens are not distinct, or do not have one type each")
   size = len(tokens)
   while size and _is_padding(tokens[size - 1], kinds[size - 1], size - 1):
     size -= 1
@@ -107,7 +106,7 @@ def _vocabulary(metadata: dict) -> tuple[list[str], list, list]:
 
 
 def _is_padding(token: str, kind: int, i: int) -> bool:
-  # Files of before mid-2024 call padding user-defined.
+  # Files from before mid-2024 mark padding as user-defined.
   return kind == _UNUSED or (kind == _USER_DEFINED and token == f"[PAD{i}]")
 
 

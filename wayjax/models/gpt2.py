@@ -41,7 +41,7 @@ class GPT2Config:
     """Reads a Hugging Face configuration.
 
     Raises:
-      WayjaxError: it uses an option that is not implemented, or lacks sense.
+      WayjaxError: an option is not implemented or makes no sense.
     """
     require(
       config,
@@ -68,7 +68,7 @@ class Attention(nnx.Module):
     qkv_Sx3xHxK = row.project(self.c_attn, x_SxD).reshape(
       size, 3, self.n_head, width // self.n_head
     )
-    # Split, for autodiff of three indexings would pad and add their gradients.
+    # Split, because autodiff of three indexings would pad and add their gradients.
     q_SxHxK, k_SxHxK, v_SxHxK = (x[:, 0] for x in jnp.split(qkv_Sx3xHxK, 3, axis=1))
     y_SxD = row.attend(q_SxHxK, k_SxHxK, v_SxHxK, self.dtype)
     return self.c_proj(y_SxD)
@@ -88,7 +88,7 @@ class Block(nnx.Module):
 
 
 class GPT2(Decoder):
-  """A frozen GPT-2; its positions are learned vectors."""
+  """A frozen GPT-2; its position embeddings are learned."""
 
   def __init__(self, config: GPT2Config, dtype=jnp.float32, *, rngs: nnx.Rngs):
     super().__init__(

@@ -17,7 +17,7 @@ from wayjax.models.rotary import read_frequencies, rope_options, rotate
 class GPTNeoXConfig:
   """GPT-NeoX's hyper-parameters under Hugging Face's names; the defaults are the 20B model's.
 
-  `frequencies` are read from all rotary options.
+  `frequencies` are computed from all rotary options.
   """
 
   vocab_size: int = 50432
@@ -38,22 +38,22 @@ class GPTNeoXConfig:
     """Reads a Hugging Face configuration.
 
     Raises:
-      WayjaxError: it uses an option that is not implemented, or lacks sense.
+      WayjaxError: an option is not implemented or makes no sense.
     """
     require_one_of(config, "hidden_act", ACTIVATIONS)
     result = read_fields(cls, config)
     require_divides(result, "num_attention_heads", "hidden_size")
-    # Outside rope_parameters these options have names of their own.
+    # Outside rope_parameters these options have their own names.
     names = {"rope_theta": "rotary_emb_base", "partial_rotary_factor": "rotary_pct"}
     config = config | {new: config.get(name) for new, name in names.items()}
     head = result.hidden_size // result.num_attention_heads
-    turning = int(head * rope_options(config).get("partial_rotary_factor", 0.25))
-    if turning > head:
+    rotary_dim = int(head * rope_options(config).get("partial_rotary_factor", 0.25))
+    if rotary_dim > head:
       raise WayjaxError(
-        f"the model's configuration turns {turning} of a head's {head} numbers: set "
+        f"the model's configuration rotates {rotary_dim} of a head's {head} dimensions: set "
         "partial_rotary_factor or rotary_pct to at most 1"
       )
-    return dataclasses.replace(result, frequencies=read_frequencies(config, turning))
+    return dataclasses.replace(result, frequencies=read_frequencies(config, rotary_dim))
 
 
 class Attention(nnx.Module):
@@ -68,10 +68,10 @@ class Attention(nnx.Module):
     qkv_SxHx3xK = row.project(self.query_key_value, x_SxD).reshape(
       size, self.heads, 3, width // self.heads
     )
-    # Split, for autodiff of three indexings would pad and add their gradients.
+    # Split, because autodiff of three indexings would pad and add their gradients.
     q_SxHxK, k_SxHxK, v_SxHxK = (x[:, :, 0] for x in jnp.split(qkv_SxHx3xK, 3, axis=2))
-    q_SxHxK = rotate(q_SxHxK, *row.turn)
-    k_SxHxK = rotate(k_SxHxK, *row.turn)
+    q_SxHxK = rotate(q_SxHxK, *row.cos_sin)
+    k_SxHxK = rotate(k_SxHxK, *row.cos_sin)
     y_SxD = row.attend(q_SxHxK, k_SxHxK, v_SxHxK, self.dtype)
     return self.dense(y_SxD)
 

@@ -23,7 +23,7 @@ from wayjax.models.rotary import read_frequencies, rotate
 class GPTJConfig:
   """GPT-J's hyper-parameters under Hugging Face's names; the defaults are the 6B model's.
 
-  `frequencies` are those of the first `rotary_dim` numbers of every head.
+  `frequencies` are those of the first `rotary_dim` dimensions of every head.
   """
 
   vocab_size: int = 50400
@@ -47,7 +47,7 @@ class GPTJConfig:
     """Reads a Hugging Face configuration.
 
     Raises:
-      WayjaxError: it uses an option that is not implemented, or lacks sense.
+      WayjaxError: an option is not implemented or makes no sense.
     """
     require_one_of(config, "activation_function", ACTIVATIONS)
     result = read_fields(cls, with_aliases(config, GPT2_ALIASES))
@@ -56,7 +56,7 @@ class GPTJConfig:
     if result.rotary_dim > head:
       raise WayjaxError(
         f"the model's configuration sets rotary_dim to {result.rotary_dim}; a head has {head} "
-        "numbers"
+        "dimensions"
       )
     frequencies = read_frequencies({}, result.rotary_dim)  # the base is fixed
     return dataclasses.replace(result, frequencies=frequencies)
@@ -77,8 +77,8 @@ class Attention(nnx.Module):
       row.project(linear, x_SxD).reshape(size, self.heads, width // self.heads)
       for linear in (self.q_proj, self.k_proj, self.v_proj)
     )
-    q_SxHxK = rotate(q_SxHxK, *row.turn, interleaved=True)
-    k_SxHxK = rotate(k_SxHxK, *row.turn, interleaved=True)
+    q_SxHxK = rotate(q_SxHxK, *row.cos_sin, interleaved=True)
+    k_SxHxK = rotate(k_SxHxK, *row.cos_sin, interleaved=True)
     y_SxD = row.attend(q_SxHxK, k_SxHxK, v_SxHxK, self.dtype)
     return self.out_proj(y_SxD)
 
@@ -91,7 +91,7 @@ class Block(nnx.Module):
     self.mlp = MLP(config.n_embd, inner, config.activation_function, dtype, rngs=rngs)
 
   def __call__(self, h_SxD, row: Row):
-    x_SxD = self.ln_1(h_SxD)  # attention and MLP read the same
+    x_SxD = self.ln_1(h_SxD)  # attention and MLP read the same input
     return row.read(h_SxD) + self.attn(x_SxD, row) + self.mlp(row.read(x_SxD))
 
 

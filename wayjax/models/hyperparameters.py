@@ -1,4 +1,4 @@
-"""Hyper-parameters from a model's configuration: what is not implemented is refused by name."""
+"""Hyper-parameters from a model's configuration; unimplemented options are refused by name."""
 
 import dataclasses
 import typing
@@ -11,7 +11,7 @@ _KINDS = {
   bool: "true or false",
   str: "a name",
 }
-# Above any model's: what is damaged, or made to harm, must not ask for all memory that there is.
+# Above any model's: a damaged or malicious file must not claim all the memory there is.
 _LARGEST = {
   "n_layer": 1_000,
   "num_hidden_layers": 1_000,
@@ -19,8 +19,8 @@ _LARGEST = {
   "n_positions": 2**31,
   "max_position_embeddings": 2**31,
 }
-_WIDEST = 2**20  # of heads and vectors
-_HIGHEST = 1e30  # of what is no whole number
+_WIDEST = 2**20  # numbers of heads, widths of vectors
+_HIGHEST = 1e30  # of numbers that are not whole
 
 
 def is_number(value, largest: float = _HIGHEST) -> bool:
@@ -32,10 +32,10 @@ def read_fields(cls, config: dict):
   """Fills a dataclass of hyper-parameters from a configuration's options of the same names.
 
   An option that is missing keeps the dataclass's default, as does null where that is allowed;
-  options that the dataclass does not have are left out. Every number must be positive.
+  options that the dataclass does not have are ignored. Every number must be positive.
 
   Raises:
-    WayjaxError: a value of another type, or larger than any model's.
+    WayjaxError: a value has the wrong type, or is larger than any model's.
   """
   types = typing.get_type_hints(cls)
   given = {}
@@ -60,7 +60,7 @@ def read_fields(cls, config: dict):
   return cls(**given)
 
 
-# Names that GPT-2 and GPT-J may go by, as in the configurations of other families.
+# Names that GPT-2's and GPT-J's options may have instead, as in other families.
 GPT2_ALIASES = {
   "n_positions": "max_position_embeddings",
   "n_embd": "hidden_size",
@@ -70,7 +70,7 @@ GPT2_ALIASES = {
 
 
 def with_aliases(config: dict, aliases: dict[str, str]) -> dict:
-  """A configuration in which an option may stand under another name, if not under its own."""
+  """Adds the options that a configuration sets under another name and not under their own."""
   return {name: config[alias] for name, alias in aliases.items() if alias in config} | config
 
 
@@ -89,7 +89,7 @@ def require(config: dict, model: str, **options) -> None:
 
 
 def require_one_of(config: dict, option: str, choices) -> None:
-  """Refuses a configuration that sets an option to none of the choices.
+  """Refuses a configuration that sets an option to anything but the choices.
 
   Raises:
     WayjaxError: naming the option.
@@ -102,13 +102,13 @@ def require_one_of(config: dict, option: str, choices) -> None:
 
 
 def require_divides(config, part: str, whole: str) -> None:
-  """Refuses hyper-parameters of which one, such as the number of heads, must divide another.
+  """Refuses hyper-parameters whose `part`, such as the number of heads, does not divide `whole`.
 
   Raises:
     WayjaxError: naming both.
   """
   if getattr(config, whole) % getattr(config, part):
     raise WayjaxError(
-      f"the model's configuration has {whole} {getattr(config, whole)}, which {part} "
-      f"{getattr(config, part)} does not divide"
+      f"the model's configuration has {whole} {getattr(config, whole)}, which is not "
+      f"divisible by {part} {getattr(config, part)}"
     )

@@ -82,7 +82,7 @@ def _normalise_forward(x, epsilon, centred):
 
 
 def _normalise_backward(epsilon, centred, residuals, g):
-  # Written out, for autodiff makes three times as many operations of it.
+  # Written out, because autodiff generates three times as many operations.
   y, scale = residuals
   dx = g - y * jnp.mean(g * y, axis=-1, keepdims=True)
   if centred:
@@ -118,7 +118,7 @@ class RMSNorm(nnx.Module):
     return _normalise(x, self.epsilon, False) * scale
 
 
-# Hugging Face's names of activations; the last three are one function.
+# Activations by Hugging Face's names; the last three are the same function.
 ACTIVATIONS = {
   "relu": jax.nn.relu,
   "silu": jax.nn.silu,
@@ -134,8 +134,8 @@ ACTIVATIONS = {
 def activate(name: str, dtype, x):
   """An activation by Hugging Face's name.
 
-  The forward pass makes the slope too, from the same exponential, and keeps it in the compute type:
-  autodiff would keep x in float32, and pass over it again.
+  The forward pass also computes the slope, from the same exponential, and keeps it in the compute
+  type: autodiff would keep x in float32 and pass over it again.
   """
   return ACTIVATIONS[name](x)
 
@@ -146,7 +146,7 @@ def _activate_forward(name, dtype, x):
 
 
 def _activate_backward(name, dtype, slope, g):
-  return (g * slope,)
+  return (g * slope.astype(g.dtype),)
 
 
 activate.defvjp(_activate_forward, _activate_backward)

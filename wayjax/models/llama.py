@@ -1,4 +1,4 @@
-"""Llama (Touvron et al., 2023; Llama team, 2024), and what the Qwen models change in it."""
+"""Llama (Touvron et al., 2023; Llama team, 2024), with the options that the Qwen models change."""
 
 import dataclasses
 
@@ -17,8 +17,8 @@ from wayjax.models.rotary import read_frequencies, rope_options, rotate
 class LlamaConfig:
   """Llama's hyper-parameters under Hugging Face's names; the defaults are Llama 1's, 7B.
 
-  Three more tell Qwen2 and Qwen3 apart: `qkv_bias` (biases on q, k and v only), `qk_norm` (norms on
-  the heads of q and k), and `frequencies`, which are read from all rotary options.
+  Three fields are wayjax's own: `qkv_bias` (Qwen2's biases on q, k and v only), `qk_norm` (Qwen3's
+  norms on the heads of q and k), and `frequencies`, computed from all rotary options.
   """
 
   vocab_size: int = 32000
@@ -42,14 +42,14 @@ class LlamaConfig:
     """Reads a Hugging Face configuration.
 
     Raises:
-      WayjaxError: it uses an option that is not implemented, or lacks sense.
+      WayjaxError: an option is not implemented or makes no sense.
     """
     require(config, "Llama", hidden_act="silu", sliding_window=None)
     return cls.read(config)
 
   @classmethod
   def read(cls, config: dict, **changes) -> "LlamaConfig":
-    """Reads what Llama and Qwen share; `changes` are options of the family's own."""
+    """Reads what Llama and Qwen share; `changes` are the family's own options."""
     own = {"qkv_bias": False, "qk_norm": False}  # no configuration sets these
     result = dataclasses.replace(read_fields(cls, config), **(own | changes))
     if result.head_dim is None:
@@ -61,14 +61,14 @@ class LlamaConfig:
       head_dim=result.head_dim or result.hidden_size // heads,
     )
     require_divides(result, "num_key_value_heads", "num_attention_heads")
-    turning = int(result.head_dim * rope_options(config).get("partial_rotary_factor", 1.0))
-    turning = config.get("rotary_dim", turning)  # GGUF files state it
-    if turning != result.head_dim:
+    rotary_dim = int(result.head_dim * rope_options(config).get("partial_rotary_factor", 1.0))
+    rotary_dim = config.get("rotary_dim", rotary_dim)  # GGUF files state it
+    if rotary_dim != result.head_dim:
       raise WayjaxError(
-        f"the model's configuration turns {turning} of a head's {result.head_dim} "
-        "numbers (partial_rotary_factor); for Llama and Qwen wayjax implements all only"
+        f"the model's configuration rotates {rotary_dim} of a head's {result.head_dim} "
+        "dimensions (partial_rotary_factor); for Llama and Qwen wayjax can only rotate all"
       )
-    return dataclasses.replace(result, frequencies=read_frequencies(config, turning))
+    return dataclasses.replace(result, frequencies=read_frequencies(config, rotary_dim))
 
 
 class Attention(nnx.Module):
@@ -92,8 +92,8 @@ class Attention(nnx.Module):
     )
     if self.q_norm is not None:
       q_SxHxK, k_SxGxK = self.q_norm(q_SxHxK), self.k_norm(k_SxGxK)
-    q_SxHxK = rotate(q_SxHxK, *row.turn)
-    k_SxGxK = rotate(k_SxGxK, *row.turn)
+    q_SxHxK = rotate(q_SxHxK, *row.cos_sin)
+    k_SxGxK = rotate(k_SxGxK, *row.cos_sin)
     y_SxO = row.attend(q_SxHxK, k_SxGxK, v_SxGxK, self.dtype)
     return self.o_proj(y_SxO)
 

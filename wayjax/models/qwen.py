@@ -1,4 +1,4 @@
-"""Qwen2 (biases on q, k and v) and Qwen3 (norms on the heads of q and k): else they are Llamas."""
+"""Qwen2 and Qwen3: Llamas with biases on q, k and v, or with norms on the heads of q and k."""
 
 import dataclasses
 
@@ -21,22 +21,22 @@ def _read(config: dict, defaults: dict, **changes) -> LlamaConfig:
     full = isinstance(kinds, list) and all(kind == "full_attention" for kind in kinds)
   if not full:
     deciding = ("sliding_window", "use_sliding_window", "max_window_layers", "layer_types")
-    said = [f"{option}: {config[option]!r}" for option in deciding if option in config]
+    options = [f"{option}: {config[option]!r}" for option in deciding if option in config]
     raise WayjaxError(
-      f"the model's configuration has a sliding_window in use ({', '.join(said)}); wayjax "
-      "implements full attention only"
+      f"the model's configuration uses a sliding_window ({', '.join(options)}); wayjax implements "
+      "full attention only"
     )
   return result
 
 
 def read_qwen2(config: dict) -> LlamaConfig:
-  """Reads a Hugging Face configuration; raises WayjaxError for what is not implemented."""
+  """Reads a Hugging Face configuration; raises WayjaxError for anything not implemented."""
   defaults = {"vocab_size": 151936, "max_position_embeddings": 32768, "intermediate_size": 22016}
   return _read(config, defaults, qkv_bias=True, attention_bias=False, mlp_bias=False)
 
 
 def read_qwen3(config: dict) -> LlamaConfig:
-  """Reads a Hugging Face configuration; raises WayjaxError for what is not implemented."""
+  """Reads a Hugging Face configuration; raises WayjaxError for anything not implemented."""
   defaults = {
     "vocab_size": 151936,
     "max_position_embeddings": 32768,

@@ -8,14 +8,14 @@ import numpy as np
 from wayjax.errors import WayjaxError
 from wayjax.models.hyperparameters import is_number
 
-DIVISORS = "rope_divisors"  # what GGUF files store in place of Llama 3's scaling
+DIVISORS = "rope_divisors"  # what GGUF files store instead of Llama 3's scaling
 
 
 def rope_options(config: dict) -> dict:
   """The rotary options of a Hugging Face configuration, in its old form or its new one.
 
   Raises:
-    WayjaxError: they are no object, differ by layer, or a base or share is no positive number.
+    WayjaxError: not an object, different by layer, or with a base or share that is not positive.
   """
   options = config.get("rope_scaling") or config.get("rope_parameters") or {}
   if not isinstance(options, dict):
@@ -31,33 +31,33 @@ def rope_options(config: dict) -> dict:
   for name in names:
     value = options.get(name, 1.0)
     if not is_number(value):
-      raise WayjaxError(f"the model's configuration sets {name} to {value!r}, not to a number")
+      raise WayjaxError(f"the model's configuration sets {name} to {value!r}, not a number")
   return options
 
 
-def read_frequencies(config: dict, turning: int) -> tuple[float, ...]:
-  """The frequencies that a Hugging Face configuration means.
+def read_frequencies(config: dict, rotary_dim: int) -> tuple[float, ...]:
+  """The rotary frequencies of a Hugging Face configuration.
 
-  That of pair i of n is `rope_theta ** (-i / n)`; of the types of scaling, Llama 3's is implemented
-  (Llama team, 2024), and the divisors that GGUF files store in its place.
+  Pair i of n has frequency `rope_theta ** (-i / n)`. The only scaling implemented is Llama 3's
+  (Llama team, 2024), or the divisors that GGUF files store instead.
 
   Args:
     config: `rope_parameters`, or `rope_theta` and `rope_scaling`; `DIVISORS` from a GGUF file.
-    turning: how many of a head's numbers turn, 2n.
+    rotary_dim: how many of a head's dimensions are rotated, 2n.
 
   Returns:
     Radians per position of each of the n pairs.
 
   Raises:
-    WayjaxError: another type of scaling, or values that cannot be.
+    WayjaxError: another type of scaling, or impossible values.
   """
   options = rope_options(config)
-  if turning % 2 or turning < 2:
+  if rotary_dim % 2 or rotary_dim < 2:
     raise WayjaxError(
-      f"the model's configuration turns {turning} of a head's numbers: rotary embeddings turn them "
-      "in pairs"
+      f"the model's configuration rotates {rotary_dim} of a head's dimensions: rotary embeddings "
+      "rotate them in pairs"
     )
-  exponents = np.arange(0, turning, 2) / turning
+  exponents = np.arange(0, rotary_dim, 2) / rotary_dim
   frequencies = float(options.get("rope_theta", 10_000.0)) ** -exponents
   kind = options.get("rope_type", options.get("type", "default"))
   if kind == "llama3":
@@ -78,7 +78,7 @@ def read_frequencies(config: dict, turning: int) -> tuple[float, ...]:
 
 
 def _llama3(frequencies, options: dict, config: dict):
-  """Llama 3's scaling: long waves slowed by a factor, short ones kept, a ramp between."""
+  """Llama 3's scaling: low frequencies divided by a factor, high ones kept, a ramp between."""
   trained = config.get("original_max_position_embeddings") or options.get(
     "original_max_position_embeddings", config.get("max_position_embeddings")
   )
@@ -95,8 +95,8 @@ def _llama3(frequencies, options: dict, config: dict):
       f"the model's configuration sets low_freq_factor to {low}, which must be below "
       f"high_freq_factor, {high}"
     )
-  turns = trained * frequencies / (2 * math.pi)  # within the context of the first training
-  kept = np.clip((turns - low) / (high - low), 0, 1)
+  rotations = trained * frequencies / (2 * math.pi)  # within the original context
+  kept = np.clip((rotations - low) / (high - low), 0, 1)
   return frequencies * (kept + (1 - kept) / factor)
 
 
@@ -108,21 +108,21 @@ def rotation(frequencies: tuple[float, ...], positions_S):
 
 
 def rotate(x_SxHxK, cos_Sx1xF, sin_Sx1xF, *, interleaved: bool = False):
-  """Turns the first 2F numbers of every head's vector; the rest stay as they are.
+  """Rotates the first 2F dimensions of every head's vector; the rest stay as they are.
 
   Args:
     x_SxHxK: queries or keys.
     cos_Sx1xF: cosines of the F pairs' angles.
     sin_Sx1xF: their sines.
-    interleaved: a pair is two neighbours (GPT-J), not a number of the first half with its
-      counterpart in the second (GPT-NeoX, Llama).
+    interleaved: whether a pair is two neighbouring dimensions (GPT-J), rather than one of the first
+      half and its counterpart in the second (GPT-NeoX, Llama).
 
   Returns:
     (S, H, K), float32.
   """
   pairs = cos_Sx1xF.shape[-1]
-  turning, rest = x_SxHxK[..., : 2 * pairs], x_SxHxK[..., 2 * pairs :]
+  rotary, rest = x_SxHxK[..., : 2 * pairs], x_SxHxK[..., 2 * pairs :]
   axis, split = (-1, (pairs, 2)) if interleaved else (-2, (2, pairs))
-  a, b = jnp.moveaxis(turning.reshape(*turning.shape[:-1], *split), axis, 0)
-  turned = jnp.stack([a * cos_Sx1xF - b * sin_Sx1xF, b * cos_Sx1xF + a * sin_Sx1xF], axis)
-  return jnp.concatenate([turned.reshape(turning.shape), rest], axis=-1)
+  a, b = jnp.moveaxis(rotary.reshape(*rotary.shape[:-1], *split), axis, 0)
+  rotated = jnp.stack([a * cos_Sx1xF - b * sin_Sx1xF, b * cos_Sx1xF + a * sin_Sx1xF], axis)
+  return jnp.concatenate([rotated.reshape(rotary.shape), rest], axis=-1)

@@ -1,4 +1,4 @@
-"""Weights: the tensors of a checkpoint -> a module's parameters, and no surprise between them."""
+"""Weights: the tensors of a model's files -> a module's parameters, with every misfit refused."""
 
 import math
 import re
@@ -8,13 +8,13 @@ from typing import NamedTuple
 import numpy as np
 from flax import nnx
 
+from wayjax.devices.sharding import Layout, place
 from wayjax.errors import WayjaxError
-from wayjax.layout import Layout, place
 from wayjax.models.family import Family
 
 
 class StoredTensor(NamedTuple):
-  """A tensor of a checkpoint: its name and shape there, and how it is read."""
+  """A tensor in a model's files: its name and shape there, and how it is read."""
 
   name: str
   shape: tuple[int, ...]
@@ -33,9 +33,9 @@ def load_weights(
   """Fills a model's parameters, one tensor at a time.
 
   Args:
-    abstract: the parameters as shapes and types; stacked layers lead with their axis.
-    stored: a checkpoint's tensors by Hugging Face's names, without prefix.
-    family: whose names they bear.
+    abstract: the parameters as shapes and types; stacked layers have a leading axis.
+    stored: the tensors of a model's files by Hugging Face's names, without prefix.
+    family: the family that the names belong to.
     tied: whether the head is the embedding table.
     transposed: whether matrices are stored (out, in).
     layout: where the arrays go.
@@ -49,13 +49,13 @@ def load_weights(
   """
   parameters = dict(nnx.to_flat_state(abstract))
   sources = {path: family.tensor_name(path, tied) for path in parameters}
-  turned = {path: transposed and path[-1] == "kernel" for path in parameters}
+  flipped = {path: transposed and path[-1] == "kernel" for path in parameters}
   expected = {}
   for path, leaf in parameters.items():
     stacked = "{}" in sources[path]
     shape = leaf.shape[1:] if stacked else leaf.shape
     for name in _names(sources[path], leaf.shape):
-      expected[name] = shape[::-1] if turned[path] else shape
+      expected[name] = shape[::-1] if flipped[path] else shape
   ignored = (*family.ignored, *([rf"{re.escape(_head(family))}\.weight"] if tied else []))
   if problems := _misfits(expected, stored, ignored):
     raise WayjaxError(
@@ -70,7 +70,7 @@ def load_weights(
       rows = host if "{}" in sources[path] else host[None]
       for row, name in zip(rows, _names(sources[path], leaf.shape), strict=True):
         tensor = stored[name].read()
-        row[...] = tensor.T if turned[path] else tensor
+        row[...] = tensor.T if flipped[path] else tensor
       arrays[key] = place(host, layout.weight(host.shape))
   return nnx.from_flat_state(
     [(path, leaf.replace(arrays[sources[path], leaf.dtype])) for path, leaf in parameters.items()]
@@ -78,7 +78,7 @@ def load_weights(
 
 
 def tensor_names(abstract: nnx.State, family: Family, *, tied: bool) -> set[str]:
-  """Hugging Face's names, without prefix, of all tensors that a model is filled from."""
+  """Hugging Face's names, without prefix, of all tensors that a model needs."""
   return {
     name
     for path, leaf in nnx.to_flat_state(abstract)
@@ -87,7 +87,7 @@ def tensor_names(abstract: nnx.State, family: Family, *, tied: bool) -> set[str]
 
 
 def count_parameters(abstract: nnx.State, family: Family, *, tied: bool) -> int:
-  """How many numbers a model has; a tied head counts once."""
+  """The number of a model's parameters; a tied head counts once."""
   sizes = {
     family.tensor_name(path, tied): math.prod(leaf.shape)
     for path, leaf in nnx.to_flat_state(abstract)
@@ -116,5 +116,5 @@ def _misfits(expected, stored, ignored) -> list[str]:
 
 
 def _names(source: str, shape: tuple[int, ...]) -> list[str]:
-  """The tensors that fill one parameter: one, or one for each layer."""
+  """The tensors that fill a parameter: one, or one per layer."""
   return [source.format(layer) for layer in range(shape[0])] if "{}" in source else [source]

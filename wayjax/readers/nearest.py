@@ -1,30 +1,33 @@
-"""What tuned prompts read as: their projections, as tokens and as text, and the prompt F1."""
+"""The reader of the paper: every vector's nearest vocabulary embedding, d-proj (Eq. 2)."""
 
 import dataclasses
 
+import jax.numpy as jnp
 import numpy as np
 
-from wayjax.layout import fetch, place
-from wayjax.metrics import finite, prompt_f1, prompt_f1_lemma
+from wayjax.config import METRICS
+from wayjax.data.encoding import token_ids
+from wayjax.data.packing import PROMPT_MULTIPLE, round_up
+from wayjax.devices.sharding import fetch, place
+from wayjax.loss import c_dist
+from wayjax.metrics import finite
 from wayjax.models import LanguageModel
-from wayjax.packing import PROMPT_MULTIPLE, round_up
-from wayjax.projection import METRICS, nearest_tokens
-from wayjax.training import TunedPrompt
+from wayjax.projection import nearest_tokens
+from wayjax.prompts import SoftPrompt
+from wayjax.readers.reading import Reading, scores
 
 _NEAREST = 5  # tokens that are kept for every position
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Reading:
-  """What one prompt reads as.
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class NearestReading(Reading):
+  """What one prompt reads as when each vector is taken for its nearest token.
 
   Attributes:
     ids_P: projected token ids under the chosen metric.
     texts: projected text under each metric.
-    prompt_f1: word-overlap F1 with the target, under the chosen metric.
-    prompt_f1_lemma: the same on WordNet's noun lemmas; None where WordNet is not installed.
-    token_match: share of positions whose projected id is the target's; None where the prompt is not
-      as long as its target.
+    token_match: share of positions whose projected id is the target's; None for a prompt without a
+      target, or of another length.
     c_dist: distance from the target's embeddings (Eq. 7); None likewise.
     target_tokens: the target's tokens as texts.
     nearest: for every position its nearest tokens, nearest first, as pairs of text and Euclidean
@@ -33,61 +36,47 @@ class Reading:
 
   ids_P: np.ndarray
   texts: dict[str, str]
-  prompt_f1: float
-  prompt_f1_lemma: float | None
   token_match: float | None
   c_dist: float | None
   target_tokens: list[str]
   nearest: list[list[tuple[str, float | None]]]
 
 
-def project(lm: LanguageModel, prompts: list[np.ndarray], metric: str) -> list[np.ndarray]:
-  """The token ids that prompts of any lengths project to, (P,) each."""
-  return [ids_Pxk[:, 0] for ids_Pxk, _ in _nearest(lm, prompts, metric)]
-
-
-def _nearest(lm: LanguageModel, prompts: list[np.ndarray], metric: str) -> list[tuple]:
-  """The nearest token ids of prompts of any lengths, and their scores, (P, k) each."""
-  vectors_NxD = np.concatenate(prompts)
-  # Filled up to a round number, so that chunks of much the same size share one compilation.
-  fill = round_up(len(vectors_NxD), PROMPT_MULTIPLE * 4) - len(vectors_NxD)
-  padded_NxD = place(np.pad(vectors_NxD, [(0, fill), (0, 0)]), lm.layout.everywhere())
-  found = nearest_tokens(padded_NxD, lm.table_VxD, metric=metric, k=_NEAREST)
-  ends = np.cumsum([len(prompt) for prompt in prompts])
-  return list(zip(*(np.split(fetch(part_Nxk)[: ends[-1]], ends[:-1]) for part_Nxk in found)))
-
-
-def read_prompts(lm: LanguageModel, tuned: list[TunedPrompt], metric: str) -> list[Reading]:
+def read(
+  lm: LanguageModel, prompts: list[SoftPrompt], metric: str = "euclidean"
+) -> list[NearestReading]:
   """Projects prompts to the vocabulary, all positions of all prompts at once.
 
   Args:
     lm: the frozen language model.
-    tuned: tuned prompts.
-    metric: `euclidean`, `dot` or `cosine`: the reading that F1 and token match are taken of.
+    prompts: soft prompts of any lengths.
+    metric: `euclidean`, `dot` or `cosine`: the projection that text, F1 and token match are of.
 
   Returns:
-    One reading a prompt.
+    A reading of each prompt.
   """
-  prompts = [one.prompt_PxD for one in tuned]
-  found = {name: _nearest(lm, prompts, name) for name in METRICS}
+  table_VxD = lm.table_VxD
+  found = {name: _nearest(lm, table_VxD, prompts, name) for name in METRICS}
+  table_VxD = fetch(table_VxD)
   readings = []
-  for i, one in enumerate(tuned):
+  for i, prompt in enumerate(prompts):
     ids = {name: nearest[i][0][:, 0] for name, nearest in found.items()}
-    member, ids_P = one.member, ids[metric]
     texts = {name: lm.tokenizer.decode(ids[name].tolist()) for name in METRICS}
+    target_ids = _target_ids(lm, prompt)
     distance = match = None
-    if member.has_c_dist:
-      distance = float(np.sum(np.square(one.prompt_PxD - member.target_PxD)) / len(ids_P))
-      match = float(np.mean(ids_P == member.target_ids))
+    if len(target_ids) == len(prompt):
+      real_P = np.ones(len(prompt), np.float32)
+      distance = float(c_dist(prompt.vectors_PxD, jnp.asarray(table_VxD[target_ids]), real_P))
+      match = float(np.mean(ids[metric] == target_ids))
     readings.append(
-      Reading(
-        ids_P=ids_P,
+      NearestReading(
+        text=texts[metric],
+        **scores(texts[metric], prompt.reads_as),
+        ids_P=ids[metric],
         texts=texts,
-        prompt_f1=prompt_f1(texts[metric], member.target.text),
-        prompt_f1_lemma=prompt_f1_lemma(texts[metric], member.target.text),
         token_match=match,
         c_dist=distance,
-        target_tokens=_tokens(lm, member.target_ids),
+        target_tokens=_tokens(lm, target_ids),
         nearest=[
           list(zip(_tokens(lm, ids_k), map(finite, (-scores_k).round(4).tolist())))
           for ids_k, scores_k in zip(*found["euclidean"][i])
@@ -97,8 +86,31 @@ def read_prompts(lm: LanguageModel, tuned: list[TunedPrompt], metric: str) -> li
   return readings
 
 
-def _tokens(lm: LanguageModel, ids_P: np.ndarray) -> list[str]:
-  """Tokens as texts; parts of a character, which look all alike, as the tokenizer names them."""
-  texts = [lm.tokenizer.decode([token]) for token in ids_P.tolist()]
-  names = lm.tokenizer.convert_ids_to_tokens(ids_P.tolist())
+def project(lm: LanguageModel, prompts: list[SoftPrompt], metric: str) -> list[np.ndarray]:
+  """The token ids that prompts of any lengths project to, (P,) each."""
+  if not prompts:
+    return []
+  return [ids_Pxk[:, 0] for ids_Pxk, _ in _nearest(lm, lm.table_VxD, prompts, metric)]
+
+
+def _nearest(lm: LanguageModel, table_VxD, prompts: list[SoftPrompt], metric: str) -> list[tuple]:
+  """The nearest token ids of prompts of any lengths, and their scores, (P, k) each."""
+  vectors_NxD = np.concatenate([prompt.vectors_PxD for prompt in prompts])
+  # Filled up to a round number, so that chunks of similar sizes share one compilation.
+  fill = round_up(len(vectors_NxD), PROMPT_MULTIPLE * 4) - len(vectors_NxD)
+  padded_NxD = place(np.pad(vectors_NxD, [(0, fill), (0, 0)]), lm.layout.everywhere())
+  found = nearest_tokens(padded_NxD, table_VxD, metric=metric, k=_NEAREST)
+  ends = np.cumsum([len(prompt) for prompt in prompts])
+  return list(zip(*(np.split(fetch(part_Nxk)[: ends[-1]], ends[:-1]) for part_Nxk in found)))
+
+
+def _target_ids(lm: LanguageModel, prompt: SoftPrompt) -> list[int]:
+  return [] if prompt.reads_as is None else token_ids(lm.tokenizer, [prompt.reads_as.text])[0]
+
+
+def _tokens(lm: LanguageModel, ids_P) -> list[str]:
+  """Tokens as texts; parts of a character, which all look alike, as the tokenizer names them."""
+  ids = np.asarray(ids_P).tolist()
+  texts = [lm.tokenizer.decode([token]) for token in ids]
+  names = lm.tokenizer.convert_ids_to_tokens(ids)
   return [name if "\N{REPLACEMENT CHARACTER}" in text else text for text, name in zip(texts, names)]

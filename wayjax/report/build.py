@@ -4,10 +4,10 @@ import dataclasses
 from collections.abc import Callable
 
 from wayjax.command_line import to_command
-from wayjax.reporting import figures, gather, kinds, paper, tables
-from wayjax.reporting.content import Entry, Figure, Report, Table
-from wayjax.reporting.gather import Results
-from wayjax.summary import is_demo
+from wayjax.report import figures, gather, kinds, paper, tables
+from wayjax.report.content import Entry, Figure, Report, Table
+from wayjax.report.gather import Results
+from wayjax.results.summary import is_demo
 
 
 def make_report(results: list[Results], measured: dict[str, dict]) -> Report:

@@ -10,12 +10,12 @@ import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure as Canvas
 
-from wayjax.reporting import content, paper
-from wayjax.reporting.gather import MODEL, Results, labels
-from wayjax.reporting.kinds import length_of
-from wayjax.reporting.statistics import Estimate
-from wayjax.reporting.tables import MEANS, chosen_lines, main_gammas, numbers, of_gamma
-from wayjax.summary import target_of, visible
+from wayjax.report import content, paper
+from wayjax.report.gather import MODEL, Results, labels
+from wayjax.report.kinds import length_of
+from wayjax.report.statistics import Estimate
+from wayjax.report.tables import MEANS, chosen_lines, main_gammas, numbers, of_gamma
+from wayjax.results.summary import target_of, visible
 
 _STYLE = {
   "font.size": 10,

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from wayjax.errors import WayjaxError
-from wayjax.results import CONFIG, Run, read_run
-from wayjax.summary import by_target
+from wayjax.results.folder import CONFIG, Run, read_run
+from wayjax.results.summary import by_target
 
 # Rows that differ in one of these are never averaged: of rows, of configurations, of their tasks,
 # and of what these were resolved to.

@@ -11,8 +11,8 @@ import urllib.parse
 from collections.abc import Iterable
 from pathlib import Path
 
-from wayjax.reporting.content import Entry, Figure, Report, Table
-from wayjax.summary import differences, is_demo
+from wayjax.report.content import Entry, Figure, Report, Table
+from wayjax.results.summary import differences, is_demo
 
 _FOLDER = Path(__file__).parent
 _STYLES = "page.css", "page.entry.css"

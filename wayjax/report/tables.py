@@ -2,11 +2,11 @@
 
 import re
 
-from wayjax.reporting import paper
-from wayjax.reporting.content import Table
-from wayjax.reporting.gather import MODEL, Results, labels
-from wayjax.reporting.statistics import Estimate, choose_gamma, estimate
-from wayjax.summary import UNKNOWN, best, escape_markdown, percent, target_of, visible
+from wayjax.report import paper
+from wayjax.report.content import Table
+from wayjax.report.gather import MODEL, Results, labels
+from wayjax.report.statistics import Estimate, choose_gamma, estimate
+from wayjax.results.summary import UNKNOWN, best, escape_markdown, percent, target_of, visible
 
 EXAMPLES = 2  # of each task
 MOST_TARGETS = 40  # lines of a table by target; more are for the explorer

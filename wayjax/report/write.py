@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from wayjax.errors import WayjaxError
-from wayjax.reporting import page, tables
-from wayjax.reporting.content import Report
-from wayjax.storage import GCS, open_files
-from wayjax.summary import escape_markdown
+from wayjax.report import page, tables
+from wayjax.report.content import Report
+from wayjax.results.storage import GCS, open_files
+from wayjax.results.summary import escape_markdown
 
 
 def write_report(report: Report, out: str) -> str:

@@ -3,14 +3,20 @@
 import dataclasses
 import functools
 import json
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load, save
 
-from wayjax.errors import WayjaxError
-from wayjax.storage import Files, open_files
+from wayjax.data.targets import Target
+from wayjax.errors import WayjaxError, reason
+from wayjax.prompts import SoftPrompt
+from wayjax.results import rows
+from wayjax.results.storage import Files, open_files
+
+_log = logging.getLogger("wayjax")
 
 CONFIG, ROWS, METRICS = "config.json", "results.jsonl", "metrics.jsonl"
 READINGS = "readings.jsonl"
@@ -52,21 +58,21 @@ class RunWriter:
     return writer
 
   @classmethod
-  def resume(cls, path: str | Path, say: Callable[[str], None]) -> "RunWriter":
-    """Goes on with a run folder; a last line that was cut off is dropped, and said to be.
+  def resume(cls, path: str | Path) -> "RunWriter":
+    """Resumes a run folder; a last line that was cut off is dropped, with a warning.
 
     Raises:
-      WayjaxError: it is no run folder, is damaged, or cannot be written to.
+      WayjaxError: it is not a run folder, is damaged, or cannot be written to.
     """
     writer = cls(path)
     for name in (ROWS, METRICS, READINGS):
       if writer._files.mend(name):
-        say(
-          f"warning: the last line of {writer._files.locate(name)} had been cut off; it is dropped"
+        _log.warning(
+          "the last line of %s had been cut off; it is dropped", writer._files.locate(name)
         )
     run = read_run(path)
     writer._written = {row["prompt_key"] for row in run.rows}
-    writer._prompts = {key: run.prompt(key) for key in run.prompt_keys()}
+    writer._prompts = {key: run.prompt(key).vectors_PxD for key in run.prompt_keys()}
     return writer
 
   @property
@@ -84,15 +90,20 @@ class RunWriter:
     self._replace(CONFIG, json.dumps(config, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
   def write_decisions(self, decisions: list[dict]) -> None:
-    """Writes how members are trained, so that a run that goes on need not measure it."""
+    """Writes how members are trained, so that a resumed run need not measure it again."""
     self._replace(DECISIONS, json.dumps({"decisions": decisions}, indent=2) + "\n")
 
   def append_rows(
-    self, rows: list[dict], prompts: dict[str, np.ndarray], readings: Sequence[dict] = ()
+    self, rows: list[dict], prompts: dict[str, np.ndarray], nearest: Sequence[dict] = ()
   ) -> None:
-    """Adds finished members: their prompts, (P, D) each by prompt key, and readings, then rows.
+    """Adds finished members: their prompts and nearest tokens, then their rows.
 
-    Rows that are there already stay as they are.
+    Rows that are already there stay as they are.
+
+    Args:
+      rows: rows, as `results.rows` has them.
+      prompts: vectors by prompt key, (P, D) each.
+      nearest: by member, what `Run.reading` returns.
     """
     if not self._writes:
       return
@@ -101,7 +112,7 @@ class RunWriter:
       {key: np.ascontiguousarray(prompt, np.float32) for key, prompt in prompts.items()}
     )
     self._files.replace(PROMPTS, save(self._prompts))
-    self._append(READINGS, list(readings))
+    self._append(READINGS, list(nearest))
     self._append(ROWS, rows)
     self._written.update(row["prompt_key"] for row in rows if "prompt_key" in row)
     self.on_rows(rows)
@@ -112,7 +123,7 @@ class RunWriter:
     self.on_metrics(records)
 
   def forget_metrics(self, keys: list[str], step: int) -> None:
-    """Drops the points of some members after a step, from which they train again."""
+    """Drops the points of some members after the step from which they train again."""
 
     def keep(line: bytes) -> bool:
       record = json.loads(line)
@@ -150,7 +161,7 @@ class Run:
   Attributes:
     path: the folder.
     config: the resolved configuration, with versions, device, revisions and the data's hash.
-    rows: one a finished member; the README lists the fields.
+    rows: one a finished member; `results.rows.Row` lists the fields.
     metrics: points of the training curves.
   """
 
@@ -159,8 +170,8 @@ class Run:
   rows: list[dict]
   metrics: list[dict]
 
-  def prompt(self, key: str) -> np.ndarray:
-    """The tuned prompt of a row's `prompt_key`, (P, D), float32.
+  def prompt(self, key: str) -> SoftPrompt:
+    """The tuned prompt of a row's `prompt_key`.
 
     Raises:
       WayjaxError: the folder has no such prompt, or its prompts cannot be read.
@@ -168,15 +179,16 @@ class Run:
     where = self._files.locate(PROMPTS)
     if key not in self._prompts:
       raise WayjaxError(f"{where} has no prompt '{key}'")
-    prompt = self._prompts[key]
-    if prompt.dtype != np.float32 or prompt.ndim != 2 or 0 in prompt.shape:
+    found = self._prompts[key]
+    if found.dtype != np.float32 or found.ndim != 2 or 0 in found.shape:
       raise WayjaxError(
-        f"{where} holds '{key}' as {prompt.dtype} {prompt.shape}, which is no prompt"
+        f"{where} holds '{key}' as {found.dtype} {found.shape}, which is not a soft prompt"
       )
-    return prompt.copy()
+    origin = {"run": str(self.path), "key": key}
+    return SoftPrompt(found, self.config.get("model", ""), self._targets.get(_text_of(key)), origin)
 
   def prompt_keys(self) -> list[str]:
-    """The keys of all prompts; of members whose rows are yet to be written too."""
+    """The keys of all prompts, including members whose rows are yet to be written."""
     return list(self._prompts)
 
   def reading(self, key: str) -> dict | None:
@@ -194,7 +206,7 @@ class Run:
       return []
     decisions = _parse(content, where).get("decisions")
     if not isinstance(decisions, list):
-      raise WayjaxError(f"{where} is damaged: it holds no decisions")
+      raise WayjaxError(f"{where} is damaged: it has no decisions")
     return decisions
 
   @functools.cached_property
@@ -206,26 +218,41 @@ class Run:
     return {record.get("prompt_key"): record for record in _read_lines(self._files, READINGS)}
 
   @functools.cached_property
+  def _targets(self) -> dict[str, Target]:
+    """What the folder's prompts are to read as, by group and name."""
+    try:
+      resolved = self.config.get("resolved", {})
+      texts = zip(resolved.get("targets", ()), resolved.get("target_texts", ()))
+      return {name: Target(*name.split("/", 1), text) for name, text in texts}
+    except (AttributeError, TypeError) as error:
+      raise WayjaxError(f"{self._files.locate(CONFIG)} is damaged: {reason(error)}") from error
+
+  @functools.cached_property
   def _prompts(self) -> dict[str, np.ndarray]:
     content = self._files.read(PROMPTS)
     if content is None:
       return {}
     try:
       return load(content)
-    except Exception as error:  # of what is no safetensors file, or holds types that numpy lacks
-      raise WayjaxError(f"{self._files.locate(PROMPTS)} cannot be read: {error}") from error
+    except Exception as error:  # not a safetensors file, or types that numpy lacks
+      raise WayjaxError(f"{self._files.locate(PROMPTS)} cannot be read: {reason(error)}") from error
+
+
+def _text_of(key: str) -> str:
+  """The group and name of the target in a prompt's key."""
+  return key.rsplit("/gamma=", 1)[0]
 
 
 def read_config(path: str | Path) -> dict:
   """The resolved configuration of a run folder.
 
   Raises:
-    WayjaxError: it is no run folder, or its configuration is damaged.
+    WayjaxError: it is not a run folder, or its configuration is damaged.
   """
   files = open_files(path)
   content = files.read(CONFIG)
   if content is None:
-    raise WayjaxError(f"{files.path} is no run folder: it has no {CONFIG}")
+    raise WayjaxError(f"{files.path} is not a run folder: it has no {CONFIG}")
   return _parse(content, files.locate(CONFIG))
 
 
@@ -239,14 +266,15 @@ def read_run(path: str | Path) -> Run:
     Its configuration, rows and metrics; prompts are read when asked for.
 
   Raises:
-    WayjaxError: it is no run folder, or a file in it is damaged.
+    WayjaxError: it is not a run folder, or a file in it is damaged.
   """
   config, files = read_config(path), open_files(path)
-  return Run(files.path, config, _read_lines(files, ROWS), _read_lines(files, METRICS))
+  found = [rows.from_json(row) for row in _read_lines(files, ROWS)]
+  return Run(files.path, config, found, _read_lines(files, METRICS))
 
 
 def _read_lines(files: Files, name: str) -> list[dict]:
-  # What follows the last line's end is nothing, or a line that was cut off, within a letter even.
+  # After the last line end there is nothing, or a line that was cut off, even within a character.
   lines = (files.read(name) or b"").split(b"\n")[:-1]
   where = files.locate(name)
   return [_parse(line, f"{where}, line {number}") for number, line in enumerate(lines, start=1)]
@@ -258,5 +286,5 @@ def _parse(content: bytes, where: str) -> dict:
   except (ValueError, RecursionError) as error:
     raise WayjaxError(f"{where} is damaged: {error}") from error
   if not isinstance(record, dict):
-    raise WayjaxError(f"{where} is damaged: it holds no JSON object")
+    raise WayjaxError(f"{where} is damaged: it is not a JSON object")
   return record

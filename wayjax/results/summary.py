@@ -7,20 +7,22 @@ from collections.abc import Callable
 
 import numpy as np
 
+from wayjax.config import C_DIST
 from wayjax.metrics import delta, finite
+from wayjax.results.rows import is_free
 
 UNKNOWN = "–"  # in place of a number
 _TEXT_WIDTH = 60  # of a target or projected text in a table
 
 
 def by_target(rows: list[dict]) -> list[dict]:
-  """Means over seeds, a line for each target and gamma.
+  """Means over seeds, a line for each target, constraint and gamma.
 
   Args:
     rows: rows of one setting; members that diverged are left out of every mean.
 
   Returns:
-    Lines of `target`, its `group` and `name`, `gamma`, `accuracy`, `f1`, `c_dist`,
+    Lines of `target`, its `group` and `name`, `constraint`, `gamma`, `accuracy`, `f1`, `c_dist`,
     `text_accuracy`, the same of the unconstrained prompt as `accuracy_0`, `f1_0` and `c_dist_0`,
     `delta`, `dev_accuracy` where rows have one, and `reads_as`. Fractions; None where a run has no
     such number.
@@ -28,14 +30,28 @@ def by_target(rows: list[dict]) -> list[dict]:
   sound = [row for row in rows if row["status"] == "done"]
   found = collections.defaultdict(lambda: collections.defaultdict(list))
   for row in sound:
-    found[_target(row)][row["gamma"]].append(row)
-  gammas = sorted({row["gamma"] for row in sound if row["gamma"] > 0}) or [0.0]
+    found[_target(row)][variant_of(row)].append(row)
+  held = [variant_of(row) for row in sound if not is_free(row)]
   return [
-    _line(by_gamma.get(gamma), by_gamma.get(0.0))
-    for by_gamma in found.values()
-    for gamma in gammas
-    if by_gamma.get(gamma)
+    _line(by_variant[variant], by_variant.get(FREE))
+    for by_variant in found.values()
+    for variant in _in_order(held) or [FREE]
+    if variant in by_variant
   ]
+
+
+FREE = (C_DIST, 0.0)  # the constraint and gamma of an unconstrained prompt
+
+
+def variant_of(line: dict) -> tuple[str, float]:
+  """The constraint and gamma of a row or a line."""
+  return line.get("constraint", C_DIST), line["gamma"]
+
+
+def _in_order(variants: list[tuple[str, float]]) -> list[tuple[str, float]]:
+  """Each once: constraint by constraint as they come, gammas from small to large."""
+  constraints = list(dict.fromkeys(constraint for constraint, _ in variants))
+  return sorted(set(variants), key=lambda variant: (constraints.index(variant[0]), variant[1]))
 
 
 def summarise(rows: list[dict]) -> list[dict]:
@@ -43,14 +59,14 @@ def summarise(rows: list[dict]) -> list[dict]:
   lines = by_target(rows)
   if len(set(map(target_of, lines))) < 2:
     return lines
-  gammas = sorted({line["gamma"] for line in lines})
   return lines + [
-    _over_targets([line for line in lines if line["gamma"] == gamma]) for gamma in gammas
+    _over_targets([line for line in lines if variant_of(line) == variant])
+    for variant in _in_order([variant_of(line) for line in lines])
   ]
 
 
 def _target(row: dict) -> tuple[str, str, str]:
-  """What tells targets apart: texts of the command line have the same names in different runs."""
+  """What tells targets apart: texts of the command line share their names between runs."""
   return row["target_group"], row["target_name"], row["target_text"]
 
 
@@ -60,8 +76,9 @@ def target_of(line: dict) -> tuple[str, str, str]:
 
 
 def _over_targets(lines: list[dict]) -> dict:
-  """The mean line of one gamma."""
-  named = dict.fromkeys(("target", "group", "name", "reads_as")) | {"gamma": lines[0]["gamma"]}
+  """The mean line of one constraint and gamma."""
+  named = dict.fromkeys(("target", "group", "name", "reads_as"))
+  named |= {key: lines[0][key] for key in ("constraint", "gamma")}
   numbers = [key for key in lines[0] if key not in named]
   return named | {key: _mean([line[key] for line in lines]) for key in numbers}
 
@@ -69,11 +86,12 @@ def _over_targets(lines: list[dict]) -> dict:
 def _line(rows: list[dict], unconstrained: list[dict] | None) -> dict:
   of = {key: _mean([row.get(key) for row in rows]) for key in _AVERAGED}
   zero = {key: _mean([row.get(key) for row in unconstrained or []]) for key in _AVERAGED}
-  constrained = rows[0]["gamma"] > 0
+  constrained = not is_free(rows[0])
   return {
     "target": rows[0]["target_text"],
     "group": rows[0]["target_group"],
     "name": rows[0]["target_name"],
+    "constraint": variant_of(rows[0])[0],
     "gamma": rows[0]["gamma"],
     "text_accuracy": of["text_accuracy"],
     "accuracy_0": zero["accuracy"],
@@ -128,10 +146,11 @@ def _one_line(text: str | None) -> str:
   return text if len(text) <= _TEXT_WIDTH else text[: _TEXT_WIDTH - 1] + "…"
 
 
-# Heading -> (field, how it is written). F1 at gamma 0 always stands beside F1 at gamma > 0: a
-# prompt that starts at the target may read as it without any help.
-COLUMNS: dict[str, tuple[str, Callable]] = {
+# Heading -> (field, how it is written). F1 at gamma 0 is always beside that of the held prompt:
+# a prompt that starts at the target may read as it without any help.
+_COLUMNS: dict[str, tuple[str, Callable]] = {
   "target": ("target", lambda text: "mean over targets" if text is None else _one_line(text)),
+  "constraint": ("constraint", str),
   "γ": ("gamma", lambda gamma: f"{gamma:g}"),
   "acc. as text": ("text_accuracy", percent),
   "acc. γ=0": ("accuracy_0", percent),
@@ -145,9 +164,15 @@ COLUMNS: dict[str, tuple[str, Callable]] = {
 }
 
 
-def cells(line: dict) -> list[str]:
-  """One line of the table, as texts in the order of `COLUMNS`."""
-  return [write(line[field]) for field, write in COLUMNS.values()]
+def headings(lines: list[dict]) -> list[str]:
+  """The columns of a table of these lines; the constraint is named where it is not the paper's."""
+  named = any(line["constraint"] != C_DIST for line in lines)
+  return [heading for heading in _COLUMNS if named or heading != "constraint"]
+
+
+def cells(line: dict, columns: list[str]) -> list[str]:
+  """One line of the table, as texts in the order of its columns."""
+  return [write(line[field]) for field, write in map(_COLUMNS.get, columns)]
 
 
 def caption(rows: list[dict], majority: float) -> str:
@@ -163,7 +188,7 @@ def caption(rows: list[dict], majority: float) -> str:
     "of one seed's prompt."
   )
   if diverged := [row["prompt_key"] for row in rows if row["status"] != "done"]:
-    text += f" Left out of the means, for they diverged: {', '.join(diverged)}."
+    text += f" Left out of the means because they diverged: {', '.join(diverged)}."
   return text
 
 
@@ -173,19 +198,17 @@ def is_demo(rows: list[dict]) -> bool:
 
 
 def best(rows: list[dict]) -> list[dict]:
-  """The most accurate prompt of each target with gamma > 0, as long as there is one, best first.
+  """The most accurate constrained prompt of each target, best first.
 
   Returns:
-    Rows, each with `accuracy_0` besides: the accuracy at gamma 0 of the same target and seed, or
-    None.
+    Rows, each with `accuracy_0` besides: the accuracy of the unconstrained prompt of the same
+    target and seed, or None.
   """
   sound = [row for row in rows if row["status"] == "done"]
-  unconstrained = {
-    (*_target(row), row["seed"]): row["accuracy"] for row in sound if row["gamma"] == 0
-  }
+  unconstrained = {(*_target(row), row["seed"]): row["accuracy"] for row in sound if is_free(row)}
   found = {}
   for row in sorted(sound, key=lambda row: row["accuracy"], reverse=True):
-    if row["gamma"] > 0 and _target(row) not in found:
+    if not is_free(row) and _target(row) not in found:
       accuracy_0 = unconstrained.get((*_target(row), row["seed"]))
       found[_target(row)] = row | {"accuracy_0": accuracy_0}
   return list(found.values())
@@ -208,7 +231,9 @@ def to_markdown(rows: list[dict], majority: float) -> str:
   """The closing table as Markdown; texts are escaped."""
   if not rows:
     return "No member has finished.\n"
-  table = [list(COLUMNS), ["---"] * len(COLUMNS), *(cells(line) for line in summarise(rows))]
+  summary = summarise(rows)
+  columns = headings(summary)
+  table = [columns, ["---"] * len(columns), *(cells(line, columns) for line in summary)]
   lines = ["| " + " | ".join(escape_markdown(cell) for cell in line) + " |" for line in table]
   return "\n".join([*lines, "", escape_markdown(caption(rows, majority)), ""])
 

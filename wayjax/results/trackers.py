@@ -7,28 +7,28 @@ are trained again are not told again, so every point stands there once.
 import contextlib
 import hashlib
 import importlib
+import logging
 import os
 import re
 import secrets
 import shutil
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Protocol
 
-from wayjax.errors import WayjaxError
-from wayjax.results import RunWriter, read_run
-from wayjax.storage import GCS, open_files
+from wayjax.errors import WayjaxError, reason
+from wayjax.results.folder import RunWriter, read_run
+from wayjax.results.rows import names
+from wayjax.results.storage import GCS, open_files
 
 TENSORBOARD, WANDB = "tensorboard", "wandb"
 WANDB_ID = "wandb-id"
+_log = logging.getLogger("wayjax")
 CURVES = ("cross_entropy", "c_dist", "dev_accuracy")
-RESULTS = (
-  *("accuracy", "macro_f1", "text_accuracy", "hard_accuracy", "prompt_f1", "prompt_f1_lemma"),
-  *("token_match", "c_dist", "train_loss"),
-)
+RESULTS = names("score")
 _PLAIN = re.compile(r"[\w=+-][\w .,=+-]{0,59}")  # what any file system takes as a name
 
 
@@ -75,9 +75,7 @@ def require(names: tuple[str, ...], folder: str | None) -> None:
 
 
 @contextlib.contextmanager
-def follow(
-  writer: RunWriter, names: tuple[str, ...], config: dict, say: Callable[[str], None]
-) -> Iterator[None]:
+def follow(writer: RunWriter, names: tuple[str, ...], config: dict) -> Iterator[None]:
   """Tells trackers what a run folder holds, and all that is added to it.
 
   A tracker that fails is told no more, and a line says so: no training ends for it.
@@ -86,12 +84,11 @@ def follow(
     writer: writes the run folder, which has its configuration already.
     names: `tensorboard`, `wandb` or both.
     config: the resolved configuration.
-    say: shows a line.
 
   Raises:
     WayjaxError: a tracker cannot be opened.
   """
-  trackers, failed = _Trackers(say), True
+  trackers, failed = _Trackers(), True
   try:
     for name in names:
       trackers.add(name, _open(name, writer.path, config))
@@ -113,20 +110,15 @@ def _open(name: str, folder: Path | str, config: dict) -> Tracker:
     raise
   except Exception as error:  # wandb has errors of its own
     raise WayjaxError(
-      f"--log-to {name}: {_reason(error)}; with that mended, --resume {folder} begins the training"
+      f"--log-to {name}: {reason(error)}; with that mended, --resume {folder} begins the training"
     ) from error
-
-
-def _reason(error: Exception) -> str:
-  return (str(error) or type(error).__name__).splitlines()[0]
 
 
 class _Trackers:
   """All trackers of a run; each is told of a point once, also where it is trained again."""
 
-  def __init__(self, say: Callable[[str], None]):
+  def __init__(self):
     self._trackers: dict[str, Tracker] = {}
-    self._say = say
     self._last: dict[str, int] = {}  # step of a member's last point
 
   def add(self, name: str, tracker: Tracker) -> None:
@@ -150,8 +142,8 @@ class _Trackers:
         getattr(tracker, what)(told)
       except Exception as error:  # whatever a file system or a service raises
         del self._trackers[name]
-        self._say(
-          f"warning: --log-to {name} failed, and the run goes on without it: {_reason(error)}"
+        _log.warning(
+          "--log-to %s failed, and the run continues without it: %s", name, reason(error)
         )
 
 

@@ -1,20 +1,25 @@
 """What a run shows: plan, progress and closing table; rich on a terminal, plain lines elsewhere."""
 
-import itertools
+import logging
 import time
+import warnings
 
 import numpy as np
+from rich import progress as bars
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from wayjax import summary, training
+from wayjax.results import summary
+from wayjax.tuning.callbacks import Progress
 
 _PLAIN_EVERY_SECONDS = 10.0
 _PLAIN_WIDTH = 160
 _BEST = 4  # prompts shown beside their targets
 _WIDE = 120  # columns of a terminal from which on the table shows c-dist too
+
+
+_log = logging.getLogger("wayjax")
 
 
 def duration(seconds: float) -> str:
@@ -27,8 +32,8 @@ def duration(seconds: float) -> str:
   return f"{seconds // 3600} h {seconds % 3600 // 60} min"
 
 
-class Display:
-  """Shows a run while it happens.
+class Display(logging.Handler):
+  """Shows a run while it happens; as a context manager also what the package logs and warns.
 
   Args:
     console: where to; a terminal gets bars and colours.
@@ -36,6 +41,7 @@ class Display:
   """
 
   def __init__(self, console: Console | None = None, *, silent: bool = False):
+    super().__init__()
     self._console = console or Console(quiet=silent)
     if not self._console.is_terminal:
       self._console = Console(
@@ -47,6 +53,27 @@ class Display:
       )
     self._last = 0.0
     self._bars = None
+    self._warned = warnings.showwarning
+
+  def __enter__(self) -> "Display":
+    _log.addHandler(self)
+    self._level, self._propagated = _log.level, _log.propagate
+    _log.setLevel(logging.INFO)
+    _log.propagate = False
+    self._warned, warnings.showwarning = warnings.showwarning, _log_warning
+    return self
+
+  def __exit__(self, *exception) -> None:
+    warnings.showwarning = self._warned
+    _log.setLevel(self._level)
+    _log.propagate = self._propagated
+    _log.removeHandler(self)
+    self.stop()
+
+  def emit(self, record: logging.LogRecord) -> None:
+    """Shows a record of the package's logger as one line."""
+    text = record.getMessage()
+    self.line(f"warning: {text}" if record.levelno >= logging.WARNING else text)
 
   def line(self, text: str = "") -> None:
     """Prints a line as it stands."""
@@ -58,16 +85,17 @@ class Display:
     for name, fact in facts.items():
       self._console.print(Text.assemble((name.ljust(width) + "  ", "bold"), fact))
 
-  def estimate(self, at: training.Progress) -> None:
+  def estimate(self, at: Progress) -> None:
     """Prints what the first dispatch told."""
-    steps = at.member_steps_timed // len(at.chunk)
+    meter = at.meter
+    steps = meter.member_steps_timed // len(at.chunk)
     self.line(
       f"first {steps} steps done: {at.memory / 2**30:.2f} GiB besides the model, compiled in "
-      f"{duration(at.compile_seconds)}, {at.rate:.3g} member-steps a second; "
-      f"training takes about {duration(at.seconds + at.seconds_left)}"
+      f"{duration(meter.compile_seconds)}, {meter.rate:.3g} member-steps a second; "
+      f"training takes about {duration(meter.seconds + meter.seconds_left)}"
     )
 
-  def progress(self, at: training.Progress, members: int) -> None:
+  def progress(self, at: Progress, members: int) -> None:
     """Shows where a sweep stands."""
     if not self._console.is_terminal:
       now = time.monotonic()
@@ -77,17 +105,17 @@ class Display:
         self.line(self._status(at, members))
       return
     if self._bars is None:
-      self._bars = Progress(
-        BarColumn(bar_width=16),
-        TaskProgressColumn(),
-        TextColumn("{task.description}", markup=False),
+      self._bars = bars.Progress(
+        bars.BarColumn(bar_width=16),
+        bars.TaskProgressColumn(),
+        bars.TextColumn("{task.description}", markup=False),
         console=self._console,
         transient=True,
       )
-      self._bars.add_task("", total=at.member_steps_total)
+      self._bars.add_task("", total=at.meter.member_steps_total)
       self._bars.start()
     text = self._status(at, members)
-    self._bars.update(self._bars.task_ids[0], completed=at.member_steps, description=text)
+    self._bars.update(self._bars.task_ids[0], completed=at.meter.member_steps, description=text)
 
   def measuring(self, members: int, rows: int) -> None:
     """Shows that trained members are being measured."""
@@ -97,11 +125,11 @@ class Display:
     else:
       self._bars.update(self._bars.task_ids[0], description=text)
 
-  def _status(self, at: training.Progress, members: int) -> str:
+  def _status(self, at: Progress, members: int) -> str:
     """Where a sweep stands, the most wanted first: a narrow terminal cuts the end."""
     parts = [
-      f"{duration(at.seconds_left)} left",
-      f"{at.rate:.3g} member-steps/s",
+      f"{duration(at.meter.seconds_left)} left",
+      f"{at.meter.rate:.3g} member-steps/s",
       f"step {at.step:,}/{at.steps:,}",
       f"{at.members_trained}/{members} members",
     ]
@@ -122,16 +150,16 @@ class Display:
   def table(self, rows: list[dict], majority: float) -> None:
     """Prints the closing table."""
     wide = self._console.width >= _WIDE
-    shown = [wide or "c-dist" not in heading for heading in summary.COLUMNS]
+    lines = summary.summarise(rows)
+    columns = [name for name in summary.headings(lines) if wide or "c-dist" not in name]
     table = Table(
       show_lines=False, header_style="bold", title="demo" if summary.is_demo(rows) else None
     )
-    for heading in itertools.compress(summary.COLUMNS, shown):
-      text = heading in ("target", "reads as")
+    for heading in columns:
+      text = heading in ("target", "constraint", "reads as")
       table.add_column(Text(heading), justify="left" if text else "right", overflow="fold")
-    lines = summary.summarise(rows)
     for line, after in zip(lines, [*lines[1:], None]):
-      cells = [Text(cell) for cell in itertools.compress(summary.cells(line), shown)]
+      cells = [Text(cell) for cell in summary.cells(line, columns)]
       ends = line["target"] is not None and after is not None and after["target"] is None
       table.add_row(*cells, end_section=ends, style="bold" if line["target"] is None else "")
     self._console.print(table)
@@ -155,3 +183,8 @@ class Display:
     if differs and not self._console.is_terminal:
       text = f"‹{text}›"
     return text + " ", "bold red" if differs else ""
+
+
+def _log_warning(message, *args, **kwargs) -> None:
+  """Shows a warning as one line, without the code that it comes from."""
+  _log.warning("%s", message)

@@ -1,18 +1,22 @@
-"""Turns the finished members of a chunk into rows of the results."""
+"""Turns tuned prompts into what a run records of them: rows, and points of the training curves."""
 
 import numpy as np
 
 from wayjax import demo
 from wayjax.config import RunConfig
+from wayjax.data.tasks import Task
+from wayjax.devices.sharding import fetch
 from wayjax.evaluation import Evaluation, Evaluator
-from wayjax.layout import fetch
-from wayjax.members import Member
 from wayjax.metrics import finite
 from wayjax.models import LanguageModel
-from wayjax.reading import Reading, project, read_prompts
-from wayjax.results import Run
-from wayjax.tasks import Task
-from wayjax.training import TunedPrompt
+from wayjax.prompts import SoftPrompt
+from wayjax.readers import READERS, Reading
+from wayjax.readers.nearest import project
+from wayjax.results.folder import Run, RunWriter
+from wayjax.results.rows import Row
+from wayjax.run.display import Display
+from wayjax.tuning.callbacks import Progress
+from wayjax.tuning.members import Member, TunedPrompt
 
 _TRAIN_LOSS_STEPS = 100  # train_loss is the mean over the last of them
 
@@ -35,68 +39,131 @@ class Measure:
   def recall(self, rows: list[dict], members: dict[str, Member], run: Run) -> None:
     """Takes over what rows of an earlier run say of plain tokens, as if it had been measured."""
     prompts = [run.prompt(row["prompt_key"]) for row in rows]
-    projected = project(self._lm, prompts, self._config.projection) if rows else []
+    projected = project(self._lm, prompts, self._config.projection)
     for row, ids_P in zip(rows, projected, strict=True):
       target_ids = members[row["prompt_key"]].target_ids
       self._discrete[target_ids.tobytes()] = row["text_accuracy"]
       self._discrete[ids_P.astype(target_ids.dtype).tobytes()] = row["hard_accuracy"]
 
   def __call__(self, chunk: list[TunedPrompt]) -> tuple[list[dict], list[dict]]:
-    """The rows of finished members, and records of the tokens that stand nearest to them."""
-    readings = read_prompts(self._lm, chunk, self._config.projection)
-    evaluations = self._evaluator([one.prompt_PxD for one in chunk])
+    """The rows of finished members, and records of the tokens nearest to their prompts."""
+    prompts = [tuned.prompt for tuned in chunk]
+    readings = {
+      name: read(self._lm, prompts, self._config.projection) for name, read in READERS.items()
+    }
+    evaluations = self._evaluator(prompts)
+    nearest = readings["nearest"]
     self._score_discrete(
-      [one.member.target_ids for one in chunk] + [reading.ids_P for reading in readings]
+      [tuned.member.target_ids for tuned in chunk] + [reading.ids_P for reading in nearest]
     )
-    nearest = [
+    rows = [
+      self._row(tuned, evaluations[i], {name: found[i] for name, found in readings.items()})
+      for i, tuned in enumerate(chunk)
+    ]
+    records = [
       {
-        "prompt_key": one.member.key,
+        "prompt_key": tuned.member.key,
         "target_tokens": reading.target_tokens,
         "nearest": reading.nearest,
       }
-      for one, reading in zip(chunk, readings)
+      for tuned, reading in zip(chunk, nearest, strict=True)
     ]
-    return [self._row(*parts) for parts in zip(chunk, readings, evaluations)], nearest
+    return [row.to_json() for row in rows], records
 
   def _score_discrete(self, prompts: list[np.ndarray]) -> None:
     """Scores prompts of plain tokens, each once: most project to the target they started from."""
     new = {ids_P.tobytes(): ids_P for ids_P in prompts if ids_P.tobytes() not in self._discrete}
-    scores = self._evaluator([self._table_VxD[ids_P] for ids_P in new.values()])
+    scores = self._evaluator(
+      [SoftPrompt(self._table_VxD[ids_P], self._lm.name) for ids_P in new.values()]
+    )
     self._discrete.update(zip(new, (score.accuracy for score in scores)))
 
-  def _row(self, tuned: TunedPrompt, reading: Reading, evaluation: Evaluation) -> dict:
-    member, config = tuned.member, self._config
+  def _row(self, tuned: TunedPrompt, evaluation: Evaluation, readings: dict[str, Reading]) -> Row:
+    member, config, nearest = tuned.member, self._config, readings["nearest"]
     losses_T = tuned.cross_entropy_T + member.gamma * tuned.c_dist_T
     losses_T = losses_T[: tuned.diverged_at][-_TRAIN_LOSS_STEPS:]
-    return {
-      "model": self._lm.name,
-      "dataset": self._task.name,
-      "demo": demo.NAME in (config.model, config.data_dir),
-      "split": config.split,
-      "target_group": member.target.group,
-      "target_name": member.target.name,
-      "target_text": member.target.text,
-      "gamma": member.gamma,
-      "seed": member.seed,
-      "steps": config.steps,
-      "prompt_tokens": member.prompt_tokens,
-      "prompt_key": member.key,
-      "status": "done" if tuned.diverged_at is None else "diverged",
-      "diverged_at": tuned.diverged_at,
-      "init": config.init,
-      "lr": config.lr,
-      "precision": self._lm.dtype.name,
-      "accuracy": evaluation.accuracy,
-      "macro_f1": evaluation.macro_f1,
-      "text_accuracy": self._discrete[member.target_ids.tobytes()],
-      "hard_accuracy": self._discrete[reading.ids_P.tobytes()],
-      "prompt_f1": reading.prompt_f1,
-      "prompt_f1_lemma": reading.prompt_f1_lemma,
-      "token_match": reading.token_match,
-      "c_dist": finite(reading.c_dist),
-      "projection": config.projection,
-      "projected_text": reading.texts[config.projection],
-      **{f"projected_text_{metric}": text for metric, text in reading.texts.items()},
-      "train_loss": finite(np.mean(losses_T) if len(losses_T) else None),
-      "wall_seconds": round(tuned.wall_seconds, 3),
-    }
+    return Row(
+      model=self._lm.name,
+      dataset=self._task.name,
+      demo=demo.NAME in (config.model, config.data_dir),
+      split=config.split,
+      target_group=member.target.group,
+      target_name=member.target.name,
+      target_text=member.target.text,
+      gamma=member.gamma,
+      constraint=member.constraint,
+      seed=member.seed,
+      steps=config.steps,
+      prompt_tokens=member.prompt_tokens,
+      prompt_key=member.key,
+      status="done" if tuned.diverged_at is None else "diverged",
+      diverged_at=tuned.diverged_at,
+      init=config.init,
+      lr=config.lr,
+      precision=self._lm.dtype.name,
+      accuracy=evaluation.accuracy,
+      macro_f1=evaluation.macro_f1,
+      text_accuracy=self._discrete[member.target_ids.tobytes()],
+      hard_accuracy=self._discrete[nearest.ids_P.tobytes()],
+      prompt_f1=nearest.prompt_f1,
+      prompt_f1_lemma=nearest.prompt_f1_lemma,
+      token_match=nearest.token_match,
+      c_dist=finite(nearest.c_dist),
+      projection=config.projection,
+      projected_text=nearest.text,
+      projected_text_euclidean=nearest.texts["euclidean"],
+      projected_text_dot=nearest.texts["dot"],
+      projected_text_cosine=nearest.texts["cosine"],
+      readings={name: reading.to_json() for name, reading in readings.items()},
+      train_loss=finite(np.mean(losses_T) if len(losses_T) else None),
+      wall_seconds=round(tuned.wall_seconds, 3),
+    )
+
+
+class Curves:
+  """Shows every dispatch, and writes the points of the training curves; a sweep's `on_progress`.
+
+  Args:
+    config: the run's configuration.
+    lm: the frozen language model.
+    display: shows the progress.
+    writer: takes the points.
+    members: how many members the run has.
+    dev: scores prompts on dev; None where that is never due.
+  """
+
+  def __init__(
+    self,
+    config: RunConfig,
+    lm: LanguageModel,
+    display: Display,
+    writer: RunWriter,
+    members: int,
+    dev: Evaluator | None,
+  ):
+    self._config, self._lm, self._display, self._writer = config, lm, display, writer
+    self._members, self._dev, self._first = members, dev, True
+
+  def __call__(self, at: Progress) -> None:
+    if self._first:
+      self._first = False
+      self._display.estimate(at)
+    self._display.progress(at, self._members)
+    if not at.window:
+      return
+    scores = [None] * len(at.chunk)
+    if self._dev and at.step % self._config.eval_every == 0:
+      prompts = [SoftPrompt(prompt_PxD, self._lm.name) for prompt_PxD in at.prompts()]
+      scores = [evaluation.accuracy for evaluation in self._dev(prompts)]
+    self._writer.append_metrics(
+      [
+        {
+          "prompt_key": member.key,
+          "step": at.step,
+          "cross_entropy": finite(ce_T[-at.window :].mean()),
+          "c_dist": finite(c_dist_T[-at.window :].mean()) if member.has_c_dist else None,
+          **({} if score is None else {"dev_accuracy": score}),
+        }
+        for member, ce_T, c_dist_T, score in zip(at.chunk, *at.losses_MxT, scores)
+      ]
+    )

@@ -1,26 +1,23 @@
 """What every step of a sweep reads: the examples of each seed's batch, and the size of the rows.
 
-Batches differ in length, so one row size for a whole run wastes a third of it. A run takes its
-sizes from a few, chosen for its own batches, which are known before it starts; and the members of
-one seed, which read the same batches, train together where there are enough of them.
+Batches differ in length, so a single row size for a whole run would waste a third of it. A run uses
+a few sizes, chosen for its own batches, which are known before it starts; and the members of one
+seed, which read the same batches, train together where there are enough of them.
 """
 
 import dataclasses
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
-from wayjax import packing
-from wayjax.encoding import EncodedExamples
-from wayjax.packing import TrainingTokens
+from wayjax.data import packing
+from wayjax.data.encoding import EncodedExamples
+from wayjax.data.packing import TrainingTokens
 
 MOST_SIZES = 8  # each is compiled
-SEED_MEMBERS = 4  # of one seed, that are worth a program run of their own
+SEED_MEMBERS = 4  # as many of one seed are worth a program run of their own
 STEPS_PER_SIZE = 50  # a short run is not worth many
-USEFUL = 0.9  # share of the computed text positions that is enough: each size is slow to load
-# Rows' text is a multiple of this: small ones waste less, large ones suit matrix units.
-MULTIPLES = {"cpu": 8, "gpu": 64, "tpu": 128}
+USEFUL = 0.9  # a sufficient share of useful text positions: every further size is slow to load
 
 
 class RowSize(NamedTuple):
@@ -41,7 +38,7 @@ class Dispatch(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-  """What every step of a round reads: of the training of some seeds' members.
+  """What every step of the training of some seeds' members reads.
 
   Attributes:
     seeds: N seeds, whose members train together.
@@ -77,11 +74,6 @@ class Schedule:
     return float(np.mean(self.useful_T + prompt) / np.mean(computed_T + padded))
 
 
-def row_multiple() -> int:
-  """What a row's text is a multiple of on this device."""
-  return MULTIPLES.get(jax.default_backend(), 64)
-
-
 def batch_size(examples: EncodedExamples, batch: int) -> int:
   """Examples in a batch: fewer than asked for where there are not so many."""
   return min(batch, len(examples))
@@ -115,7 +107,7 @@ def make_schedules(
   examples: EncodedExamples,
   tokens: TrainingTokens,
   batch: int,
-  rounds: list[tuple[int, ...]],
+  seed_sets: list[tuple[int, ...]],
   steps: int,
   *,
   per_dispatch: int,
@@ -128,23 +120,23 @@ def make_schedules(
     examples: training examples.
     tokens: the same, laid out.
     batch: B.
-    rounds: the seeds of each round, N in each.
+    seed_sets: seeds whose members train together, N in each set.
     steps: steps of the run.
     per_dispatch: K, the most steps of one dispatch.
     multiple: what T is a multiple of; None means what suits the device.
     sizes: row sizes; None means that they are chosen.
 
   Returns:
-    A schedule for each round, all with the same sizes; a function of the arguments alone.
+    A schedule for each set, all with the same sizes; a function of the arguments alone.
   """
-  multiple = multiple or row_multiple()
+  multiple = multiple or packing.row_multiple()
   batches = np.stack(
     [
       np.stack([training_batches(examples, batch, seed, range(steps)) for seed in seeds], axis=1)
-      for seeds in rounds
+      for seeds in seed_sets
     ]
   )
-  lengths = tokens.lengths_N[batches]  # rounds, T, N, B
+  lengths = tokens.lengths_N[batches]  # sets, T, N, B
   text = lengths.sum(-1)
   need = packing.round_up(np.maximum(text.max(-1), 1), multiple)
   most = min(MOST_SIZES, 1 + steps // STEPS_PER_SIZE)
@@ -158,21 +150,21 @@ def make_schedules(
   )
   return [
     Schedule(seeds, batches[i], sizes, taken[i], text[i].mean(-1), per_dispatch)
-    for i, seeds in enumerate(rounds)
+    for i, seeds in enumerate(seed_sets)
   ]
 
 
-def choose_rounds(members_by_seed: dict[int, int]) -> list[tuple[int, ...]]:
+def choose_seeds(members_by_seed: dict[int, int]) -> list[tuple[int, ...]]:
   """Which seeds train together: each on its own where it has enough members.
 
-  Members of one seed read the same rows, so that a row is as long as one batch and not as the
-  longest of several. But few members at once use a device badly.
+  Members of one seed read the same rows, so a row is as long as one batch and not as the longest of
+  several. But a device is used badly by few members at once.
 
   Args:
     members_by_seed: how many members each seed has.
 
   Returns:
-    Rounds of as many seeds each: one, or all.
+    Sets of as many seeds each: of one, or a single set of all.
   """
   seeds = sorted(members_by_seed)
   if min(members_by_seed.values()) >= SEED_MEMBERS:

@@ -1,83 +1,115 @@
-"""What a sweep needs to go on where it was cut off, as far as it is known."""
-
-from __future__ import annotations
+"""What a sweep tells and asks while it runs: its progress, its decisions, and whether to stop."""
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from wayjax.errors import WayjaxError
-from wayjax.members import Member
-from wayjax.schedule import RowSize
+import numpy as np
 
-if TYPE_CHECKING:
-  from wayjax.checkpoint import Checkpoints  # Orbax takes long to import, and not all need it
+from wayjax.tuning.checkpoint import Checkpoints
+from wayjax.tuning.decisions import Decisions
+from wayjax.tuning.members import Member
+from wayjax.tuning.step import StepLosses
+
+
+class Stopped(Exception):
+  """A sweep stopped because it was asked to; its state has been saved."""
+
+
+@dataclasses.dataclass
+class Meter:
+  """What a sweep has done so far.
+
+  Attributes:
+    member_steps_total: member-steps of the whole sweep.
+    member_steps: member-steps done, those of earlier runs too.
+    member_steps_timed: those that `seconds` were spent on.
+    seconds: time spent in dispatches, without compilation.
+    compile_seconds: time spent compiling.
+  """
+
+  member_steps_total: int
+  member_steps: int = 0
+  member_steps_timed: int = 0
+  seconds: float = 0.0
+  compile_seconds: float = 0.0
+
+  def add(self, member_steps: int, seconds: float) -> None:
+    """Counts the member-steps of a dispatch."""
+    self.member_steps += member_steps
+    self.member_steps_timed += member_steps
+    self.seconds += seconds
+
+  @property
+  def rate(self) -> float:
+    """Member-steps a second."""
+    return self.member_steps_timed / self.seconds
+
+  @property
+  def seconds_left(self) -> float:
+    """Estimated from the rate so far."""
+    return (self.member_steps_total - self.member_steps) / self.rate
 
 
 @dataclasses.dataclass(frozen=True)
-class Decision:
-  """How the members of one padded prompt length are trained: what was found by measuring.
+class Progress:
+  """Where a sweep stands after a dispatch.
 
   Attributes:
-    padded: the length.
-    after: members of the whole sweep before the first that it holds for.
-    members_at_once: members in one program.
-    checkpointed: whether layers are computed anew in the backward pass, to save memory.
-    sizes: the row sizes.
+    chunk: the members now in training.
+    step: steps that they have done.
+    steps: steps that they will do.
+    losses_MxT: the losses of the steps that they have done.
+    window: steps since the last point of the training curves; 0 where this is not a point.
+    meter: what the sweep has done so far.
+    memory: bytes that the compiled program needs besides the model.
+    prompts: returns the prompts as they are now, (P, D) each.
   """
 
-  padded: int
-  after: int
-  members_at_once: int
-  checkpointed: bool
-  sizes: tuple[RowSize, ...]
+  chunk: list[Member]
+  step: int
+  steps: int
+  losses_MxT: StepLosses
+  window: int
+  meter: Meter
+  memory: int
+  prompts: Callable[[], list[np.ndarray]]
 
-  def to_json(self) -> dict:
-    """As it stands in a run folder."""
-    return dataclasses.asdict(self) | {"sizes": [size._asdict() for size in self.sizes]}
-
-  @classmethod
-  def from_json(cls, stored: dict) -> Decision:
-    """Reads what `to_json` gave; raises WayjaxError where it is something else."""
-    try:
-      sizes = tuple(RowSize(**size) for size in stored["sizes"])
-      return cls(**{**stored, "sizes": sizes})
-    except (TypeError, KeyError) as error:
-      raise WayjaxError(f"the run folder holds a decision that is none: {stored!r}") from error
+  @property
+  def members_trained(self) -> int:
+    """Members that have done all their steps."""
+    earlier = (self.meter.member_steps - len(self.chunk) * self.step) // self.steps
+    return earlier + len(self.chunk) * (self.step == self.steps)
 
 
 def _ignore(*_) -> None:
   pass
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
+class Callbacks:
+  """What a sweep tells and asks; nothing by default.
+
+  Attributes:
+    on_progress: called after every dispatch.
+    on_start: called with a chunk and the steps that it has done, before it is trained.
+    stop: whether to stop as soon as nothing is lost by it.
+  """
+
+  on_progress: Callable[[Progress], None] = _ignore
+  on_start: Callable[[list[Member], int], None] = _ignore
+  stop: Callable[[], bool] = lambda: False
+
+
+@dataclasses.dataclass(frozen=True)
 class Recovery:
-  """What earlier runs of a sweep left, and what this one leaves; nothing by default.
+  """What earlier runs of a sweep left, and where this one leaves the same; nothing by default.
 
   Attributes:
     finished: keys of members that need no training.
-    decisions: how members are trained, as it was decided before; new ones are added.
+    decisions: how members are trained.
     checkpoints: where chunks in training are saved.
-    stop: tells whether to stop as soon as nothing is lost by it.
-    on_decision: called with all decisions after each new one.
-    on_start: called with a chunk and the steps that it has done, before it is trained.
-    say: shows a line.
   """
 
   finished: frozenset[str] = frozenset()
-  decisions: list[Decision] = dataclasses.field(default_factory=list)
+  decisions: Decisions = dataclasses.field(default_factory=Decisions)
   checkpoints: Checkpoints | None = None
-  stop: Callable[[], bool] = lambda: False
-  on_decision: Callable[[list[Decision]], None] = _ignore
-  on_start: Callable[[list[Member], int], None] = _ignore
-  say: Callable[[str], None] = _ignore
-
-  def decided(self, padded: int, after: int) -> Decision | None:
-    """The decision that holds for members of this length, so many of the sweep before them."""
-    fitting = [one for one in self.decisions if one.padded == padded and one.after <= after]
-    return fitting[-1] if fitting else None
-
-  def decide(self, decision: Decision) -> None:
-    """Keeps a decision for the next time."""
-    self.decisions.append(decision)
-    self.on_decision(self.decisions)

@@ -1,24 +1,34 @@
-"""The checkpoints of a chunk in training, by Orbax: saved while it goes on, found again after."""
+"""Checkpoints of a pytree in training, by Orbax: saved while it changes, found again afterwards."""
 
+import logging
 import os
 import time
 import zlib
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from etils import epath
-from orbax.checkpoint import v1 as ocp
 
-from wayjax import processes
-from wayjax.chunks import ChunkState
-from wayjax.errors import WayjaxError
-from wayjax.layout import fetch
-from wayjax.storage import GCS
+from wayjax.devices import processes
+from wayjax.devices.sharding import fetch
+from wayjax.errors import WayjaxError, reason
 
-KEPT = 2  # should the newest be damaged
+KEPT = 2  # in case the newest is damaged
+_log = logging.getLogger("wayjax")
+
+
+class Saved(NamedTuple):
+  """What a checkpoint holds.
+
+  Attributes:
+    state: the pytree.
+    step: steps that it has done.
+  """
+
+  state: object
+  step: int
 
 
 class Checkpoints:
@@ -27,17 +37,18 @@ class Checkpoints:
   Args:
     folder: where they are, a folder or gs://BUCKET/FOLDER.
     every: seconds between two.
-    say: shows a line.
 
   Raises:
     WayjaxError: the folder cannot be written to.
   """
 
-  def __init__(self, folder: str, every: float, say: Callable[[str], None]):
-    self._say, self._every = say, every
+  def __init__(self, folder: str, every: float):
+    from orbax.checkpoint import v1 as ocp  # imported here: it takes long, and few need it
+
+    self._every = every
     self._saving, self._last = None, time.monotonic()
-    # Orbax takes no relative path, and `resolve` makes one of gs://.
-    self._folder = epath.Path(folder if folder.startswith(GCS) else os.path.abspath(folder))
+    # Orbax takes no relative path, and `resolve` would turn gs:// into one.
+    self._folder = epath.Path(folder if "://" in folder else os.path.abspath(folder))
     try:
       self._checkpointer = ocp.training.Checkpointer(
         self._folder,
@@ -54,27 +65,23 @@ class Checkpoints:
       and not self._checkpointer.is_saving_in_progress()
     )
 
-  def save(self, number: int, state: ChunkState, members: list[str], step: int) -> None:
-    """Starts to save a chunk; returns when its arrays are free to change.
+  def save(self, number: int, state, *, members: list[str], step: int, size: int) -> None:
+    """Starts to save a state; returns when its arrays are free to change.
 
     Args:
-      number: larger than that of every checkpoint before.
-      state: the chunk.
-      members: keys of its members.
-      step: steps that they have done.
+      number: larger than that of every earlier checkpoint.
+      state: any pytree of arrays.
+      members: what the state is of; `restore` finds it by this.
+      step: steps that it has done.
+      size: the length of its leading axis, which depends on the number of devices.
 
     Raises:
-      WayjaxError: this or the checkpoint before cannot be written.
+      WayjaxError: this checkpoint or the one before cannot be written.
     """
     self.wait()
-    # The next dispatch takes the state's memory over, and a CPU's arrays are not copied by Orbax.
+    # The next dispatch takes over the state's memory, and Orbax does not copy a CPU's arrays.
     state = jax.tree.map(lambda x: jnp.copy(x) if isinstance(x, jax.Array) else x.copy(), state)
-    metadata = {
-      "members": members,
-      "step": step,
-      "size": len(state.train_M.diverged_at),
-      "checksum": _checksum(state),
-    }
+    metadata = {"members": members, "step": step, "size": size, "checksum": _checksum(state)}
     try:
       self._saving = self._checkpointer.save_async(
         number, state, force=True, custom_metadata=metadata
@@ -92,49 +99,50 @@ class Checkpoints:
     except (OSError, ValueError) as error:
       raise self._cannot_write(error) from error
 
-  def restore(self, members: list[str], like: ChunkState) -> tuple[ChunkState, int] | None:
-    """The newest sound checkpoint of a chunk; damaged ones are named and deleted.
+  def restore(self, like, *, members: list[str], size: int) -> Saved | None:
+    """The newest sound checkpoint of a state; damaged ones are named and deleted.
 
     Args:
-      members: keys of its members.
-      like: the chunk before its first step; shapes, types and where the arrays lie.
+      like: the state before its first step; shapes, types and where the arrays lie.
+      members: what the state is of.
+      size: the length of its leading axis.
 
     Returns:
-      The chunk and the steps that it has done; None where none is left.
+      None where no checkpoint of it is left.
     """
     for checkpoint in reversed(self._checkpointer.checkpoints):
-      found, damage = None, None
+      found, checksum, damage = None, None, None
       try:
-        found = self._load(checkpoint, members, like)
+        found, checksum = self._load(checkpoint, members, size, like)
       except Exception as error:  # whatever Orbax raises for what it cannot read
-        damage = _reason(error)
+        damage = reason(error)
       if not processes.gather(damage is None).all():  # all take the same one
         damage = damage or "another process cannot read it"
-      elif found and _checksum(found.state) != found.checksum:
-        damage = "its checksum does not fit"
+      elif found and _checksum(found.state) != checksum:
+        damage = "its checksum does not match"
       if damage:
-        self._say(
-          f"warning: checkpoint {checkpoint.path} is damaged ({damage}): it is deleted, and the "
-          "one before it is taken"
-        )
+        _log.warning(
+          "checkpoint %s is damaged (%s): it is deleted, and the one before it is used",
+          checkpoint.path, damage,
+        )  # fmt: skip
         self._checkpointer.delete(checkpoint)
       elif found:
-        return found.state, found.step
+        return found
     return None
 
-  def _load(self, checkpoint, members: list[str], like: ChunkState) -> "_Saved | None":
-    """A checkpoint; None where it is not of this chunk."""
+  def _load(self, checkpoint, members: list[str], size: int, like) -> tuple[Saved | None, int]:
+    """A checkpoint and its checksum; None where it is of another state."""
     metadata = self._checkpointer.metadata(checkpoint).custom_metadata
     if metadata["members"] != members:
-      return None
-    if metadata["size"] != len(like.train_M.diverged_at):
-      self._say(
-        f"warning: checkpoint {checkpoint.path} was made on another number of devices: its members "
-        "start again"
+      return None, 0
+    if metadata["size"] != size:
+      _log.warning(
+        "checkpoint %s was made on another number of devices: its members start again",
+        checkpoint.path,
       )
-      return None
+      return None, 0
     state = self._checkpointer.load(checkpoint, like)
-    return _Saved(state, metadata["step"], metadata["checksum"])
+    return Saved(state, metadata["step"]), metadata["checksum"]
 
   def close(self) -> None:
     """Waits for the last one and ends."""
@@ -145,26 +153,12 @@ class Checkpoints:
 
   def _cannot_write(self, error: Exception) -> WayjaxError:
     return WayjaxError(
-      f"{self._folder} cannot be written to ({_reason(error)}); what was written so far stays "
+      f"{self._folder} cannot be written to ({reason(error)}); what was written so far stays "
       "readable"
     )
 
 
-class _Saved(NamedTuple):
-  """What a checkpoint holds."""
-
-  state: ChunkState
-  step: int
-  checksum: int
-
-
-def _reason(error: Exception) -> str:
-  """The first line of what an error says, not too long."""
-  said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-  return said.splitlines()[0][:200]
-
-
-def _checksum(state: ChunkState) -> int:
+def _checksum(state) -> int:
   """CRC-32 of all numbers: Orbax's files have none of their own."""
   checksum = 0
   for array in jax.tree.leaves(fetch(state)):

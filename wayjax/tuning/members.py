@@ -1,30 +1,33 @@
-"""The members of a sweep, on the host: targets x gamma x seeds, and the prompt each starts from."""
+"""The members of a sweep, on the host: what each is tuned towards, its start, and its result."""
 
 import dataclasses
-import math
 
 import numpy as np
 
-from wayjax.encoding import token_ids
+from wayjax.config import C_DIST, INITS, is_unconstrained, options
+from wayjax.constraints import get_constraint
+from wayjax.data.encoding import token_ids
+from wayjax.data.targets import Target
 from wayjax.errors import WayjaxError
 from wayjax.models import LanguageModel
+from wayjax.options import check_value, require_choice
 from wayjax.projection import c_proj
-from wayjax.targets import Target
-
-INITS = ("target", "vocab", "random")
+from wayjax.prompts import SoftPrompt
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Member:
-  """One training: a target, a gamma, a seed.
+  """One training: a target, a gamma, a constraint, a seed.
 
   Attributes:
     target: what the prompt is to read as.
     target_ids: the target's tokens.
     target_PxD: their embeddings, c-proj of the target.
-    gamma: weight of c-dist.
+    gamma: weight of the constraint's penalty.
     seed: orders the training examples and draws the initial prompt where that is random.
     init_PxD: the prompt at step 0, float32.
+    constraint: how the prompt is held to its target, a name in CONSTRAINTS.
+    held: what the constraint prepared for the target: a tree of arrays whose first axis is P.
   """
 
   target: Target
@@ -33,6 +36,8 @@ class Member:
   gamma: float
   seed: int
   init_PxD: np.ndarray
+  constraint: str = C_DIST
+  held: object = ()
 
   @property
   def prompt_tokens(self) -> int:
@@ -48,7 +53,29 @@ class Member:
   def key(self) -> str:
     """The member's name in a run folder."""
     gamma = repr(self.gamma).removesuffix(".0")
-    return f"{self.target.group}/{self.target.name}/gamma={gamma}/seed={self.seed}"
+    key = f"{self.target.group}/{self.target.name}/gamma={gamma}/seed={self.seed}"
+    return key if self.constraint == C_DIST else f"{key}/constraint={self.constraint}"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TunedPrompt:
+  """A finished member: a soft prompt, and how it came about.
+
+  Attributes:
+    prompt: the last step's prompt, or the last finite one of a member that diverged.
+    member: what was trained.
+    cross_entropy_T: loss of every step.
+    c_dist_T: c-dist of every step.
+    diverged_at: the first step whose loss or prompt was not finite; None for a sound member.
+    wall_seconds: the chunk's training time, divided by its members.
+  """
+
+  prompt: SoftPrompt
+  member: Member
+  cross_entropy_T: np.ndarray
+  c_dist_T: np.ndarray
+  diverged_at: int | None
+  wall_seconds: float
 
 
 def make_members(
@@ -57,6 +84,7 @@ def make_members(
   gammas: tuple[float, ...],
   seeds: tuple[int, ...],
   *,
+  constraints: tuple[str, ...] = (C_DIST,),
   init: str = "target",
   prompt_tokens: int | None = None,
   longest_example: int = 0,
@@ -66,59 +94,84 @@ def make_members(
   Args:
     lm: the frozen language model.
     targets: target prompts.
-    gammas: weights of c-dist.
+    gammas: weights of the constraints' penalties.
     seeds: seeds.
+    constraints: names in CONSTRAINTS.
     init: `target` (c-proj of the target), `vocab` (random tokens' embeddings) or `random` (normal,
-      with the table's mean and standard deviation). Members that differ in gamma start alike.
+      with the table's mean and standard deviation). Members that differ in gamma or constraint
+      start alike.
     prompt_tokens: prompt length; None means the target's.
     longest_example: positions that the longest example needs after the prompt.
 
   Returns:
-    Members, target by target, then gamma by gamma.
+    Members: target by target, then constraint by constraint, then gamma by gamma.
 
   Raises:
     WayjaxError: a prompt does not fit the context, or its length does not fit its target.
   """
-  for gamma in gammas:
-    if not (math.isfinite(gamma) and gamma >= 0):
-      raise WayjaxError(f"gamma must be a number of at least 0, not {gamma}")
-  if not (targets and gammas and seeds):
-    raise WayjaxError("a sweep needs at least one target, one gamma and one seed")
+  rules = {field.name: field for field in options()}
+  check_value(rules["gamma"], gammas, "gamma")
+  if not (targets and gammas and seeds and constraints):
+    raise WayjaxError("a sweep needs at least one target, one gamma, one constraint and one seed")
+  prepares = {name: get_constraint(name).prepare for name in constraints}
   table_VxD = np.asarray(lm.table_VxD)
   members = []
   for target in targets:
     ids = np.array(token_ids(lm.tokenizer, [target.text])[0], np.int32)
     length = len(ids) if prompt_tokens is None else prompt_tokens
-    if not length:
-      raise WayjaxError(f"target '{target.name}' has no tokens: give it some text")
-    # The target is scored as a prompt too, whatever the length of the tuned one.
-    for count, what, mend in (
-      (len(ids), f"target '{target.name}' has", "shorten the target"),
-      (length, "--prompt-tokens asks for", "ask for fewer"),
-    ):
-      if count + longest_example > lm.max_positions:
-        raise WayjaxError(
-          f"{what} {count} tokens, which with the longest example's {longest_example} exceed the "
-          f"model's {lm.max_positions} positions: {mend}, or lower --max-length"
-        )
-    if length != len(ids) and (init == "target" or any(gammas)):
-      why = "--init target" if init == "target" else "a gamma above 0"
-      raise WayjaxError(
-        f"--prompt-tokens {length} does not go with {why}: target '{target.name}' has {len(ids)} "
-        "tokens, and prompt and target are compared token by token"
-      )
-    for gamma in gammas:
-      for seed in seeds:
-        start = initial_prompt(table_VxD, ids, init, length, seed)
-        members.append(Member(target, ids, c_proj(ids, table_VxD), float(gamma), int(seed), start))
+    _check_length(lm, target, ids, length, longest_example)
+    if length != len(ids):
+      _require_free(target, ids, length, init, constraints, gammas)
+    target_PxD = c_proj(ids, table_VxD)
+    starts = [initial_prompt(table_VxD, ids, init, length, seed) for seed in seeds]
+    for name, prepare in prepares.items():
+      held = prepare(ids, table_VxD)
+      members += [
+        Member(target, ids, target_PxD, float(gamma), int(seed), start, name, held)
+        for gamma in gammas
+        for seed, start in zip(seeds, starts, strict=True)
+      ]
   return members
+
+
+def _check_length(
+  lm: LanguageModel, target: Target, ids: np.ndarray, length: int, longest_example: int
+) -> None:
+  if not length:
+    raise WayjaxError(f"target '{target.name}' has no tokens: give it some text")
+  # The target is scored as a prompt too, whatever the length of the tuned one.
+  for count, what, mend in (
+    (len(ids), f"target '{target.name}' has", "shorten the target"),
+    (length, "--prompt-tokens asks for", "ask for fewer"),
+  ):
+    if count + longest_example > lm.max_positions:
+      raise WayjaxError(
+        f"{what} {count} tokens, which with the longest example's {longest_example} exceed the "
+        f"model's {lm.max_positions} positions: {mend}, or lower --max-length"
+      )
+
+
+def _require_free(target: Target, ids, length: int, init: str, constraints, gammas) -> None:
+  """Raises where prompts of another length than their target are compared with it."""
+  if init == "target":
+    why = "--init target"
+  elif any(gammas):
+    why = "a gamma above 0"
+  elif any(not is_unconstrained(name, 0.0) for name in constraints):
+    why = f"--constraint {' '.join(constraints)}"
+  else:
+    return
+  raise WayjaxError(
+    f"--prompt-tokens {length} does not go with {why}: target '{target.name}' has {len(ids)} "
+    "tokens, and prompt and target are compared token by token"
+  )
 
 
 def take_shard(members: list[Member], index: int, count: int) -> list[Member]:
   """One of `count` disjoint parts of a sweep, for machines that share nothing.
 
-  The gammas of a text and a seed stay together, for they are compared and read the same rows; with
-  as many parts as seeds each has the members of one.
+  The gammas and constraints of a text and a seed stay together, because they are compared and read
+  the same rows; with as many parts as seeds each part has the members of one seed.
 
   Raises:
     WayjaxError: there are not so many parts.
@@ -134,8 +187,7 @@ def take_shard(members: list[Member], index: int, count: int) -> list[Member]:
 
 def initial_prompt(table_VxD, target_ids, init: str, length: int, seed: int) -> np.ndarray:
   """The prompt at step 0, (length, D); a function of the target's tokens and the seed."""
-  if init not in INITS:
-    raise WayjaxError(f"init must be one of {', '.join(INITS)}, not {init!r}")
+  require_choice("init", init, INITS)
   rng = np.random.default_rng([seed, *target_ids.tolist()])
   if init == "target":
     return c_proj(target_ids, table_VxD)
@@ -143,13 +195,3 @@ def initial_prompt(table_VxD, target_ids, init: str, length: int, seed: int) -> 
     return table_VxD[rng.choice(len(table_VxD), length)]
   noise_PxD = rng.standard_normal((length, table_VxD.shape[1]))
   return (table_VxD.mean() + table_VxD.std() * noise_PxD).astype(np.float32)
-
-
-def pad_left(array_Px, length: int) -> np.ndarray:
-  """Pads the first axis on the left with zeros, up to `length`."""
-  return np.pad(array_Px, [(length - len(array_Px), 0), *[(0, 0)] * (array_Px.ndim - 1)])
-
-
-def left_mask(real: int, length: int) -> np.ndarray:
-  """1 for the last `real` of `length` positions, 0 for the padding before them."""
-  return (np.arange(length) >= length - real).astype(np.float32)

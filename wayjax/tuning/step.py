@@ -1,4 +1,4 @@
-"""One training step of ONE member; `sweep.py` batches it."""
+"""One training step of ONE member; `program.py` batches it."""
 
 import functools
 from typing import NamedTuple
@@ -7,15 +7,26 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from wayjax import packing
+from wayjax.constraints import Constraint
+from wayjax.data.packing import PackedRow
 from wayjax.loss import wayward_loss
 
 
 class MemberLeaves(NamedTuple):
-  """What varies between members, as arrays; stacked along M in a chunk."""
+  """What varies between members, as arrays; stacked along M in a chunk.
+
+  Attributes:
+    target_PxD: c-proj of the target.
+    mask_P: 1 where a position is real, 0 where it is padding.
+    held: what the constraint prepared for the target.
+    gamma: weight of the constraint's penalty.
+    lr: learning rate of the first step.
+    seed_index: which of the chunk's seeds orders the member's examples.
+  """
 
   target_PxD: jax.Array
   mask_P: jax.Array
+  held: object
   gamma: jax.Array
   lr: jax.Array
   seed_index: jax.Array
@@ -37,7 +48,12 @@ class StepLosses(NamedTuple):
 
 
 def make_optimizer(lr, steps: int) -> optax.GradientTransformation:
-  """AdamW without weight decay, linear decay of the rate to 0, gradients clipped to norm 1."""
+  """AdamW without weight decay, linear decay of the rate to 0, gradients clipped to norm 1 (§4.1).
+
+  Args:
+    lr: learning rate of the first step.
+    steps: steps of the whole training.
+  """
   return optax.chain(
     optax.clip_by_global_norm(1.0),
     optax.adamw(
@@ -51,22 +67,49 @@ def init_state(prompt_PxD, steps: int) -> TrainState:
   return TrainState(prompt_PxD, make_optimizer(0.0, steps).init(prompt_PxD), jnp.int32(-1))
 
 
-def member_gradient(model, leaves: MemberLeaves, prompt_PxD, row: packing.PackedRow):
-  """The gradient of one member's wayward loss at its prompt, zero on padding, and the losses."""
-  loss = functools.partial(wayward_loss, model)
-  gradient, (ce, distance) = jax.grad(loss, has_aux=True)(
-    prompt_PxD, leaves.target_PxD, leaves.mask_P, leaves.gamma, row
-  )
-  gradient_PxD = jnp.where(leaves.mask_P[:, None] > 0, gradient, 0.0)
-  return gradient_PxD, StepLosses(ce, distance)
-
-
-def train_step(model, steps: int, leaves: MemberLeaves, state: TrainState, step, rows_by_seed):
-  """One step of ONE member.
+def member_gradient(
+  model, constraint: Constraint, leaves: MemberLeaves, prompt_PxD, row: PackedRow
+):
+  """The gradient of one member's loss at its prompt.
 
   Args:
     model: the frozen language model.
-    steps: steps of the whole training, which the learning rate decays over.
+    constraint: how the prompt is held to its target.
+    leaves: the member.
+    prompt_PxD: its prompt.
+    row: a batch as a packed row.
+
+  Returns:
+    The gradient, (P, D) and zero on padding; the loss; and the losses that runs record.
+  """
+
+  def penalty(prompt_PxD, target_PxD, mask_P, gamma):
+    return constraint.penalty(prompt_PxD, target_PxD, mask_P, leaves.held, gamma)
+
+  loss = functools.partial(wayward_loss, model, penalty=penalty)
+  (total, losses), gradient_PxD = jax.value_and_grad(loss, has_aux=True)(
+    prompt_PxD, leaves.target_PxD, leaves.mask_P, leaves.gamma, row
+  )
+  # Before clipping, or padding would count in the norm.
+  gradient_PxD = jnp.where(leaves.mask_P[:, None] > 0, gradient_PxD, 0.0)
+  return gradient_PxD, total, StepLosses(*losses)
+
+
+def train_step(
+  model,
+  constraint: Constraint,
+  steps: int,
+  leaves: MemberLeaves,
+  state: TrainState,
+  step,
+  rows_by_seed,
+):
+  """One step of ONE member: gradient, update, and the constraint's projection.
+
+  Args:
+    model: the frozen language model.
+    constraint: how the prompt is held to its target.
+    steps: steps of the whole training, over which the learning rate decays.
     leaves: the member.
     state: its state.
     step: the number of this step, from 0.
@@ -74,17 +117,22 @@ def train_step(model, steps: int, leaves: MemberLeaves, state: TrainState, step,
 
   Returns:
     The next state and the step's losses. Where the loss or the next prompt is not finite the state
-    stays as it was, for good, and `diverged_at` tells the step.
+    stays as it was, for good, and `diverged_at` is the step.
   """
   # The one row of a single seed stays unbatched under vmap: all members read it.
   alone = len(rows_by_seed.ids_T) == 1
   row = jax.tree.map(lambda x: x[0] if alone else x[leaves.seed_index], rows_by_seed)
-  gradient_PxD, losses = member_gradient(model, leaves, state.prompt_PxD, row)
+  gradient_PxD, total, losses = member_gradient(model, constraint, leaves, state.prompt_PxD, row)
   updates, optimizer = make_optimizer(leaves.lr, steps).update(
     gradient_PxD, state.optimizer, state.prompt_PxD
   )
-  prompt_PxD = optax.apply_updates(state.prompt_PxD, updates)
-  total = losses.cross_entropy + leaves.gamma * losses.c_dist
+  prompt_PxD = constraint.project(
+    optax.apply_updates(state.prompt_PxD, updates),
+    leaves.target_PxD,
+    leaves.mask_P,
+    leaves.held,
+    model.embedding_table(),
+  )
   sound = jnp.isfinite(total) & jnp.all(jnp.isfinite(prompt_PxD))
   running = state.diverged_at < 0
   next_state = TrainState(prompt_PxD, optimizer, state.diverged_at)

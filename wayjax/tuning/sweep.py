@@ -1,26 +1,39 @@
-"""The sweep: all members trained, chunk by chunk."""
+"""The sweep: all members trained, chunk by chunk.
 
-import collections
+The nouns of the loop, from the whole to its smallest part:
+
+  sweep      all members: targets x gamma x constraints x seeds
+  group      members of one padded prompt length and constraint that read the same rows; groups of
+             one length and constraint share a compiled program
+  chunk      members of a group that train at once, as many as fit the memory
+  dispatch   up to K steps of a chunk, one call of its program
+  step       one update of every member of a chunk
+"""
+
 import dataclasses
+import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import jax
 
-from wayjax import chunks, packing, processes
-from wayjax.chunks import Program, TrainSettings
-from wayjax.encoding import EncodedExamples
+from wayjax.config import C_DIST, TrainSettings
+from wayjax.data import packing
+from wayjax.data.encoding import EncodedExamples
+from wayjax.data.targets import Target
+from wayjax.devices import processes
+from wayjax.devices.sharding import place
 from wayjax.errors import WayjaxError
-from wayjax.layout import place
-from wayjax.members import Member, make_members
 from wayjax.models import LanguageModel
-from wayjax.recovery import Decision, Recovery
-from wayjax.schedule import Schedule, choose_rounds, make_schedules
-from wayjax.stopping import Stopped
-from wayjax.targets import Target
-from wayjax.training import ChunkTraining, Meter, Progress, TunedPrompt
+from wayjax.tuning import program as programs
+from wayjax.tuning.callbacks import Callbacks, Meter, Recovery, Stopped
+from wayjax.tuning.chunk import train_chunk
+from wayjax.tuning.decisions import Decision
+from wayjax.tuning.groups import make_groups
+from wayjax.tuning.members import Member, TunedPrompt, make_members
+from wayjax.tuning.program import Group, Program
 
-STEPS_PER_DISPATCH = 20
+_log = logging.getLogger("wayjax")
 
 
 def tune_chunks(
@@ -28,7 +41,7 @@ def tune_chunks(
   examples: EncodedExamples,
   members: list[Member],
   settings: TrainSettings,
-  on_progress: Callable[[Progress], None] = lambda progress: None,
+  callbacks: Callbacks | None = None,
   recovery: Recovery | None = None,
 ) -> Iterator[list[TunedPrompt]]:
   """Trains all members, chunk by chunk.
@@ -38,107 +51,89 @@ def tune_chunks(
     examples: encoded training examples.
     members: what to train.
     settings: what they share.
-    on_progress: called after every dispatch.
+    callbacks: what is told and asked on the way.
     recovery: what is known of an earlier run of the same sweep, and how this one is saved.
 
   Yields:
-    The finished members of a chunk; none of a chunk whose members had all finished before.
+    The finished members of a chunk; nothing for a chunk whose members had all finished before.
 
   Raises:
     WayjaxError: not even one member fits the memory, or a checkpoint cannot be written.
     Stopped: it was asked to.
   """
-  sweep = _Sweep(lm, examples, members, settings, on_progress, recovery or Recovery())
-  for padded, group in chunks.group_by_length(members).items():
-    yield from sweep.tune_group(padded, group)
+  callbacks, recovery = callbacks or Callbacks(), recovery or Recovery()
+  tokens = packing.training_tokens(examples)
+  on_device = place(tokens, lm.layout.everywhere())
+  meter = Meter(len(members) * settings.steps)
+  program, shared_by = None, None
+  for group in make_groups(members, examples, tokens, settings, recovery.decisions):
+    if shared_by != (group.padded, group.constraint):
+      program, shared_by = None, (group.padded, group.constraint)
+    done = 0
+    while done < len(group.members):
+      decision = recovery.decisions.find(group.padded, group.constraint, group.before + done)
+      chunk = group.chunk(done, decision.members_at_once) if decision else None
+      if chunk and recovery.finished.issuperset(chunk.keys):
+        meter.member_steps += len(chunk.members) * settings.steps
+        done += len(chunk.members)
+        continue
+      if processes.gather(bool(callbacks.stop())).any():
+        raise Stopped
+      if program is None or program.size != decision.members_at_once:
+        program = _compile(lm, group, done, settings, on_device, meter, recovery, decision)
+      chunk = group.chunk(done, program.size)
+      steps_before = meter.member_steps
+      try:
+        tuned = train_chunk(lm, on_device, chunk, program, settings, meter, callbacks, recovery)
+      except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error) or program.size == 1:
+          raise
+        meter.member_steps = steps_before
+        _halve(chunk, recovery)
+        continue
+      yield tuned
+      done += len(chunk.members)
 
 
-class _Sweep:
-  """A sweep under way."""
-
-  def __init__(self, lm, examples, members, settings, on_progress, recovery: Recovery):
-    self._lm, self._examples, self._settings = lm, examples, settings
-    self._on_progress, self._recovery = on_progress, recovery
-    self._tokens = packing.training_tokens(examples)
-    self._on_device = place(self._tokens, lm.layout.everywhere())
-    self._meter = Meter(len(members) * settings.steps)
-    self._before = 0  # members that come before the next chunk
-
-  def tune_group(self, padded: int, group: list[Member]) -> Iterator[list[TunedPrompt]]:
-    """Trains the members of one padded prompt length; those of a round after those of another."""
-    recovery, program = self._recovery, None
-    schedules = self._schedules(padded, group)
-    rounds = [[one for one in group if one.seed in schedule.seeds] for schedule in schedules]
-    for schedule, members in zip(schedules, rounds, strict=True):
-      while members:
-        decision = recovery.decided(padded, self._before)
-        chunk = members[: decision.members_at_once] if decision else []
-        if chunk and recovery.finished.issuperset(one.key for one in chunk):
-          self._meter.member_steps += len(chunk) * self._settings.steps
-        else:
-          if processes.gather(bool(recovery.stop())).any():
-            raise Stopped
-          if program is None or program.size != decision.members_at_once:
-            program = self._compile(padded, max(rounds, key=len), schedule, decision)
-          chunk = members[: program.size]
-          tuned = self._train(padded, chunk, program, schedule)
-          if tuned is None:
-            continue  # with fewer members at once
-          yield tuned
-        members = members[len(chunk) :]
-        self._before += len(chunk)
-
-  def _schedules(self, padded: int, group: list[Member]) -> list[Schedule]:
-    settings, decision = self._settings, self._recovery.decided(padded, self._before)
-    return make_schedules(
-      self._examples,
-      self._tokens,
-      settings.batch_size,
-      choose_rounds(collections.Counter(member.seed for member in group)),
-      settings.steps,
-      per_dispatch=min(STEPS_PER_DISPATCH, settings.steps, settings.eval_every or settings.steps),
-      sizes=decision and decision.sizes,
-    )
-
-  def _compile(
-    self, padded: int, largest, schedule: Schedule, decision: Decision | None
-  ) -> Program:
-    """The program of a group; where nothing was decided of it, what it takes is kept."""
-    started = time.perf_counter()
-    program = chunks.compile_group(
-      self._lm, largest, padded, self._settings, self._on_device, schedule, decision
-    )
-    self._meter.compile_seconds += time.perf_counter() - started
-    if decision is None:
-      self._recovery.decide(
-        Decision(padded, self._before, program.size, program.checkpointed, schedule.sizes)
+def _compile(
+  lm: LanguageModel,
+  group: Group,
+  done: int,
+  settings: TrainSettings,
+  tokens,
+  meter: Meter,
+  recovery: Recovery,
+  decision: Decision | None,
+) -> Program:
+  """The program of a group; where nothing had been decided, what it takes is kept."""
+  started = time.perf_counter()
+  program = programs.compile_group(lm, group, settings, tokens, decision)
+  meter.compile_seconds += time.perf_counter() - started
+  if decision is None:
+    recovery.decisions.add(
+      Decision(
+        padded=group.padded,
+        after=group.before + done,
+        members_at_once=program.size,
+        remat=program.remat,
+        sizes=group.schedule.sizes,
+        constraint=group.constraint,
       )
-    return program
+    )
+  return program
 
-  def _train(
-    self, padded: int, chunk: list[Member], program: Program, schedule: Schedule
-  ) -> list[TunedPrompt] | None:
-    """Trains a chunk; None where the memory ran out, and half as many are to be tried."""
-    done = self._meter.member_steps
-    training = ChunkTraining(
-      self._lm.layout, chunk, padded, program, self._before, schedule, self._settings
-    )
-    try:
-      return training.run(
-        self._lm.params, self._on_device, self._meter, self._on_progress, self._recovery
-      )
-    except jax.errors.JaxRuntimeError as error:
-      if "RESOURCE_EXHAUSTED" not in str(error) or program.size == 1:
-        raise
-    self._meter.member_steps = done
-    fewer = program.size // 2
-    self._recovery.say(
-      f"warning: {program.size} members at once do not fit the memory after all: these start "
-      f"again, and from here on it is {fewer}"
-    )
-    decision = self._recovery.decided(padded, self._before)
-    self._recovery.decide(dataclasses.replace(decision, after=self._before, members_at_once=fewer))
-    return None
+
+def _halve(chunk: Group, recovery: Recovery) -> None:
+  """Decides that from this chunk on half as many members train at once: the memory ran out."""
+  decision = recovery.decisions.find(chunk.padded, chunk.constraint, chunk.before)
+  fewer = decision.members_at_once // 2
+  _log.warning(
+    "%d members at once do not fit the memory after all: these start again, and from here on it is "
+    "%d",
+    decision.members_at_once,
+    fewer,
+  )
+  recovery.decisions.add(dataclasses.replace(decision, after=chunk.before, members_at_once=fewer))
 
 
 def tune(
@@ -148,30 +143,39 @@ def tune(
   *,
   gammas: tuple[float, ...] = (0.0, 0.01),
   seeds: tuple[int, ...] = (1, 10, 100),
+  constraints: tuple[str, ...] = (C_DIST,),
   init: str = "target",
   prompt_tokens: int | None = None,
-  **settings,
+  steps: int = 2000,
+  lr: float = 0.01,
+  batch_size: int = 8,
+  members_at_once: int | None = None,
 ) -> list[TunedPrompt]:
-  """Tunes a prompt for every target, gamma and seed, in one sweep.
+  """Tunes a prompt for every target, constraint, gamma and seed, in one sweep.
 
   Args:
     lm: the frozen language model.
     examples: encoded training examples.
     targets: what the prompts are to read as, texts or `Target`s.
-    gammas: weights of c-dist.
+    gammas: weights of the constraints' penalties.
     seeds: seeds, which order the training examples.
+    constraints: how prompts are held to their targets: names in `CONSTRAINTS`.
     init: `target`, `vocab` or `random`; see `make_members`.
     prompt_tokens: prompt length; None means the target's.
-    **settings: fields of `TrainSettings`.
+    steps: training steps of each prompt.
+    lr: learning rate of the first step; it decays linearly to 0.
+    batch_size: examples in a batch.
+    members_at_once: prompts in one program; None means as many as fit the memory.
 
   Returns:
-    Tuned prompts, target by target, then gamma by gamma, then seed by seed.
+    Tuned prompts: target by target, then constraint by constraint, gamma by gamma, seed by seed.
 
   Raises:
-    WayjaxError: a target that does not fit, or not enough memory.
+    WayjaxError: a wrong value, a target that does not fit, or not enough memory.
   """
   if isinstance(targets, str):
     raise WayjaxError("targets must be a list of texts, not one text")
+  settings = TrainSettings(steps, lr, batch_size, members_at_once)
   targets = [
     Target("text", f"text-{i}", target) if isinstance(target, str) else target
     for i, target in enumerate(targets, start=1)
@@ -181,10 +185,11 @@ def tune(
     targets,
     gammas,
     seeds,
+    constraints=constraints,
     init=init,
     prompt_tokens=prompt_tokens,
     longest_example=examples.longest(),
   )
-  finished = tune_chunks(lm, examples, members, TrainSettings(**settings))
-  tuned = {id(one.member): one for chunk in finished for one in chunk}
-  return [tuned[id(member)] for member in members]
+  finished = tune_chunks(lm, examples, members, settings)
+  found = {id(tuned.member): tuned for chunk in finished for tuned in chunk}
+  return [found[id(member)] for member in members]

@@ -1,0 +1,119 @@
+"""What an option is: a field of RunConfig with a role, a line in `--help` and a rule for its value.
+
+Whatever lists options derives the list from their roles: what a report never averages over, what
+its page shows, what the runs of an experiment share, what may change when a run is resumed, and
+the command shown beside a table.
+"""
+
+import dataclasses
+import enum
+import math
+
+from wayjax.errors import WayjaxError
+
+
+class Role(enum.Enum):
+  """What an option decides.
+
+  SETTING: the numbers of a member; members that differ in one are never averaged.
+  AXIS: which members a sweep has.
+  PLACE: where and how the work is done; no number depends on it.
+  """
+
+  SETTING = "setting"
+  AXIS = "axis"
+  PLACE = "place"
+
+
+SETTING, AXIS, PLACE = Role
+
+
+def option(
+  default,
+  group: str,
+  role: Role,
+  help: str,
+  *,
+  recorded: tuple[str, ...] | None = None,
+  may_change: bool | None = None,
+  in_command: bool | None = None,
+  **details,
+):
+  """A dataclass field that is also a command-line option.
+
+  Args:
+    default: its default.
+    group: its heading in `--help`.
+    role: what it decides.
+    help: its description in `--help`.
+    recorded: the names under which a run folder records what a setting resolved to, where they
+      differ from the option's own; a report groups by these.
+    may_change: whether a resumed run may have another value; None means only if it is a place.
+    in_command: whether the command beside a table names it; None means unless it is a place.
+    **details: `choices`, `least` and `most` restrict its value; `unset` describes a default of None
+      in `--help`; `absent` is the value of run folders written before the option existed; `to_word`
+      writes a value as the command line reads it. The rest goes to argparse.
+  """
+  metadata = {
+    "group": group,
+    "role": role,
+    "help": help,
+    "recorded": recorded,
+    "may_change": role is PLACE if may_change is None else may_change,
+    "in_command": role is not PLACE if in_command is None else in_command,
+    **details,
+  }
+  return dataclasses.field(default=default, metadata=metadata)
+
+
+def flag(field: dataclasses.Field) -> str:
+  """A field's name on the command line."""
+  return "--" + field.name.replace("_", "-")
+
+
+def recorded_names(field: dataclasses.Field) -> tuple[str, ...]:
+  """The names under which a run folder records what a setting resolved to."""
+  names = field.metadata["recorded"]
+  return (field.name,) if names is None else names
+
+
+def require_choice(name: str, value, choices: tuple) -> None:
+  """Raises WayjaxError where a value is not one of its choices."""
+  if value not in choices:
+    raise WayjaxError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+
+
+_DEFAULT = object()
+
+
+def check_value(
+  field: dataclasses.Field, value, name: str | None = None, *, unless=_DEFAULT
+) -> None:
+  """Checks a value, or each of several, against its option's rule.
+
+  Args:
+    field: the option.
+    value: its value.
+    name: what to call it; None means its name on the command line.
+    unless: a value that needs no check, such as None; the option's default unless given.
+
+  Raises:
+    WayjaxError: the value is not one of the choices, or is out of range.
+  """
+  name, rule = name or flag(field), field.metadata
+  several = isinstance(field.default, tuple)
+  if not several and value == (field.default if unless is _DEFAULT else unless):
+    return
+  for item in value if several else (value,):
+    if choices := rule.get("choices"):
+      require_choice(name, item, choices)
+    if (least := rule.get("least")) is None:
+      continue
+    whole = rule.get("type") is not float
+    numeric = isinstance(item, int if whole else int | float) and math.isfinite(item)
+    if not numeric or item < least:
+      kind = ("whole " if whole else "") + ("numbers" if several else "number")
+      article = "" if several else "a "
+      raise WayjaxError(f"{name} must be {article}{kind} of at least {least}, not {item}")
+    if (most := rule.get("most")) and item > most:
+      raise WayjaxError(f"{name} must be at most {most:,}, not {item:,}")

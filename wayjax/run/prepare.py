@@ -1,0 +1,158 @@
+"""What a run needs before its first step: model, rows, members; and what it is going to do."""
+
+import dataclasses
+import functools
+import hashlib
+import platform
+from importlib import metadata
+
+import wayjax
+from wayjax.config import RunConfig
+from wayjax.constraints import get_constraint
+from wayjax.data.encoding import EncodedExamples, encode
+from wayjax.data.examples import TaskData, load_data
+from wayjax.data.targets import Target
+from wayjax.data.tasks import Task
+from wayjax.devices import compilation, select
+from wayjax.devices.sharding import fetch
+from wayjax.metrics import majority
+from wayjax.models import LanguageModel, load_lm
+from wayjax.tuning.groups import by_length
+from wayjax.tuning.members import Member, make_members, take_shard
+
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "transformers", "datasets", "numpy")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prepared:
+  """A run, ready for its first step.
+
+  Attributes:
+    config: its configuration.
+    task: its task.
+    targets: its targets.
+    lm: the frozen language model.
+    data: the task's rows.
+    train: encoded rows that prompts are tuned on.
+    dev: encoded rows that are evaluated while tuning.
+    evaluation: encoded rows that results are reported on.
+    members: what is tuned; of a sharded sweep one part.
+    whole: members of the whole sweep.
+  """
+
+  config: RunConfig
+  task: Task
+  targets: list[Target]
+  lm: LanguageModel
+  data: TaskData
+  train: EncodedExamples
+  dev: EncodedExamples
+  evaluation: EncodedExamples
+  members: list[Member]
+  whole: int
+
+  @property
+  def majority(self) -> float:
+    """Accuracy of always answering the most frequent class."""
+    return majority(self.data.evaluation.labels)
+
+  @functools.cached_property
+  def resolved(self) -> dict:
+    """The configuration as it was carried out, with all that a repetition needs."""
+    return {
+      **dataclasses.asdict(self.config),
+      "task": dataclasses.asdict(self.task),
+      "resolved": {
+        "targets": [f"{target.group}/{target.name}" for target in self.targets],
+        "target_texts": [target.text for target in self.targets],
+        "max_length": self.config.max_length or self.task.max_length,
+        "precision": self.lm.dtype.name,
+        "device": select.describe(),
+        "parameters": self.lm.parameters,
+        "model_revision": self.lm.revision,
+        "model_sha256": hashlib.sha256(fetch(self.lm.table_VxD).tobytes()).hexdigest(),
+        "data_revision": self.data.revision,
+        "data_sha256": self.data.sha256,
+        "train_rows": len(self.data.train),
+        "dev_rows": len(self.data.dev),
+        "evaluation_rows": len(self.data.evaluation),
+        "majority": self.majority,
+        "versions": {
+          "wayjax": wayjax.__version__,
+          "python": platform.python_version(),
+          **{name: metadata.version(name) for name in _PACKAGES},
+        },
+      },
+    }
+
+  def plan(self) -> dict[str, str]:
+    """What the run is going to do, as terms and facts."""
+    config, lm, data, members = self.config, self.lm, self.data, self.members
+    lengths = sorted({len(member.target_ids) for member in members})
+    count = len({member.target for member in members})
+    per_target = len(config.gamma) * len(config.seeds) * len(config.constraint)
+    several = len(config.constraint) > 1
+    return {
+      "model": f"{lm.name}: {lm.parameters / 1e6:,.1f} M parameters, {lm.dtype.name} products, "
+      f"{select.describe()}",
+      "data": f"{self.task.name}: {len(data.train):,} training, {len(data.dev):,} dev, "
+      f"{len(data.evaluation):,} {config.split} rows; the most frequent class is "
+      f"{100 * self.majority:.1f} % of them",
+      "targets": f"{count}, of {lengths[0]} to {lengths[-1]} tokens",
+      "members": (f"{len(members)}, a part of " if config.shard else "")
+      + f"{self.whole} = {self.whole // per_target} targets x {len(config.gamma)} gamma x "
+      + (f"{len(config.constraint)} constraints x " if several else "")
+      + f"{len(config.seeds)} seeds, {config.steps:,} steps each",
+      "prompt groups": ", ".join(f"{len(alike)} of up to {size}" for size, alike in self._lengths())
+      + f" tokens, each one program; {compilation.free_memory() / 2**30:.1f} GiB free",
+    }
+
+  def _lengths(self):
+    return ((padded, alike) for (padded, _), alike in by_length(self.members).items())
+
+
+def prepare(config: RunConfig, task: Task, targets: list[Target]) -> Prepared:
+  """Loads and encodes all that a configuration names.
+
+  Raises:
+    WayjaxError: whatever is wrong with model, rows or targets.
+  """
+  for name in config.constraint:
+    get_constraint(name)  # a wrong name is told before anything is loaded
+  compilation.keep_programs()
+  data = load_rows(config, task)
+  lm = load_lm(
+    config.model,
+    revision=config.revision,
+    precision=config.precision,
+    model_parallel=config.model_parallel,
+  )
+  train, dev, evaluation = (
+    encode(lm.tokenizer, task, part, config.max_length)
+    for part in (data.train, data.dev, data.evaluation)
+  )
+  members = make_members(
+    lm,
+    targets,
+    config.gamma,
+    config.seeds,
+    constraints=config.constraint,
+    init=config.init,
+    prompt_tokens=config.prompt_tokens,
+    longest_example=max(part.longest() for part in (train, dev, evaluation)),
+  )
+  whole = len(members)
+  if config.shard:
+    members = take_shard(members, *config.shard)
+  return Prepared(config, task, targets, lm, data, train, dev, evaluation, members, whole)
+
+
+def load_rows(config: RunConfig, task: Task) -> TaskData:
+  """Loads the rows that a configuration names; see `load_data`."""
+  return load_data(
+    task,
+    config.data_dir,
+    split=config.split,
+    train_rows=config.train_rows,
+    eval_rows=config.eval_rows,
+  )

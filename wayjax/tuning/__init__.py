@@ -1,0 +1,1 @@
+"""Tuning: targets x gamma x constraints x seeds, batched over members and compiled."""
