@@ -1,4 +1,4 @@
-"""What every test shares: strict jax settings, no network, a tiny model folder."""
+"""What every test shares: strict jax settings, no network, compiled programs, a tiny model."""
 
 import os
 
@@ -6,7 +6,9 @@ os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + (
   " --xla_force_host_platform_device_count=8"
 )
 
+import shutil
 import socket
+import tempfile
 from pathlib import Path
 
 import huggingface_hub
@@ -19,11 +21,26 @@ from wayjax.models import LanguageModel, load_lm
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_default_matmul_precision", "highest")
-jax.config.update("jax_enable_compilation_cache", False)  # tests leave nothing behind
+
+# Compiled programs are shared by the workers and the processes that tests start, for one session.
+_PROGRAMS = "JAX_COMPILATION_CACHE_DIR"
+_IS_FIRST = "PYTEST_XDIST_WORKER" not in os.environ
+if _IS_FIRST:
+  os.environ[_PROGRAMS] = tempfile.mkdtemp(prefix="wayjax-tests-")
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+jax.config.update("jax_compilation_cache_dir", os.environ[_PROGRAMS])
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 LOOPBACK = "localhost", "127.0.0.1", "::1"
+
+
+def pytest_unconfigure():
+  if _IS_FIRST:
+    shutil.rmtree(os.environ.pop(_PROGRAMS), ignore_errors=True)  # tests leave nothing behind
 
 
 @pytest.fixture(autouse=True)

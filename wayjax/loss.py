@@ -58,7 +58,7 @@ def _losses_and_shares(logits_RxV, labels_R):
   chosen_RxV = jnp.arange(logits_RxV.shape[1])[None, :] == labels_R[:, None]
   normalisers_R = jax.nn.logsumexp(logits_RxV, axis=-1)
   losses_R = normalisers_R - jnp.sum(jnp.where(chosen_RxV, logits_RxV, 0.0), axis=-1)
-  return losses_R, jnp.exp(logits_RxV - normalisers_R[:, None]) - chosen_RxV
+  return losses_R, jnp.exp(logits_RxV - normalisers_R[:, None]) - chosen_RxV.astype(jnp.float32)
 
 
 def _head_losses_forward(graphdef, head, h_RxD, labels_R):

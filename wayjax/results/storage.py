@@ -1,7 +1,7 @@
-"""Where a run folder's files lie: in a file system, or on gs://, where nothing can be appended to.
+"""Where a run folder's files are: in a file system, or on gs://, where nothing can be appended.
 
 There each addition to a file `name.jsonl` is an object of its own, `name-00000.jsonl` and so on;
-reading merges them, also where they were copied into a file system since.
+reading merges them, even after they have been copied to a file system.
 """
 
 import abc
@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from wayjax.errors import WayjaxError
+from wayjax.errors import WayjaxError, reason
 
 GCS = "gs://"
 
@@ -36,7 +36,7 @@ class Files(abc.ABC):
 
   @abc.abstractmethod
   def create(self) -> bool:
-    """Makes the folder; tells whether it was not there before.
+    """Makes the folder; returns whether it is new.
 
     Raises:
       WayjaxError: it is not empty, or cannot be written to.
@@ -55,7 +55,7 @@ class Files(abc.ABC):
     """The whole path of a file or folder in this one."""
 
   def mend(self, name: str) -> bool:
-    """Drops a last line that was cut off; tells whether there was one."""
+    """Drops a last line that was cut off; returns whether there was one."""
     return False
 
   @abc.abstractmethod
@@ -71,7 +71,7 @@ class Files(abc.ABC):
   def _delete(self, name: str) -> None: ...
 
   def read(self, name: str) -> bytes | None:
-    """A file with all that was added to it; None where there is none.
+    """A file with everything that was added to it; None where it does not exist.
 
     Raises:
       WayjaxError: it cannot be read.
@@ -81,12 +81,12 @@ class Files(abc.ABC):
       return b"".join(self._get(names)) if names else None
 
   def replace(self, name: str, content: bytes) -> None:
-    """Writes a whole file, or leaves the one before as it is and raises WayjaxError."""
+    """Writes a whole file, or leaves the previous one as it is and raises WayjaxError."""
     with self._writing():
       self._put(name, content)
 
   def keep_lines(self, name: str, keep: Callable[[bytes], bool]) -> None:
-    """Drops all lines of a file but some; raises WayjaxError where it cannot be written."""
+    """Keeps some lines of a file and drops the rest; raises WayjaxError where that fails."""
     with self._writing():
       for part in self._parts(name):
         lines = self._get([part])[0].splitlines(keepends=True)
@@ -97,12 +97,12 @@ class Files(abc.ABC):
           self._put(part, b"".join(kept))
 
   def _parts(self, name: str) -> list[str]:
-    """The names of what a file consists of, in order."""
+    """The names of the parts of a file, in order."""
     stem, suffix = os.path.splitext(name)
     part = re.compile(rf"{re.escape(stem)}-(\d+){re.escape(suffix)}")
     names = self._names()
     numbered = sorted((int(m[1]), m[0]) for m in map(part.fullmatch, names) if m)
-    return [one for _, one in numbered] + [one for one in names if one == name]
+    return [part for _, part in numbered] + [name] * (name in names)
 
   def _writing(self):
     return _one_sentence(
@@ -155,7 +155,7 @@ class LocalFiles(Files):
   def _names(self) -> list[str]:
     if not os.path.isdir(self.path):
       return []
-    return [one.name for one in os.scandir(self.path) if one.is_file()]
+    return [entry.name for entry in os.scandir(self.path) if entry.is_file()]
 
   def _get(self, names: list[str]) -> list[bytes]:
     return [(self.path / name).read_bytes() for name in names]
@@ -165,7 +165,7 @@ class LocalFiles(Files):
     with partial.open("wb") as file:
       file.write(content)
       file.flush()
-      os.fsync(file.fileno())  # rows follow their prompts, and none may be there without its own
+      os.fsync(file.fileno())  # a row is written after its prompt, and must never be without it
     os.replace(partial, self.path / name)
 
   def _delete(self, name: str) -> None:
@@ -197,7 +197,7 @@ class BucketFiles(Files):
         raise WayjaxError(
           f"--out {self.path} is not empty: name a new folder, no run is overwritten"
         )
-    return False  # there are no empty folders, so none has to go again
+    return False  # a bucket has no empty folders, so there is nothing to discard
 
   def discard(self) -> None:
     pass
@@ -223,7 +223,7 @@ class BucketFiles(Files):
 
   def _get(self, names: list[str]) -> list[bytes]:
     paths = [f"{self._root}/{name}" for name in names]
-    found = self._store.cat(paths)  # all at the same time
+    found = self._store.cat(paths)  # concurrently
     return [found[path] for path in paths] if isinstance(found, dict) else [found]
 
   def _put(self, name: str, content: bytes) -> None:
@@ -234,15 +234,14 @@ class BucketFiles(Files):
 
 
 @contextlib.contextmanager
-def _one_sentence(failure: str, comfort: str = ""):
+def _one_sentence(failure: str, consequence: str = ""):
   """Turns whatever a file system or a store raises into one sentence."""
   try:
     yield
   except WayjaxError:
     raise
-  except Exception as error:  # gcsfs has errors of its own, which are no OSErrors
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    reason = reason.splitlines()[0]
+  except Exception as error:  # gcsfs has errors of its own, which are not OSErrors
+    why = reason(error)
     raise WayjaxError(
-      f"{failure} ({reason}); {comfort}" if comfort else f"{failure}: {reason}"
+      f"{failure} ({why}); {consequence}" if consequence else f"{failure}: {why}"
     ) from error

@@ -1,7 +1,7 @@
 """--log-to: the points and rows of a run in TensorBoard and Weights & Biases too, as they appear.
 
-A run that goes on begins the trackers' files anew with all that its folder holds, and steps that
-are trained again are not told again, so every point stands there once.
+A resumed run rewrites the trackers' files with everything its folder holds, and steps that are
+trained again are not reported again, so every point is there once.
 """
 
 import contextlib
@@ -29,11 +29,11 @@ WANDB_ID = "wandb-id"
 _log = logging.getLogger("wayjax")
 CURVES = ("cross_entropy", "c_dist", "dev_accuracy")
 RESULTS = names("score")
-_PLAIN = re.compile(r"[\w=+-][\w .,=+-]{0,59}")  # what any file system takes as a name
+_PLAIN = re.compile(r"[\w=+-][\w .,=+-]{0,59}")  # a name that any file system accepts
 
 
 class Tracker(Protocol):
-  """What one of --log-to does with a run."""
+  """What each tracker of --log-to does with a run."""
 
   def add_points(self, records: list[dict]) -> None:
     """Takes points of the training curves, all of one step, as metrics.jsonl holds them."""
@@ -42,7 +42,7 @@ class Tracker(Protocol):
     """Takes finished members, as results.jsonl holds them."""
 
   def close(self, failed: bool) -> None:
-    """Ends it; `failed` tells that the run was cut off."""
+    """Ends it; `failed` is whether the run was cut off."""
 
 
 def require(names: tuple[str, ...], folder: str | None) -> None:
@@ -50,7 +50,7 @@ def require(names: tuple[str, ...], folder: str | None) -> None:
 
   Args:
     names: `tensorboard`, `wandb` or both.
-    folder: the run folder, as far as it is known.
+    folder: the run folder, if it is known yet.
 
   Raises:
     WayjaxError: one is not installed, or cannot write to the folder.
@@ -69,16 +69,16 @@ def require(names: tuple[str, ...], folder: str | None) -> None:
       raise WayjaxError(f"--log-to {name} needs {package}: pip install 'wayjax[{name}]'")
   if TENSORBOARD in names and str(folder).startswith(GCS):
     raise WayjaxError(
-      f"--log-to {TENSORBOARD} cannot write to {GCS}, where nothing can be appended to: name a "
+      f"--log-to {TENSORBOARD} cannot write to {GCS}, where nothing can be appended: name a "
       f"folder of a file system, or --log-to {WANDB}"
     )
 
 
 @contextlib.contextmanager
 def follow(writer: RunWriter, names: tuple[str, ...], config: dict) -> Iterator[None]:
-  """Tells trackers what a run folder holds, and all that is added to it.
+  """Reports to trackers what a run folder holds, and everything that is added to it.
 
-  A tracker that fails is told no more, and a line says so: no training ends for it.
+  A tracker that fails is dropped with a warning: no training ends because of it.
 
   Args:
     writer: writes the run folder, which has its configuration already.
@@ -110,12 +110,12 @@ def _open(name: str, folder: Path | str, config: dict) -> Tracker:
     raise
   except Exception as error:  # wandb has errors of its own
     raise WayjaxError(
-      f"--log-to {name}: {reason(error)}; with that mended, --resume {folder} begins the training"
+      f"--log-to {name}: {reason(error)}; once that is fixed, --resume {folder} starts the training"
     ) from error
 
 
 class _Trackers:
-  """All trackers of a run; each is told of a point once, also where it is trained again."""
+  """All trackers of a run; each gets a point once, even if it is trained again."""
 
   def __init__(self):
     self._trackers: dict[str, Tracker] = {}
@@ -125,8 +125,8 @@ class _Trackers:
     self._trackers[name] = tracker
 
   def add_points(self, records: list[dict]) -> None:
-    new = [one for one in records if one["step"] > self._last.get(one["prompt_key"], 0)]
-    self._last.update((one["prompt_key"], one["step"]) for one in new)
+    new = [point for point in records if point["step"] > self._last.get(point["prompt_key"], 0)]
+    self._last.update((point["prompt_key"], point["step"]) for point in new)
     if new:
       self._tell("add_points", new)
 
@@ -181,11 +181,11 @@ class TensorBoard:
   def _write(self, key: str, step: int, values: dict[str, float | None]) -> None:
     path = self._root / _folder_name(key) / self._name
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Not tensorboardX's SummaryWriter, which holds files and a thread for each of the members.
+    # Not tensorboardX's SummaryWriter, which keeps open files and a thread for every member.
     with path.open("ab") as file:
       if not file.tell():
         file.write(self._record(file_version="brain.Event:2"))
-        # A TensorBoard that is looking drops with this what it read before a run went on.
+        # At this, an open TensorBoard drops what it had read before the run was resumed.
         file.write(self._record(session_log=self._start))
       points = [
         self._summary.Value(tag=name, simple_value=value)
@@ -195,7 +195,7 @@ class TensorBoard:
       file.write(self._record(step=step, summary=self._summary(value=points)))
 
   def _record(self, **event) -> bytes:
-    """An event as it stands in an event file."""
+    """An event, as an event file holds it."""
     data = self._event(wall_time=time.time(), **event).SerializeToString()
     length = struct.pack("<Q", len(data))
     sums = (struct.pack("<I", self._checksum(part)) for part in (length, data))
@@ -203,7 +203,7 @@ class TensorBoard:
 
 
 def _folder_name(key: str) -> str:
-  """A member's folder: its key, but for parts that name no folder, such as `..`."""
+  """A member's folder: its key, except for parts that cannot name a folder, such as `..`."""
 
   def name(part: str) -> str:
     if _PLAIN.fullmatch(part):
@@ -216,10 +216,10 @@ def _folder_name(key: str) -> str:
 class Wandb:
   """One run of Weights & Biases, whose curves are named <curve>/<prompt_key>.
 
-  There may be hundreds of members, and they take turns: a run for each would be too much.
+  There may be hundreds of members, and they take turns: a run for each would be too many.
 
   Args:
-    folder: the run folder, which keeps the id, so that a run that goes on is the same there.
+    folder: the run folder, which keeps the id, so that a resumed run is the same run there.
     config: the resolved configuration.
   """
 
@@ -249,7 +249,7 @@ class Wandb:
 
   def add_points(self, records: list[dict]) -> None:
     before, self._points = self._points, self._points + len(records)
-    # Its own steps are numbers of points; of a run that goes on it may have the first already.
+    # Its own steps count points; of a resumed run it may have the first ones already.
     new = records[max(0, self._run.starting_step - before) :]
     if new:
       curves = {

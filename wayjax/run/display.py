@@ -16,7 +16,7 @@ from wayjax.tuning.callbacks import Progress
 _PLAIN_EVERY_SECONDS = 10.0
 _PLAIN_WIDTH = 160
 _BEST = 4  # prompts shown beside their targets
-_WIDE = 120  # columns of a terminal from which on the table shows c-dist too
+_WIDE = 120  # terminal columns from which the table shows c-dist too
 
 
 _log = logging.getLogger("wayjax")
@@ -86,7 +86,7 @@ class Display(logging.Handler):
       self._console.print(Text.assemble((name.ljust(width) + "  ", "bold"), fact))
 
   def estimate(self, at: Progress) -> None:
-    """Prints what the first dispatch told."""
+    """Prints what the first dispatch showed."""
     meter = at.meter
     steps = meter.member_steps_timed // len(at.chunk)
     self.line(
@@ -126,7 +126,7 @@ class Display(logging.Handler):
       self._bars.update(self._bars.task_ids[0], description=text)
 
   def _status(self, at: Progress, members: int) -> str:
-    """Where a sweep stands, the most wanted first: a narrow terminal cuts the end."""
+    """Where a sweep stands, the most useful first: a narrow terminal cuts the end."""
     parts = [
       f"{duration(at.meter.seconds_left)} left",
       f"{at.meter.rate:.3g} member-steps/s",

@@ -123,9 +123,10 @@ def train_step(
   alone = len(rows_by_seed.ids_T) == 1
   row = jax.tree.map(lambda x: x[0] if alone else x[leaves.seed_index], rows_by_seed)
   gradient_PxD, total, losses = member_gradient(model, constraint, leaves, state.prompt_PxD, row)
-  updates, optimizer = make_optimizer(leaves.lr, steps).update(
-    gradient_PxD, state.optimizer, state.prompt_PxD
-  )
+  with jax.numpy_dtype_promotion("standard"):  # optax mixes its integer step count with floats
+    updates, optimizer = make_optimizer(leaves.lr, steps).update(
+      gradient_PxD, state.optimizer, state.prompt_PxD
+    )
   prompt_PxD = constraint.project(
     optax.apply_updates(state.prompt_PxD, updates),
     leaves.target_PxD,
