@@ -76,7 +76,7 @@ class Display(logging.Handler):
     self.line(f"warning: {text}" if record.levelno >= logging.WARNING else text)
 
   def line(self, text: str = "") -> None:
-    """Prints a line as it stands."""
+    """Prints a line as it is."""
     self._console.print(Text(text))
 
   def plan(self, facts: dict[str, str]) -> None:

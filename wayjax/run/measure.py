@@ -37,7 +37,7 @@ class Measure:
     self._discrete: dict[bytes, float] = {}
 
   def recall(self, rows: list[dict], members: dict[str, Member], run: Run) -> None:
-    """Takes over what rows of an earlier run say of plain tokens, as if it had been measured."""
+    """Reuses the scores of plain tokens in the rows of an earlier run."""
     prompts = [run.prompt(row["prompt_key"]) for row in rows]
     projected = project(self._lm, prompts, self._config.projection)
     for row, ids_P in zip(rows, projected, strict=True):

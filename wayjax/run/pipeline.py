@@ -138,13 +138,13 @@ def _tune(prepared: Prepared, display: Display, writer: RunWriter, stop: StopReq
 def _recover(
   prepared: Prepared, measure: Measure, writer: RunWriter, stack: contextlib.ExitStack
 ) -> tuple[list[dict], Recovery]:
-  """The rows that a resumed run has already, and what its sweep needs to go on."""
+  """The rows that a resumed run already has, and what its sweep needs to continue."""
   config = prepared.config
   rows, known = [], []
   if config.resume:
     earlier = read_run(writer.path)
     _require_the_same(earlier, prepared.resolved["resolved"])
-    rows, known = list(earlier.rows), [Decision.from_json(one) for one in earlier.decisions()]
+    rows, known = list(earlier.rows), [Decision.from_json(stored) for stored in earlier.decisions()]
     measure.recall(rows, {member.key: member for member in prepared.members}, earlier)
     _log.info("%d of %d members are in %s already", len(rows), len(prepared.members), writer.path)
   else:

@@ -1,0 +1,62 @@
+"""What a command line asks for: a configuration, a task and its targets, nothing of it loaded."""
+
+from wayjax import demo
+from wayjax.command_line import new_config, resumed_config
+from wayjax.config import RunConfig
+from wayjax.data.targets import Target, load_targets
+from wayjax.data.tasks import HubSource, Task, get_task, read_task_file
+from wayjax.errors import WayjaxError
+from wayjax.results import trackers
+from wayjax.results.folder import read_config
+
+
+def read_request(given: dict) -> tuple[RunConfig, Task, list[Target]]:
+  """The configuration, the task and the targets that a command line asks for.
+
+  Args:
+    given: the options that it names, by field name.
+
+  Raises:
+    WayjaxError: a wrong value, or a run folder that cannot be resumed.
+  """
+  if not given.get("resume"):
+    config = new_config(given)
+    task, targets = _named(config)
+  else:
+    stored = read_config(given["resume"])
+    config = resumed_config(given, stored)
+    task, targets = _stored(stored, given["resume"])
+  if config.log_to:
+    trackers.require(config.log_to, config.out)
+  return config, task, targets
+
+
+def _named(config: RunConfig) -> tuple[Task, list[Target]]:
+  """The task and the targets that the options name."""
+  task = read_task_file(config.task_file) if config.task_file else get_task(config.dataset)
+  given = config.targets or config.target or config.targets_file
+  targets = load_targets(
+    task,
+    groups=config.targets if given else (demo.NAME if config.demo else "ni",),
+    file=config.targets_file,
+    texts=config.target,
+    targets_dir=config.targets_dir,
+    max_targets=config.max_targets,
+  )
+  return task, targets
+
+
+def _stored(stored: dict, folder: str) -> tuple[Task, list[Target]]:
+  """The task and the targets of a run folder; their files may have changed since."""
+  try:
+    fields = {
+      name: tuple(value) if isinstance(value, list) else value
+      for name, value in stored["task"].items()
+    }
+    hub = fields.pop("hub")
+    task = Task(**fields, hub=hub and HubSource(**hub))
+    names, texts = stored["resolved"]["targets"], stored["resolved"]["target_texts"]
+    targets = [Target(*name.split("/", 1), text) for name, text in zip(names, texts, strict=True)]
+  except (KeyError, TypeError, ValueError, AttributeError) as error:
+    raise WayjaxError(f"{folder}/config.json is damaged: {error!r}") from error
+  return task, targets
