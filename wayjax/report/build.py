@@ -1,12 +1,15 @@
 """Run folders, read and merged -> a report."""
 
 import dataclasses
+import re
 from collections.abc import Callable
 
 from wayjax.command_line import to_command
-from wayjax.report import figures, gather, kinds, paper, tables
+from wayjax.errors import WayjaxError, reason
+from wayjax.report import figures, gather, paper, tables
 from wayjax.report.content import Entry, Figure, Report, Table
 from wayjax.report.gather import Results
+from wayjax.results.rows import is_free
 from wayjax.results.summary import is_demo
 
 
@@ -15,17 +18,26 @@ def make_report(results: list[Results], measured: dict[str, dict]) -> Report:
 
   Args:
     results: rows by setting.
-    measured: what experiments measured without tuning, by name.
+    measured: what experiments measured without tuning, by name. Each has a `command`, and either a
+      `table`, the other fields of `content.Table`, or a `figure`: a name in `figures.FIGURES`,
+      beside what that draws and the `name`, `title` and `caption` of the figure.
+
+  Raises:
+    WayjaxError: a measurement is damaged.
   """
-  any_text = _only(results, kinds.is_any_text)
+  any_text = _only(results, paper.is_any_text)
   of_group = _only(results, lambda row: row["target_group"] == paper.FIGURE_5_GROUP)
   sized = [found for found in of_group or any_text if tables.chosen_lines(found)]
-  found_tables = _tables(results, any_text, sized, measured)
-  found_figures = _figures(results, any_text, sized, measured)
+  made = [_measured(name, content) for name, content in measured.items()]
+  # Tables of what was measured come first, such figures last: as in the paper.
+  found_tables = [part for part in made if isinstance(part, Table)]
+  found_tables += _tables(results, any_text, sized)
+  found_figures = _figures(results, any_text, sized)
+  found_figures += [part for part in made if isinstance(part, Figure)]
   if any(is_demo(found.rows) for found in results):
     found_tables, found_figures = (
-      [dataclasses.replace(one, title=f"{one.title} (demo)") for one in found]
-      for found in (found_tables, found_figures)
+      [dataclasses.replace(part, title=f"{part.title} (demo)") for part in parts]
+      for parts in (found_tables, found_figures)
     )
   return Report(
     title="Prompt waywardness",
@@ -38,17 +50,39 @@ def make_report(results: list[Results], measured: dict[str, dict]) -> Report:
 
 def _only(results: list[Results], belongs: Callable[[dict], bool]) -> list[Results]:
   """Results of one kind of target, of settings that have constrained prompts of it."""
-  found = [one.only(belongs) for one in results]
-  return [one for one in found if any(line["gamma"] > 0 for line in one.lines)]
+  kept = [found.only(belongs) for found in results]
+  return [found for found in kept if any(not is_free(line) for line in found.lines)]
 
 
-def _tables(results, any_text, sized, measured: dict[str, dict]) -> list[Table]:
-  described = _only(results, kinds.describes_task)
-  pairs = [(one, other) for one in described for other in any_text if one.setting == other.setting]
-  made = []
-  if "table1_tasks" in measured:
-    made.append(tables.tasks(measured["table1_tasks"]))
-  made += [
+def _measured(experiment: str, content: dict) -> Table | Figure:
+  """The table or figure that an experiment measured."""
+  try:
+    if "table" in content:
+      table = content["table"]
+      lines = tuple(tuple(map(str, line)) for line in table["lines"])
+      columns = tuple(map(str, table["columns"]))
+      if any(len(line) != len(columns) for line in lines):
+        raise ValueError("a line of its table has more cells or fewer than there are columns")
+      part = Table(table["name"], table["title"], table["caption"], columns, lines)
+    else:
+      if (draw := figures.FIGURES.get(content["figure"])) is None:
+        raise ValueError(f"its figure is not one of {', '.join(figures.FIGURES)}")
+      part = draw(content)
+    if not re.fullmatch(r"[\w-]+", part.name):  # files are named after it
+      raise ValueError(f"{part.name!r} cannot be the name of a file")
+  except KeyError as error:
+    raise WayjaxError(f"{experiment}.measured.json is damaged: it lacks {error}") from error
+  except (TypeError, ValueError, AttributeError) as error:
+    raise WayjaxError(f"{experiment}.measured.json is damaged: {reason(error)}") from error
+  return dataclasses.replace(part, command=content["command"])
+
+
+def _tables(results, any_text, sized) -> list[Table]:
+  described = _only(results, paper.describes_task)
+  pairs = [
+    (found, other) for found in described for other in any_text if found.setting == other.setting
+  ]
+  made = [
     _made_by(any_text, tables.main_results(any_text)),
     _made_by(any_text, tables.examples(any_text)),
     _made_by(described, tables.true_descriptions(described)),
@@ -59,10 +93,10 @@ def _tables(results, any_text, sized, measured: dict[str, dict]) -> list[Table]:
   return [table for table in made if table.lines]
 
 
-def _figures(results, any_text, sized, measured: dict[str, dict]) -> list[Figure]:
+def _figures(results, any_text, sized) -> list[Figure]:
   weighted = [found for found in any_text if figures.has_curve(found)]
-  cut = _only(results, kinds.has_set_length)
-  made = [
+  cut = _only(results, paper.has_set_length)
+  return [
     _made_by(of, draw(of))
     for draw, of in (
       (figures.gamma, weighted),
@@ -71,16 +105,12 @@ def _figures(results, any_text, sized, measured: dict[str, dict]) -> list[Figure
     )
     if of
   ]
-  for name, draw in (("fig6_voronoi", figures.voronoi), ("prop1_margins", figures.margins)):
-    if name in measured:
-      made.append(draw(measured[name]))
-  return made
 
 
-def _made_by(results: list[Results], one: Table | Figure) -> Table | Figure:
+def _made_by(results: list[Results], part: Table | Figure) -> Table | Figure:
   """A table or figure with the commands of the runs that it is of, each once."""
   commands = dict.fromkeys(to_command(run.config) for found in results for run in found.runs)
-  return dataclasses.replace(one, command="\n".join(commands))
+  return dataclasses.replace(part, command="\n".join(commands))
 
 
 def _facts(results: list[Results]) -> list[tuple[str, str]]:
@@ -97,8 +127,8 @@ def _facts(results: list[Results]) -> list[tuple[str, str]]:
     ("prompts", f"{len(rows):,}"),
     ("seeds", different(sorted({row["seed"] for row in rows}))),
     *((name, different(found.setting[name] for found in results)) for name in _SHOWN),
-    ("device", different(one["device"] for one in resolved)),
-    ("versions", "; ".join(dict.fromkeys(_versions(one["versions"]) for one in resolved))),
+    ("device", different(run["device"] for run in resolved)),
+    ("versions", "; ".join(dict.fromkeys(_versions(run["versions"]) for run in resolved))),
   ]
   if diverged := sum(row["status"] != "done" for row in rows):
     facts.append(("left out of means", f"{diverged:,} that diverged"))
@@ -119,6 +149,7 @@ def _entry(found: Results, row: dict) -> Entry:
   reading = found.homes[key].reading(row["prompt_key"]) or {"target_tokens": (), "nearest": ()}
   return Entry(
     row,
+    found.setting,
     tuple(reading["target_tokens"]),
     tuple(tuple(map(tuple, tokens)) for tokens in reading["nearest"]),
     found.curves[key],

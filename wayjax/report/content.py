@@ -12,7 +12,7 @@ class Table:
     title: above it.
     caption: what its numbers are.
     columns: headings.
-    lines: cells as texts, as many a line as there are headings.
+    lines: cells as texts, a cell for each heading.
     command: that made its runs; empty where it is not known.
   """
 
@@ -51,6 +51,7 @@ class Entry:
 
   Attributes:
     row: its row of the results.
+    setting: what its run folder recorded of the setting, by name.
     target_tokens: the target's tokens as texts; empty where the run did not record them.
     nearest: for every position of the prompt its nearest tokens, nearest first, as pairs of text
       and Euclidean distance, which is None where it overflows. Empty where the run did not record
@@ -59,6 +60,7 @@ class Entry:
   """
 
   row: dict
+  setting: dict
   target_tokens: tuple[str, ...]
   nearest: tuple[tuple[tuple[str, float | None], ...], ...]
   curve: tuple[dict, ...]

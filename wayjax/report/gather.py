@@ -7,19 +7,16 @@ import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from wayjax.errors import WayjaxError
+from wayjax.config import options
+from wayjax.errors import WayjaxError, reason
+from wayjax.options import SETTING, recorded_names
+from wayjax.results import rows
 from wayjax.results.folder import CONFIG, Run, read_run
-from wayjax.results.summary import by_target
+from wayjax.results.summary import by_target, percent
 
-# Rows that differ in one of these are never averaged: of rows, of configurations, of their tasks,
-# and of what these were resolved to.
-SETTING = ("model", "dataset", "split", "steps", "init", "lr", "precision", "projection")
-_CONFIGURED = ("batch_size", "prompt_tokens")
-_TASK = ("template", "label_words")
-_HASHES = ("data_sha256", "model_sha256")
-_RESOLVED = ("max_length", *_HASHES)
 MODEL = ("model", "model_sha256")
-# What else of rows, and of what configurations were resolved to, reports cannot do without.
+_HASH = "_sha256"  # how the names of hashes end
+# What reports cannot do without, of rows and of what configurations were resolved to.
 _READ = ("target_group", "target_name", "target_text", "gamma", "seed", "status", "accuracy")
 _READ += ("prompt_f1", "projected_text")
 _READ_RESOLVED = ("majority", "parameters", "device", "versions")
@@ -46,14 +43,14 @@ class Results:
 
   def only(self, belongs: Callable[[dict], bool]) -> "Results":
     """Those of some rows, and of the run folders that hold them."""
-    rows = [row for row in self.rows if belongs(row)]
-    holding = {id(self.homes[member(row)]) for row in rows}
+    kept = [row for row in self.rows if belongs(row)]
+    holding = {id(self.homes[member(row)]) for row in kept}
     runs = [run for run in self.runs if id(run) in holding]
-    return dataclasses.replace(self, rows=rows, runs=runs)
+    return dataclasses.replace(self, rows=kept, runs=runs)
 
   @functools.cached_property
   def lines(self) -> list[dict]:
-    """Means over seeds, a line for each target and gamma: see `summary.by_target`."""
+    """Means over seeds, a line for each target, constraint and gamma: see `summary.by_target`."""
     return by_target(self.rows)
 
   @property
@@ -62,35 +59,48 @@ class Results:
     return self.runs[0].config["resolved"]
 
 
+def setting_names() -> list[str]:
+  """What rows of one setting have in common: all that options with that role are recorded as.
+
+  Returns:
+    Names in the order of labels: rows' own fields, then the sweep's and the task's; hashes last.
+  """
+  fields = sorted(options(SETTING), key=lambda field: field.metadata["group"])
+  recorded = [name for field in fields for name in recorded_names(field)]
+  names = dict.fromkeys([*rows.names("setting"), *recorded])
+  return sorted(names, key=lambda name: name if name.endswith(_HASH) else "")
+
+
 def member(row: dict) -> tuple[str, str]:
   """What tells the members of a setting apart: texts of the command line share their names."""
   return row["prompt_key"], row["target_text"]
 
 
 def labels(results: list[Results], but: tuple[str, ...] = ()) -> list[str]:
-  """Each one's task, and in which setting it differs from others of the same task.
+  """The task of each, and in which setting it differs from others of the same task.
 
   Args:
     results: what stands together in a table or a figure.
     but: names in settings that are shown otherwise.
   """
   settings = [
-    {name: value for name, value in one.setting.items() if name not in but} for one in results
+    {name: value for name, value in found.setting.items() if name not in but} for found in results
   ]
   differing = {
     name
-    for one in settings
+    for setting in settings
     for other in settings
-    for name in one
-    if one["dataset"] == other["dataset"] and one[name] != other[name]
+    for name in setting
+    if setting["dataset"] == other["dataset"] and setting[name] != other[name]
   }
 
   def label(setting: dict, names: set[str]) -> str:
     parts = [_label(name, value) for name, value in setting.items() if name in names]
     return ", ".join([setting["dataset"], *parts])
 
-  # A hash says nothing to readers, so it stands only where nothing else tells two apart.
-  named = [label(setting, differing.difference(_HASHES)) for setting in settings]
+  # A hash means nothing to readers, so it stands only where nothing else tells two apart.
+  readable = {name for name in differing if not name.endswith(_HASH)}
+  named = [label(setting, readable) for setting in settings]
   if len(set(named)) < len({tuple(setting.values()) for setting in settings}):
     named = [label(setting, differing) for setting in settings]
   return named
@@ -99,7 +109,7 @@ def labels(results: list[Results], but: tuple[str, ...] = ()) -> list[str]:
 def _label(name: str, value) -> str:
   if name == "model":
     return value
-  return f"{name} {str(value)[:12] if name in _HASHES else value}"
+  return f"{name} {str(value)[:12] if name.endswith(_HASH) else value}"
 
 
 def find_runs(folders: Iterable[str]) -> list[Run]:
@@ -118,7 +128,7 @@ def find_runs(folders: Iterable[str]) -> list[Run]:
     known.update(map(_whole, new))
     runs += map(read_run, new)
     if not found and not find_measured([folder]):
-      raise WayjaxError(f"{folder} is no run folder and holds none: it has no {CONFIG}")
+      raise WayjaxError(f"{folder} is not a run folder and holds none: it has no {CONFIG}")
   return runs
 
 
@@ -129,6 +139,9 @@ def _whole(path: str) -> str:
 def find_measured(folders: Iterable[str]) -> dict[str, dict]:
   """What experiments measured without tuning, by the experiment's name.
 
+  Returns:
+    Objects with a `command`, and with a `table` or a `figure`: see `build.make_report`.
+
   Raises:
     WayjaxError: a file is damaged.
   """
@@ -137,12 +150,61 @@ def find_measured(folders: Iterable[str]) -> dict[str, dict]:
     for path in sorted(Path(folder).glob(MEASURED)):
       try:
         content = json.loads(path.read_text(encoding="utf-8"))
-      except (OSError, ValueError) as error:
-        raise WayjaxError(f"{path} is damaged: {error}") from error
-      if not isinstance(content, dict) or "command" not in content:
-        raise WayjaxError(f"{path} is damaged: it holds no measurement")
+        content = _renewed(content) if isinstance(content, dict) else {}
+      except KeyError as error:
+        raise WayjaxError(f"{path} is damaged: it lacks {error}") from error
+      except (OSError, ValueError, RecursionError, TypeError, AttributeError) as error:
+        raise WayjaxError(f"{path} is damaged: {reason(error)}") from error
+      if "command" not in content or ("table" in content) == ("figure" in content):
+        raise WayjaxError(f"{path} is damaged: it does not hold a measurement")
       found[path.name.split(".")[0]] = content
   return found
+
+
+def _renewed(content: dict) -> dict:
+  """A measurement in its present form; earlier files left title and caption to the report."""
+  # A folder outlives a version of wayjax, and what it holds is reported as before.
+  if "tasks" in content and "table" not in content:
+    return content | {
+      "table": {
+        "name": "table1",
+        "title": "Table 1: tasks",
+        "caption": "Templates, label words and rows. The last column is the share of the most "
+        "frequent class in the test rows, in per cent.",
+        "columns": ["task", "example", "template", "label words", "train", "dev", "test"]
+        + ["majority %"],
+        "lines": [
+          [task["task"], task["example"], task["template"], ", ".join(task["label_words"])]
+          + [f"{task[split]:,}" for split in ("train", "dev", "test")]
+          + [percent(task["majority"])]
+          for task in content["tasks"]
+        ],
+      }
+    }
+  if "cells" in content and "figure" not in content:
+    return content | {
+      "figure": "cells",
+      "name": "fig6",
+      "title": "Figure 6: the cell of a token",
+      "caption": f"A plane through the token table of {content['model']}, in which the embedding "
+      f"of {content['token_text']!r} and two prompts that were tuned from it for "
+      f"{content['dataset']} lie. In each cell one token is nearest; a prompt reads as the token "
+      "of its cell, and all of the cell is free for solving the task.",
+    }
+  if "edges" in content and "figure" not in content:
+    return content | {
+      "figure": "histogram",
+      "name": "prop1",
+      "title": "Proposition 1: room around every token",
+      "caption": f"{content['tokens']:,} tokens of {content['model']}: half the distance to the "
+      f"nearest other token. Of {content['points']:,} random points inside of these radii "
+      f"{content['hits']:,} project back to their token; {content['twins']:,} tokens have a twin "
+      "with the same embedding, and no room. Dotted: percentiles.",
+      "x_label": "radius within which no other token is nearer",
+      "y_label": "tokens",
+      "marks": {f"{name} %": value for name, value in content["quantiles"].items()},
+    }
+  return content
 
 
 def merge(runs: list[Run]) -> list[Results]:
@@ -179,21 +241,20 @@ def merge(runs: list[Run]) -> list[Results]:
 
 
 def _setting(run: Run, row: dict) -> dict:
+  """What a run folder recorded of a row's setting, by name; None for what it did not."""
   try:
     resolved = run.config["resolved"]
     for holder, names in ((row, _READ), (resolved, _READ_RESOLVED)):
       for name in names:
         holder[name]
-    task = run.config.get("task") or {}
-    return (
-      {name: row[name] for name in SETTING}
-      | {name: run.config.get(name) for name in _CONFIGURED}
-      | {name: _hashable(task.get(name)) for name in _TASK}
-      | {name: resolved.get(name) for name in _RESOLVED}
-    )
+    absent = {field.name: field.metadata.get("absent") for field in options(SETTING)}
+    # What was resolved comes before what was asked for.
+    recorded = absent | run.config | (run.config.get("task") or {}) | resolved
+    recorded |= {name: row[name] for name in rows.names("setting")}
+    return {name: _hashable(recorded.get(name)) for name in setting_names()}
   except KeyError as error:
     raise WayjaxError(f"{run.path} is damaged: a row or its config.json lacks {error}") from error
 
 
 def _hashable(value):
-  return ", ".join(value) if isinstance(value, list) else value
+  return ", ".join(map(str, value)) if isinstance(value, list | tuple) else value

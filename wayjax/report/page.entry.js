@@ -1,6 +1,7 @@
 // Texts, numbers, and one entry as it is shown when opened. Texts only ever become text nodes.
 
 const DASH = "–";
+const C_DIST = "c-dist"; // the paper's constraint, which is named only beside others
 const MARKS = { " ": "␣", "\n": "⏎", "\t": "⇥" };
 // What cannot be seen; the joiners stay, for emoji and some scripts are made with them.
 const UNSEEN = /([\p{Cc}\p{Cs}\p{Z}]|(?![\u200c\u200d])\p{Cf})/u;
@@ -18,7 +19,7 @@ function make(name, attributes = {}, ...children) {
   return node;
 }
 
-// A text with its unseen characters made visible; a space stays one where `spaces` is false.
+// A text with its unseen characters made visible; a space stays a space where `spaces` is false.
 function visible(text, spaces = true) {
   const node = make("bdi");
   for (const [k, part] of text.split(UNSEEN).entries()) {
@@ -59,7 +60,7 @@ function gloss(entry, texts) {
   return make("ol", { class: "gloss" }, labels, ...items);
 }
 
-// Two texts below each other, the words that one lacks marked.
+// Two texts below each other; the words that the other lacks are marked.
 function passages(words) {
   const text = (side) =>
     side.flatMap(([word, differs]) => [make(differs ? "mark" : "span", {}, visible(word)), " "]);
@@ -88,18 +89,30 @@ function numbers(row) {
   return make("dl", { class: "numbers" }, ...shown.map(cell));
 }
 
-function settings(row) {
-  const known = [
-    row.model,
-    row.split && `${row.split} split`,
-    row.steps !== null && `${row.steps.toLocaleString("en")} steps`,
-    row.diverged_at !== null && `diverged at step ${row.diverged_at}`,
-    row.init && `starts at ${row.init}`,
-    row.lr !== null && `learning rate ${row.lr}`,
-    row.precision,
-  ].filter(Boolean);
-  return make("p", { class: "caption" }, make("bdi", {}, known.join(" · ")));
+// How settings are written: in phrases, or not at all where they stand elsewhere. All others stand
+// here under their names.
+const SETTINGS = {
+  model: (model) => [model],
+  dataset: () => [],
+  split: (split) => [`${split} split`],
+  steps: (steps, row) => [
+    `${steps.toLocaleString("en")} steps`,
+    ...(row.diverged_at === null ? [] : [`diverged at step ${row.diverged_at}`]),
+  ],
+  init: (init) => [`starts at ${init}`],
+  lr: (lr) => [`learning rate ${lr}`],
+  precision: (precision) => [precision],
+  projection: () => [],
+};
+
+function settings(row, names) {
+  const written = (name) => SETTINGS[name] ?? ((value) => [`${name} ${value}`]);
+  const known = names.filter((name) => row[name] !== null && row[name] !== "");
+  const parts = known.flatMap((name) => written(name)(row[name], row));
+  return make("p", { class: "caption" }, make("bdi", {}, parts.join(" · ")));
 }
+
+const hasOtherConstraint = (row) => (row.constraint ?? C_DIST) !== C_DIST;
 
 function readings(row) {
   const others = ["euclidean", "dot", "cosine"].filter((metric) => metric !== row.projection);
@@ -151,15 +164,16 @@ function nearest(entry, texts) {
   return titled("Nearest tokens", make("p", { class: "caption" }, note), make("div", box, table));
 }
 
-function opened(entry, texts) {
+function opened(entry, texts, names) {
   const { row } = entry;
   const drawn = panels(entry.curve);
   const facts = [plain(row.dataset), `γ = ${plain(row.gamma)}`, `seed ${plain(row.seed)}`];
+  if (hasOtherConstraint(row)) facts.splice(1, 0, row.constraint);
   const name = make("bdi", {}, targetName(row) || "Prompt");
   return [
     make("h2", { id: "entry-title" }, name, " ", ...badges(row)),
     make("p", { class: "facts" }, make("bdi", {}, facts.join(" · "))),
-    settings(row),
+    settings(row, names),
     entry.words ? passages(entry.words) : gloss(entry, texts),
     numbers(row),
     drawn.length ? titled("Training", make("div", { class: "panels" }, ...drawn)) : null,

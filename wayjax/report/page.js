@@ -1,16 +1,23 @@
 // The list of the tuned prompts: sorted, filtered, opened.
 
-const AT_ONCE = 100; // rows drawn before one asks for more
-const { entries, texts } = JSON.parse(document.getElementById("data").textContent);
+const AT_ONCE = 100; // rows drawn before a click asks for more
+const {
+  entries,
+  texts,
+  settings: names,
+} = JSON.parse(document.getElementById("data").textContent);
 const at = (id) => document.getElementById(id);
 const anchors = new Map(entries.map((entry) => [entry.anchor, entry]));
 const collator = new Intl.Collator("en", { numeric: true });
 
-// name -> what it is of a row, how it is written, and whether a larger value is the better one.
+// name -> what it is of a row, how it is written, and whether a larger value is better.
 const COLUMNS = [
   { name: "task", of: (row) => row.dataset },
   { name: "model", of: (row) => row.model },
   { name: "target", of: targetName },
+  ...(entries.some(({ row }) => hasOtherConstraint(row))
+    ? [{ name: "constraint", of: (row) => row.constraint }]
+    : []),
   { name: "γ", of: (row) => row.gamma, number: true },
   { name: "seed", of: (row) => row.seed, number: true },
   { name: "accuracy %", of: (row) => row.accuracy, write: percent, number: true, best: true },
@@ -37,7 +44,7 @@ function compare(a, b) {
   return typeof a === "number" && typeof b === "number" ? a - b : collator.compare(a, b);
 }
 
-// What is unknown comes last, whichever way one sorts.
+// What is unknown comes last, whichever way the list is sorted.
 function inOrder(first, second) {
   const [a, b] = [first, second].map(({ row }) => order.column.of(row));
   return a === null || b === null ? compare(a, b) : order.sign * compare(a, b);
@@ -108,7 +115,7 @@ function addHeadings() {
 function addFilters() {
   const search = at("search").parentNode;
   for (const [k, column] of COLUMNS.entries()) {
-    if (!["task", "model", "target", "γ"].includes(column.name)) continue;
+    if (!["task", "model", "target", "constraint", "γ"].includes(column.name)) continue;
     const values = [...new Set(entries.map(({ row }) => column.of(row)))].sort(compare);
     if (column.name === "model" && values.length < 2) continue;
     const options = values.map((value) => make("option", { value: plain(value) }, plain(value)));
@@ -128,7 +135,7 @@ const current = () => anchors.get(location.hash.slice(1));
 function show() {
   const entry = current();
   if (!entry) return at("entry").close();
-  at("entry").querySelector("article").replaceChildren(...opened(entry, texts));
+  at("entry").querySelector("article").replaceChildren(...opened(entry, texts, names));
   const place = shown.indexOf(entry);
   at("previous").disabled = place < 1;
   at("next").disabled = place < 0 || place === shown.length - 1;

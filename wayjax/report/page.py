@@ -1,6 +1,7 @@
 """A report as one HTML page that needs nothing beside itself."""
 
 import base64
+import dataclasses
 import hashlib
 import html
 import json
@@ -12,6 +13,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from wayjax.report.content import Entry, Figure, Report, Table
+from wayjax.report.gather import setting_names
+from wayjax.results.rows import Row
 from wayjax.results.summary import differences, is_demo
 
 _FOLDER = Path(__file__).parent
@@ -24,34 +27,10 @@ _NUMERIC = re.compile(r"[\d\s.,:±%()\[\]<>≤≥+−–e-]+")
 _DIGITS = 5  # significant ones of distances and curves
 _CURVES = "cross_entropy", "c_dist", "dev_accuracy"
 
-_FIELDS = (
-  "model",
-  "dataset",
-  "demo",
-  "split",
-  "target_group",
-  "target_name",
-  "target_text",
-  "gamma",
-  "seed",
-  "steps",
-  "status",
-  "diverged_at",
-  "init",
-  "lr",
-  "precision",
-  "accuracy",
-  "macro_f1",
-  "text_accuracy",
-  "hard_accuracy",
-  "prompt_f1",
-  "prompt_f1_lemma",
-  "c_dist",
-  "projection",
-  "projected_text",
-  "projected_text_euclidean",
-  "projected_text_dot",
-  "projected_text_cosine",
+# What a page leaves out of rows and settings: what is shown otherwise, or tells readers little.
+_UNSHOWN = (
+  *("prompt_key", "prompt_tokens", "token_match", "readings", "train_loss", "wall_seconds"),
+  *("batch_size", "template", "label_words", "max_length", "data_sha256", "model_sha256"),
 )
 
 
@@ -131,7 +110,7 @@ def _table(table: Table) -> str:
 
 
 def _is_numeric(cells: Iterable[str]) -> bool:
-  """Whether a column holds numbers, with dashes or nothing where one is not known."""
+  """Whether a column holds numbers, with dashes or nothing where a number is not known."""
   known = [cell for cell in cells if cell.strip(" -–—")]
   return bool(known) and all(
     _NUMERIC.fullmatch(cell) and any(map(str.isdigit, cell)) for cell in known
@@ -168,19 +147,27 @@ def _json(data) -> str:
 
 
 def _data(entries: tuple[Entry, ...]) -> dict:
-  """What the explorer shows; tokens are numbers in one list of texts, for most come many times."""
+  """What the explorer shows; tokens are numbers in a list of texts, as most come many times."""
   texts: dict[str, int] = {}
   anchors: set[str] = set()
-  shown = [_entry(entry, texts) | {"anchor": _anchor(entry.row, anchors)} for entry in entries]
-  return {"entries": shown, "texts": list(texts)}
+  settings = [name for name in setting_names() if name not in _UNSHOWN]
+  fields = [field.name for field in dataclasses.fields(Row) if field.name not in _UNSHOWN]
+  names = tuple(dict.fromkeys(fields + settings))
+  shown = [
+    _entry(entry, names, texts) | {"anchor": _anchor(entry.row, anchors)} for entry in entries
+  ]
+  return {"entries": shown, "texts": list(texts), "settings": settings}
 
 
-def _entry(entry: Entry, texts: dict[str, int]) -> dict:
+def _entry(entry: Entry, names: tuple[str, ...], texts: dict[str, int]) -> dict:
+  """An entry, and what its row or its setting has under some names."""
+  recorded = entry.setting | entry.row
+
   def number_of(text: str) -> int:
     return texts.setdefault(text, len(texts))
 
   shown = {
-    "row": {field: _finite(entry.row.get(field)) for field in _FIELDS},
+    "row": {name: _finite(recorded.get(name)) for name in names},
     "target": [number_of(token) for token in entry.target_tokens],
     "nearest": [
       [[number_of(token), _short(distance)] for token, distance in tokens]

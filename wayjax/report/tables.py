@@ -2,11 +2,21 @@
 
 import re
 
+from wayjax.config import C_DIST
 from wayjax.report import paper
 from wayjax.report.content import Table
 from wayjax.report.gather import MODEL, Results, labels
 from wayjax.report.statistics import Estimate, choose_gamma, estimate
-from wayjax.results.summary import UNKNOWN, best, escape_markdown, percent, target_of, visible
+from wayjax.results.rows import is_free
+from wayjax.results.summary import (
+  UNKNOWN,
+  best,
+  escape_markdown,
+  percent,
+  target_of,
+  variant_of,
+  visible,
+)
 
 EXAMPLES = 2  # of each task
 MOST_TARGETS = 40  # lines of a table by target; more are for the explorer
@@ -17,15 +27,29 @@ MEANS = (
 )
 
 
-def main_gammas(lines: list[dict]) -> list[float]:
-  """The paper's gamma where there is one of it, else every gamma above 0."""
-  gammas = sorted({line["gamma"] for line in lines if line["gamma"] > 0})
-  return [paper.GAMMA] if paper.GAMMA in gammas else gammas
+def by_constraint(lines: list[dict]) -> dict[str, list[dict]]:
+  """The lines of constrained prompts, by constraint."""
+  found = {}
+  for line in lines:
+    if not is_free(line):
+      found.setdefault(variant_of(line)[0], []).append(line)
+  return found
 
 
-def of_gamma(lines: list[dict], gamma: float) -> list[dict]:
-  """The lines of one gamma, those that have an unconstrained prompt beside them if any has."""
-  own = [line for line in lines if line["gamma"] == gamma]
+def main_variants(lines: list[dict]) -> list[tuple[str, float]]:
+  """The paper's gamma where its constraint has it, else every gamma; each with its constraint."""
+  variants = []
+  for constraint, own in by_constraint(lines).items():
+    gammas = sorted({line["gamma"] for line in own})
+    if constraint == C_DIST and paper.GAMMA in gammas:
+      gammas = [paper.GAMMA]
+    variants += [(constraint, gamma) for gamma in gammas]
+  return variants
+
+
+def of_variant(lines: list[dict], variant: tuple[str, float]) -> list[dict]:
+  """The lines of one constraint and gamma, with an unconstrained prompt beside them if any has."""
+  own = [line for line in lines if variant_of(line) == variant]
   return [line for line in own if line["delta"] is not None] or own
 
 
@@ -38,34 +62,42 @@ def main_results(results: list[Results]) -> Table:
   """Table 2: tasks, of which any text can be read."""
   table = []
   for task, found in zip(labels(results), results, strict=True):
-    f1, drop = paper.TABLE_2.get(found.setting["dataset"], (None, None))
-    for gamma in main_gammas(found.lines):
-      own = of_gamma(found.lines, gamma)
+    for variant in main_variants(found.lines):
+      of_paper = paper.TABLE_2 if variant[0] == C_DIST else {}
+      f1, drop = of_paper.get(found.setting["dataset"], (None, None))
+      own = of_variant(found.lines, variant)
       zero, tuned, delta, f1_0, f1_g = numbers(own, "accuracy_0", "accuracy", "delta", "f1_0", "f1")
       table.append(
-        (task, str(len(own)), f"{gamma:g}", *map(_mean, (zero, tuned)), _interval(delta))
+        (task, str(len(own)), *_named(variant), *map(_mean, (zero, tuned)), _interval(delta))
         + (percent(drop), _mean(f1_0), _interval(f1_g), percent(f1))
       )
-  caption = f'{MEANS} "Paper" is {paper.MODEL} on 62 targets, three seeds, γ = {paper.GAMMA:g}.'
-  columns = ("task", "targets", "γ", "acc. γ=0", "acc. γ", "Δ̂ %", "paper's Δ̂ %", "F1 γ=0", "F1 γ")
-  return Table("table2", "Table 2: main results", caption, (*columns, "paper's F1"), tuple(table))
+  return _table(
+    "table2",
+    "Table 2: main results",
+    f'{MEANS} "Paper" is {paper.MODEL} on 62 targets, three seeds, γ = {paper.GAMMA:g}.',
+    ("task", "targets", *_VARIANT, "acc. γ=0", "acc. γ", "Δ̂ %", "paper's Δ̂ %", "F1 γ=0", "F1 γ")
+    + ("paper's F1",),
+    table,
+  )
 
 
 def examples(results: list[Results]) -> Table:
   """Table 3: what prompts solve, and what they read as."""
   table = []
   for task, found in zip(labels(results), results, strict=True):
-    for row in best(found.rows)[:EXAMPLES]:
-      scores = (row["accuracy_0"], row["accuracy"], row["prompt_f1"])
-      texts = (row["target_text"], row["projected_text"])
-      table.append((task, *texts, f"{row['gamma']:g}", *map(percent, scores)))
-  return Table(
+    for constraint in by_constraint(found.lines):
+      own = [row for row in found.rows if is_free(row) or variant_of(row)[0] == constraint]
+      for row in best(own)[:EXAMPLES]:
+        scores = (row["accuracy_0"], row["accuracy"], row["prompt_f1"])
+        texts = (row["target_text"], row["projected_text"])
+        table.append((task, *texts, *_named(variant_of(row)), *map(percent, scores)))
+  return _table(
     "table3",
     "Table 3: examples",
     "The most accurate prompts with γ above 0, of different targets: the text that a prompt was to "
     "read as, what it reads as, and its accuracy and prompt F1 in per cent.",
-    ("task", "target", "reads as", "γ", "acc. γ=0", "acc. γ", "F1 γ"),
-    tuple(table),
+    ("task", "target", "reads as", *_VARIANT, "acc. γ=0", "acc. γ", "F1 γ"),
+    table,
   )
 
 
@@ -74,17 +106,17 @@ def true_descriptions(results: list[Results]) -> Table:
   table = []
   for task, found in zip(labels(results), results, strict=True):
     for line in found.lines:
-      if line["gamma"] in main_gammas(found.lines):
+      if variant_of(line) in main_variants(found.lines):
         scores = ("text_accuracy", "accuracy_0", "accuracy", "delta", "f1")
         numbers_of = (percent(line[name]) for name in scores)
-        table.append((task, line["target"], f"{line['gamma']:g}", *numbers_of))
-  return Table(
+        table.append((task, line["target"], *_named(variant_of(line)), *numbers_of))
+  return _table(
     "table4",
     "Table 4: true descriptions",
     'Prompts that read as a description of their own task, means over seeds in per cent. "As text" '
     "is the description itself as the prompt, before any step.",
-    ("task", "description", "γ", "acc. as text", "acc. γ=0", "acc. γ", "Δ̂ %", "F1 γ"),
-    tuple(table),
+    ("task", "description", *_VARIANT, "acc. as text", "acc. γ=0", "acc. γ", "Δ̂ %", "F1 γ"),
+    table,
   )
 
 
@@ -95,18 +127,18 @@ def comparison(pairs: list[tuple[Results, Results]]) -> Table:
     pairs: of each setting the rows of true descriptions, and of other texts.
   """
   table = []
-  for task, pair in zip(labels([one for one, _ in pairs]), pairs, strict=True):
+  for task, pair in zip(labels([described for described, _ in pairs]), pairs, strict=True):
     for name, found in zip(("true description", "any text"), pair, strict=True):
-      for gamma in main_gammas(found.lines):
-        own = of_gamma(found.lines, gamma)
+      for variant in main_variants(found.lines):
+        own = of_variant(found.lines, variant)
         scores = map(_interval, numbers(own, "accuracy", "delta", "f1"))
-        table.append((task, name, f"{gamma:g}", str(len(own)), *scores))
-  return Table(
+        table.append((task, name, *_named(variant), str(len(own)), *scores))
+  return _table(
     "table5",
     "Table 5: true descriptions and other texts",
     MEANS,
-    ("task", "reads as", "γ", "targets", "acc. γ", "Δ̂ %", "F1 γ"),
-    tuple(table),
+    ("task", "reads as", *_VARIANT, "targets", "acc. γ", "Δ̂ %", "F1 γ"),
+    table,
   )
 
 
@@ -117,19 +149,17 @@ def targets(results: list[Results]) -> Table:
     for line in found.lines:
       scores = ("text_accuracy", "accuracy_0", "accuracy", "delta", "f1_0", "f1")
       table.append(
-        (task, line["target"], f"{line['gamma']:g}")
+        (task, line["target"], *_named(variant_of(line)))
         + (*(percent(line[name]) for name in scores), line["reads_as"])
       )
-  if len(table) > MOST_TARGETS:
-    table = []
-  return Table(
+  return _table(
     "targets",
     "By target",
     'Means over seeds in per cent. "As text" is the target itself as the prompt, before any step; '
     '"reads as" is the projection of one seed\'s prompt.',
-    ("task", "target", "γ", "acc. as text", "acc. γ=0", "acc. γ", "Δ̂ %", "F1 γ=0", "F1 γ")
+    ("task", "target", *_VARIANT, "acc. as text", "acc. γ=0", "acc. γ", "Δ̂ %", "F1 γ=0", "F1 γ")
     + ("reads as",),
-    tuple(table),
+    table if len(table) <= MOST_TARGETS else [],
   )
 
 
@@ -137,53 +167,59 @@ def model_sizes(results: list[Results]) -> Table:
   """Figure 5's numbers: models, each target at the gamma that is chosen for it on dev."""
   table = []
   for task, found in zip(labels(results, but=MODEL), results, strict=True):
-    lines = chosen_lines(found)
-    delta, f1 = numbers(lines, "delta", "f1")
-    gammas = sorted({line["gamma"] for line in lines})
-    table.append(
-      (found.setting["model"], task, f"{found.resolved['parameters']:,}")
-      + (str(len(lines)), ", ".join(f"{gamma:g}" for gamma in gammas))
-      + (_interval(delta), _interval(f1))
-    )
-  return Table(
+    for constraint, lines in chosen_lines(found).items():
+      delta, f1 = numbers(lines, "delta", "f1")
+      gammas = sorted({line["gamma"] for line in lines})
+      table.append(
+        (found.setting["model"], task, f"{found.resolved['parameters']:,}", str(len(lines)))
+        + (constraint, ", ".join(f"{gamma:g}" for gamma in gammas))
+        + (_interval(delta), _interval(f1))
+      )
+  return _table(
     "fig5-numbers",
     "Model size",
     f"{MEANS} γ is chosen for each target on dev: the most accurate with F1 above 98 %, or else "
     "the most accurate.",
-    ("model", "task", "parameters", "targets", "γ chosen", "Δ̂ %", "F1 γ"),
-    tuple(table),
+    ("model", "task", "parameters", "targets", _CONSTRAINT, "γ chosen", "Δ̂ %", "F1 γ"),
+    table,
   )
 
 
-def chosen_lines(found: Results) -> list[dict]:
+def chosen_lines(found: Results) -> dict[str, list[dict]]:
   """Of every target the line of the gamma that is chosen on dev, among Figure 5's gammas.
 
   Returns:
-    Lines of the targets that have several of them, and a dev accuracy.
+    By constraint, lines of the targets that have several of them, and a dev accuracy.
   """
-  lines_of: dict[tuple, list[dict]] = {}
-  for line in found.lines:
-    if line["gamma"] in paper.FIGURE_5_GAMMAS and line["dev_accuracy"] is not None:
-      lines_of.setdefault(target_of(line), []).append(line)
-  return [choose_gamma(lines) for lines in lines_of.values() if len(lines) > 1]
+  chosen = {}
+  for constraint, lines in by_constraint(found.lines).items():
+    lines_of: dict[tuple, list[dict]] = {}
+    for line in lines:
+      if line["gamma"] in paper.FIGURE_5_GAMMAS and line["dev_accuracy"] is not None:
+        lines_of.setdefault(target_of(line), []).append(line)
+    if several := [choose_gamma(own) for own in lines_of.values() if len(own) > 1]:
+      chosen[constraint] = several
+  return chosen
 
 
-def tasks(measured: dict) -> Table:
-  """Table 1: the tasks, from what `experiments.table1_tasks` measured."""
-  return Table(
-    "table1",
-    "Table 1: tasks",
-    "Templates, label words and rows. The last column is the share of the most frequent class in "
-    "the test rows, in per cent.",
-    ("task", "example", "template", "label words", "train", "dev", "test", "majority %"),
-    tuple(
-      (one["task"], one["example"], one["template"], ", ".join(one["label_words"]))
-      + tuple(f"{one[split]:,}" for split in ("train", "dev", "test"))
-      + (percent(one["majority"]),)
-      for one in measured["tasks"]
-    ),
-    measured["command"],
-  )
+_CONSTRAINT = "constraint"
+_VARIANT = (_CONSTRAINT, "γ")
+
+
+def _named(variant: tuple[str, float]) -> tuple[str, str]:
+  """A constraint and gamma as cells."""
+  constraint, gamma = variant
+  return constraint, f"{gamma:g}"
+
+
+def _table(
+  name: str, title: str, caption: str, columns: tuple[str, ...], lines: list[tuple[str, ...]]
+) -> Table:
+  """A table, which names the constraint of its lines where it is not the paper's everywhere."""
+  at = columns.index(_CONSTRAINT)
+  if all(line[at] == C_DIST for line in lines):
+    columns, *lines = [cells[:at] + cells[at + 1 :] for cells in (columns, *lines)]
+  return Table(name, title, caption, columns, tuple(lines))
 
 
 def _mean(found: Estimate | None) -> str:

@@ -10,7 +10,7 @@ from wayjax.results.summary import escape_markdown
 
 
 def write_report(report: Report, out: str) -> str:
-  """Writes a report's files: `index.html`, `report.md`, a `.tex` each table, `.svg` and `.png`.
+  """Writes a report's files: `index.html`, `report.md`, `.tex`, `.svg` and `.png`.
 
   Args:
     report: the report.
