@@ -1,4 +1,4 @@
-"""An item of the paper as a command: what it tunes, what else it measures, and its options."""
+"""An experiment of the paper as a command: what it tunes, what else it measures, its options."""
 
 import argparse
 import dataclasses
@@ -22,16 +22,17 @@ from wayjax.results.storage import open_files
 
 
 @dataclasses.dataclass(frozen=True)
-class Item:
+class Experiment:
   """A table or figure of the paper.
 
   Attributes:
-    name: of its module.
-    sweeps: members that it needs; other items in the same folder may have tuned them already.
+    name: the name of its module.
+    sweeps: members that it needs; other experiments in the same folder may have tuned them already.
     models: its models where the command line names none; None is wayjax.run's default.
-    measure: what it measures besides, of the runs in a folder or without any; a JSON object, kept
-      in `<name>.measured.json` for the report.
-    measured_on: the tasks whose configurations `measure` gets.
+    measure: what it measures besides, of the runs in a folder or without any. It returns a `table`
+      or a `figure` for the report, as `wayjax.report.build.make_report` describes them, and
+      whatever else is worth keeping; all of it is written to `<name>.measured.json`.
+    measured_on: the tasks whose configurations `measure` is given.
   """
 
   name: str
@@ -41,16 +42,35 @@ class Item:
   measured_on: tuple[str, ...] = ()
 
 
-def main(item: Item, description: str, argv: list[str] | None = None) -> int:
-  """Runs an item's command line; returns its exit code.
+def main(experiment: Experiment, description: str, argv: list[str] | None = None) -> int:
+  """Runs an experiment's command line; returns its exit code.
 
   Args:
-    item: the item.
+    experiment: the experiment.
     description: its module's docstring.
     argv: arguments; None means the process's own.
   """
+  write_any_text()
+  args = _parse(experiment, description, argv)
+  try:
+    if code := _tune(experiment, args):
+      return code
+    if "--dry-run" in args.options:
+      return 0
+    if experiment.measure:
+      _measure(experiment, args)
+  except WayjaxError as error:
+    print(f"{experiment.name}: error: {error}", file=sys.stderr)
+    return 2
+  report = f"python -m wayjax.report {args.out}"
+  print(f"{experiment.name} is complete in {args.out}; to see it: {report}")
+  return 0
+
+
+def _parse(experiment: Experiment, description: str, argv: list[str] | None) -> argparse.Namespace:
+  """Reads the command line; `options` are those that go to wayjax.run."""
   parser = argparse.ArgumentParser(
-    prog=f"python -m experiments.{item.name}",
+    prog=f"python -m experiments.{experiment.name}",
     description=description,
     epilog="Every other option is one of wayjax.run and goes to its runs.",
     formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -62,58 +82,62 @@ def main(item: Item, description: str, argv: list[str] | None = None) -> int:
   add("--demo", action="store_true", help="the embedded model, rows and texts: minutes, offline")
   add("--resume", action="store_true", help="go on with unfinished runs in the folder")
   add("--datasets", nargs="+", metavar="NAME", help="only these of its tasks")
-  write_any_text()
-  args, options = parser.parse_known_args(argv)
-  try:
-    return _run(item, args, options)
-  except WayjaxError as error:
-    print(f"{item.name}: error: {error}", file=sys.stderr)
-    return 2
+  args, args.options = parser.parse_known_args(argv)
+  return args
 
 
-def _run(item: Item, args: argparse.Namespace, options: list[str]) -> int:
+def _tune(experiment: Experiment, args: argparse.Namespace) -> int:
+  """Tunes what the folder does not hold yet; returns the exit code of the last run."""
   if "://" in args.out:
-    raise WayjaxError(f"--out {args.out}: items share a folder of a file system")
-  out, models = Path(args.out), args.model or ((None,) if args.demo else item.models)
-  if item.measure and len(models) > 1:
-    raise WayjaxError(f"{item.name} is of one --model, not of {len(models)}")
-  for sweep in item.sweeps:
-    sweep = dataclasses.replace(sweep, datasets=_chosen(item, sweep.datasets, args.datasets))
+    raise WayjaxError(f"--out {args.out}: experiments share a folder of a file system")
+  models = _models(experiment, args)
+  if experiment.measure and len(models) > 1:
+    raise WayjaxError(f"{experiment.name} takes one --model, not {len(models)}")
+  for sweep in experiment.sweeps:
+    sweep = dataclasses.replace(sweep, datasets=_chosen(experiment, sweep.datasets, args.datasets))
     for model in models:
-      needed = needed_runs.calls(sweep, model, out, options, demo=args.demo, resume=args.resume)
-      for i, call in enumerate(needed, start=1):
-        print(f"{item.name}, run {i} of {len(needed)}: python -m wayjax.run {shlex.join(call)}")
+      calls = needed_runs.calls(
+        sweep, model, Path(args.out), args.options, demo=args.demo, resume=args.resume
+      )
+      for i, call in enumerate(calls, start=1):
+        command = f"python -m wayjax.run {shlex.join(call)}"
+        print(f"{experiment.name}, run {i} of {len(calls)}: {command}")
         if code := wayjax_run.main(call):
           return code
         # Compiled programs take memory maps, of which Linux gives a process 65,530.
         jax.clear_caches()
-  if "--dry-run" in options:
-    return 0
-  if item.measure:
-    _measure(item, args, models[0], out, options)
-  print(f"{item.name} is complete in {args.out}; to see it: python -m wayjax.report {args.out}")
   return 0
 
 
-def _measure(
-  item: Item, args: argparse.Namespace, model: str | None, out: Path, options: list[str]
-) -> None:
-  given = [*(["--demo"] if args.demo else []), *(["--model", model] if model else []), *options]
-  datasets = _chosen(item, item.measured_on, args.datasets)
+def _measure(experiment: Experiment, args: argparse.Namespace) -> None:
+  """Measures, and writes what was measured for the report."""
+  (model,) = _models(experiment, args)
+  given = [*(["--demo"] if args.demo else []), *(["--model", model] if model else [])]
+  given += args.options
+  datasets = _chosen(experiment, experiment.measured_on, args.datasets)
   configs = [parse_args(["--dataset", name, *given]) for name in datasets]
   select_device(configs[0].device)
-  measured = item.measure(configs, out)
+  out = Path(args.out)
+  measured = experiment.measure(configs, out)
   given += ["--datasets", *args.datasets] if args.datasets else []
-  measured["command"] = shlex.join(["python", "-m", f"experiments.{item.name}", *given])
+  command = shlex.join(["python", "-m", f"experiments.{experiment.name}", *given])
   out.mkdir(parents=True, exist_ok=True)
-  content = json.dumps(measured, ensure_ascii=False).encode()
-  open_files(out).replace(f"{item.name}.measured.json", content)
+  content = json.dumps({**measured, "command": command}, ensure_ascii=False).encode()
+  open_files(out).replace(f"{experiment.name}.measured.json", content)
 
 
-def _chosen(item: Item, datasets: tuple[str, ...], asked: list[str] | None) -> tuple[str, ...]:
+def _models(experiment: Experiment, args: argparse.Namespace) -> tuple[str | None, ...]:
+  """The models of the command line, or the experiment's own; the demo has only one."""
+  return tuple(args.model or ((None,) if args.demo else experiment.models))
+
+
+def _chosen(
+  experiment: Experiment, datasets: tuple[str, ...], asked: list[str] | None
+) -> tuple[str, ...]:
+  """Those of an experiment's tasks that were asked for."""
   if unknown := sorted(set(asked or ()) - set(TASKS)):
     raise WayjaxError(f"--datasets {unknown[0]}: there are the tasks {', '.join(TASKS)}")
   chosen = tuple(name for name in datasets if asked is None or name in asked)
   if not chosen:
-    raise WayjaxError(f"--datasets: {item.name} has the tasks {', '.join(datasets)}")
+    raise WayjaxError(f"--datasets: {experiment.name} has the tasks {', '.join(datasets)}")
   return chosen

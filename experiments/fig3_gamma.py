@@ -9,11 +9,11 @@ TFLOP/s, not measured); 8 minutes with --demo on two busy cores.
 
 import sys
 
-from experiments.experiment import Item, main
+from experiments.experiment import Experiment, main
 from experiments.needed_runs import Sweep
 
 GAMMA = (0.0, 1e-4, 5e-4, 1e-3, 3e-3, 5e-3, 0.01, 0.03)
-ITEM = Item("fig3_gamma", (Sweep(("sst2", "agnews"), ("ni",), GAMMA),))
+EXPERIMENT = Experiment("fig3_gamma", (Sweep(("sst2", "agnews"), ("ni",), GAMMA),))
 
 if __name__ == "__main__":
-  sys.exit(main(ITEM, __doc__))
+  sys.exit(main(EXPERIMENT, __doc__))

@@ -10,11 +10,11 @@ measured); 4 minutes with --demo on two busy cores.
 
 import sys
 
-from experiments.experiment import Item, main
+from experiments.experiment import Experiment, main
 from experiments.needed_runs import Sweep
 
 GROUPS = ("pile-4", "pile-7", "pile-14", "pile-28", "pile-56")
-ITEM = Item("fig4_length", (Sweep(("agnews",), GROUPS),))
+EXPERIMENT = Experiment("fig4_length", (Sweep(("agnews",), GROUPS),))
 
 if __name__ == "__main__":
-  sys.exit(main(ITEM, __doc__))
+  sys.exit(main(EXPERIMENT, __doc__))

@@ -10,14 +10,14 @@ measured); nothing is left to tune after fig3_gamma with --demo, which has one m
 
 import sys
 
-from experiments.experiment import Item, main
+from experiments.experiment import Experiment, main
 from experiments.needed_runs import Sweep
 
-ITEM = Item(
+EXPERIMENT = Experiment(
   "fig5_model_size",
   (Sweep(("sst2",), ("pile",), (0.0, 0.01, 5e-3, 3e-3)),),
   models=("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"),
 )
 
 if __name__ == "__main__":
-  sys.exit(main(ITEM, __doc__))
+  sys.exit(main(EXPERIMENT, __doc__))

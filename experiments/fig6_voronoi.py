@@ -10,18 +10,22 @@ with --demo on two busy cores.
 
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from experiments.experiment import Item, main
+from experiments.experiment import Experiment, main
 from experiments.needed_runs import Sweep
-from wayjax.config import RunConfig
+from wayjax.config import C_DIST, RunConfig
 from wayjax.data.encoding import token_ids
 from wayjax.devices.sharding import fetch
 from wayjax.errors import WayjaxError
 from wayjax.models import load_lm
 from wayjax.projection import d_proj
-from wayjax.report import gather, kinds
+from wayjax.prompts import SoftPrompt
+from wayjax.report import gather, paper
+from wayjax.results.rows import is_free
+from wayjax.results.summary import variant_of
 
 _GRID = 160  # points each way that are projected
 _CELLS = 8  # that the slice shows at least
@@ -44,7 +48,7 @@ def plane(origin_D, first_D, second_D):
   """
   away_2xD = np.stack([first_D - origin_D, second_D - origin_D]).astype(np.float64)
   if np.linalg.matrix_rank(away_2xD) < 2:
-    raise WayjaxError("token and prompts stand in one line, which no plane is drawn through")
+    raise WayjaxError("token and prompts stand in one line, which does not determine a plane")
   axes_2xD = np.linalg.qr(away_2xD.T)[0].T
   axes_2xD *= np.sign(np.sum(axes_2xD * away_2xD, axis=1, keepdims=True))
   return axes_2xD, np.concatenate([np.zeros((1, 2)), away_2xD @ axes_2xD.T])
@@ -53,11 +57,11 @@ def plane(origin_D, first_D, second_D):
 def measure(configs: list[RunConfig], out: Path) -> dict:
   """Projects the points of a plane through a target's token and the prompts tuned from it."""
   (config,) = configs
-  tuned, free = _pair(config, out)
+  pair = _pair(config, out)
   lm = load_lm(config.model, revision=config.revision, precision="float32")
   table_VxD = fetch(lm.table_VxD)
-  ids_P = np.array(token_ids(lm.tokenizer, [tuned["row"]["target_text"]])[0])
-  free_PxD, tuned_PxD = (one["run"].prompt(one["row"]["prompt_key"]) for one in (free, tuned))
+  ids_P = np.array(token_ids(lm.tokenizer, [pair.text])[0])
+  free_PxD, tuned_PxD = pair.free.vectors_PxD, pair.tuned.vectors_PxD
   position = int(np.argmax(np.linalg.norm(free_PxD - table_VxD[ids_P], axis=1)))
   origin_D = table_VxD[ids_P[position]]
   axes_2xD, places_3x2 = plane(origin_D, free_PxD[position], tuned_PxD[position])
@@ -67,12 +71,21 @@ def measure(configs: list[RunConfig], out: Path) -> dict:
     half *= 1.5
   own = d_proj(np.stack([origin_D, free_PxD[position], tuned_PxD[position]]), table_VxD)
   seen = np.union1d(seen, np.asarray(own))
-  labels = ("the token's embedding", "tuned, γ = 0", f"tuned, γ = {tuned['row']['gamma']:g}")
+  labels = ("the token's embedding", "tuned, γ = 0", f"tuned, γ = {pair.gamma:g}")
+  token = int(ids_P[position])
+  text = lm.tokenizer.decode([token])
   return {
+    "figure": "cells",
+    "name": "fig6",
+    "title": "Figure 6: the cell of a token",
+    "caption": f"A plane through the token table of {lm.name}, in which the embedding of {text!r} "
+    f"and two prompts that were tuned from it for {config.dataset} lie. In each cell one token is "
+    "nearest; a prompt reads as the token of its cell, and all of the cell is free for solving the "
+    "task.",
     "model": lm.name,
     "dataset": config.dataset,
-    "token_text": lm.tokenizer.decode([int(ids_P[position])]),
-    "target_token": int(ids_P[position]),
+    "token_text": text,
+    "target_token": token,
     "half": half,
     "cells": [
       {"token": int(token), "text": lm.tokenizer.decode([int(token)]), "score": score.tolist()}
@@ -104,27 +117,43 @@ def scores(e_CxD, origin_D, axes_2xD) -> np.ndarray:
   return np.column_stack([away_CxD @ axes_2xD.T, -np.sum(np.square(away_CxD), axis=1) / 2])
 
 
-def _pair(config: RunConfig, out: Path) -> tuple[dict, dict]:
+class _Pair(NamedTuple):
+  """Two prompts of one target and seed, and what they are to read as."""
+
+  tuned: SoftPrompt
+  free: SoftPrompt
+  gamma: float
+  text: str
+
+
+def _pair(config: RunConfig, out: Path) -> _Pair:
   """The most accurate prompt with gamma above 0, and the unconstrained one beside it."""
-  rows = [
-    {"row": row, "run": found.homes[gather.member(row)]}
-    for found in gather.merge(gather.find_runs([str(out)]))
-    for row in found.rows
-    if (row["dataset"], row["model"], row["status"]) == (config.dataset, config.model, "done")
-    if row["c_dist"] is not None and kinds.is_any_text(row)
-  ]
-  same = ("target_group", "target_name", "seed", "steps", "model")
-  for tuned in sorted(rows, key=lambda one: one["row"]["accuracy"], reverse=True):
-    for free in rows:
-      beside = all(tuned["row"][name] == free["row"][name] for name in same)
-      if beside and tuned["row"]["gamma"] > 0 == free["row"]["gamma"]:
-        return tuned, free
-  raise WayjaxError(
-    f"{out} holds no prompts of {config.dataset} with γ = 0 and above: run the item"
-  )
+  pairs = []
+  for found in gather.merge(gather.find_runs([str(out)])):
+    rows = [
+      row
+      for row in found.rows
+      if (row["dataset"], row["model"], row["status"]) == (config.dataset, config.model, "done")
+      if row["c_dist"] is not None and paper.is_any_text(row) and variant_of(row)[0] == C_DIST
+    ]
+    free = {_place(row): row for row in rows if is_free(row)}
+    pairs += [
+      (found, row, free[_place(row)]) for row in rows if not is_free(row) and _place(row) in free
+    ]
+  if not pairs:
+    raise WayjaxError(
+      f"{out} holds no prompts of {config.dataset} with γ = 0 and above: run the experiment"
+    )
+  found, *rows = max(pairs, key=lambda pair: pair[1]["accuracy"])
+  tuned, free = (found.homes[gather.member(row)].prompt(row["prompt_key"]) for row in rows)
+  return _Pair(tuned, free, rows[0]["gamma"], rows[0]["target_text"])
 
 
-ITEM = Item(
+def _place(row: dict) -> tuple:
+  return row["target_group"], row["target_name"], row["target_text"], row["seed"]
+
+
+EXPERIMENT = Experiment(
   "fig6_voronoi",
   (Sweep(("agnews",), ("ni",)),),
   measure=measure,
@@ -132,4 +161,4 @@ ITEM = Item(
 )
 
 if __name__ == "__main__":
-  sys.exit(main(ITEM, __doc__))
+  sys.exit(main(EXPERIMENT, __doc__))

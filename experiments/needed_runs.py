@@ -1,46 +1,57 @@
-"""Which calls of wayjax.run an item still needs, where a folder holds those of other items."""
+"""Which calls of wayjax.run an experiment still needs, where a folder holds those of others."""
 
 import collections
-import dataclasses
 import itertools
+from collections.abc import Hashable, Iterable
+from dataclasses import Field, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from wayjax.command_line import parse_args
-from wayjax.config import RunConfig
+from wayjax.command_line import parse_args, parse_options
+from wayjax.config import C_DIST, RunConfig, options
 from wayjax.demo import LENGTHS
 from wayjax.errors import WayjaxError
+from wayjax.options import AXIS, PLACE, SETTING, flag
 from wayjax.results.folder import CONFIG, read_run
 
 SEEDS = (1, 10, 100)
-# Tasks whose prompts are scored on dev after the last step, for gamma is chosen on it (Figure 5).
+# Tasks whose prompts are scored on dev after the last step, because Figure 5 chooses gamma on it.
 CHOSEN_ON_DEV = ("sst2",)
 # The embedded groups that stand for the paper's in the demo.
 DEMO_GROUPS = {"ni": "demo", "pile": "demo", "true": "demo-true"} | {
   f"pile-{length}": f"demo-{length}" for length in LENGTHS
 }
-# What makes members comparable: runs that share a folder agree in it.
-_ALIKE = (
-  *("demo", "data_dir", "split", "train_rows", "eval_rows", "max_length", "max_targets", "steps"),
-  *("lr", "batch_size", "init", "prompt_tokens", "projection", "precision", "revision"),
-)
+# Settings that tell an experiment's runs apart; the runs of a folder agree in all others.
+_APART = ("dataset", "task_file", "model")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Sweep:
-  """Members that an item needs.
+  """Members that an experiment needs.
 
   Attributes:
     datasets: its tasks.
     groups: the paper's groups of targets.
-    gamma: weights of c-dist.
+    gamma: weights of the constraints' penalties.
+    constraint: how prompts are held to their targets.
   """
 
   datasets: tuple[str, ...]
   groups: tuple[str, ...]
   gamma: tuple[float, ...] = (0.0, 0.01)
+  constraint: tuple[str, ...] = (C_DIST,)
 
 
-# What an item decides itself, and what belongs to several processes that share one run.
+class Cell(NamedTuple):
+  """The members of all targets of a group that share the other axes."""
+
+  group: str
+  constraint: str
+  gamma: float
+  seed: int
+
+
+# What an experiment decides itself, and what belongs to several processes that share a run.
 _NO_OPTIONS = (
   *("--dataset", "--task-file", "--targets", "--target", "--targets-file"),
   *("--distributed", "--coordinator", "--processes", "--process-id"),
@@ -48,15 +59,15 @@ _NO_OPTIONS = (
 
 
 def calls(
-  sweep: Sweep, model: str | None, out: Path, options: list[str], *, demo: bool, resume: bool
+  sweep: Sweep, model: str | None, out: Path, given: list[str], *, demo: bool, resume: bool
 ) -> list[list[str]]:
   """The calls of wayjax.run that a sweep of one model still needs.
 
   Args:
     sweep: the sweep.
     model: folder or Hub id; None for wayjax.run's default.
-    out: folder of run folders, shared with other items.
-    options: more options of wayjax.run, which win.
+    out: folder of run folders, shared with other experiments.
+    given: more options of wayjax.run, which win.
     demo: whether embedded model, rows and texts stand for the real ones.
     resume: whether unfinished runs in the folder go on.
 
@@ -67,10 +78,10 @@ def calls(
     WayjaxError: an option is not the caller's, a run in the folder is unfinished and may not go
       on, or runs there are of other options or shards.
   """
-  for option in options:
+  for option in given:
     if option.split("=")[0] in _NO_OPTIONS:
       raise WayjaxError(
-        f"{option.split('=')[0]} cannot be given: tasks and targets are the item's (but see "
+        f"{option.split('=')[0]} cannot be given: tasks and targets are the experiment's (but see "
         "--datasets), and it runs in one process (but see --shard)"
       )
   found = []
@@ -80,74 +91,90 @@ def calls(
   number = itertools.count(1 + max(map(_number, out.glob("*-*")), default=-1))
   for dataset in sweep.datasets:
     base = ["--dataset", dataset, *(["--demo"] if demo else []), "--gamma", *map(repr, sweep.gamma)]
+    if sweep.constraint != (C_DIST,):
+      base += ["--constraint", *sweep.constraint]
     base += ["--model", model] if model else []
     base += [] if demo else ["--seeds", *map(str, SEEDS)]
-    base += options
+    base += given
     wanted = parse_args(base)
     if dataset in CHOSEN_ON_DEV and not wanted.eval_every:
       base += ["--eval-every", str(wanted.steps)]
     unfinished, cells = _held(out, wanted)
     if unfinished and not resume:
       raise WayjaxError(f"{unfinished[0]} is unfinished: give --resume, or another --out")
-    found += [["--resume", str(path), *_going_on(wanted)] for path in unfinished]
-    for own, gamma, seeds in _missing(groups, wanted, cells):
+    found += [["--resume", str(path), *_going_on(given)] for path in unfinished]
+    for own, constraint, gamma, seeds in _missing(groups, wanted, cells):
       name = f"{next(number):03d}-{dataset}-{Path(wanted.model).name}"
       if wanted.shard:
         name += "-{}-of-{}".format(*wanted.shard)
-      found.append(
-        [*base, "--targets", *own, "--gamma", *map(repr, gamma), "--seeds", *map(str, seeds)]
-        + ["--out", str(out / name)]
-      )
+      # Where an option stands twice, its last values count.
+      axes = ["--targets", *own, "--gamma", *map(repr, gamma), "--seeds", *map(str, seeds)]
+      if wanted.constraint != (C_DIST,):
+        axes += ["--constraint", *constraint]
+      found.append([*base, *axes, "--out", str(out / name)])
   return found
 
 
 def _number(folder: Path) -> int:
-  """The number of a run folder; -1 of what is none."""
+  """The number of a run folder; -1 for a folder without one."""
   digits = folder.name.split("-")[0]
   return int(digits) if digits.isdecimal() else -1
 
 
-def _going_on(wanted: RunConfig) -> list[str]:
-  """The options that may change where a run goes on."""
-  words = ["--dry-run"] if wanted.dry_run else []
-  words += ["--log-to", *wanted.log_to] if wanted.log_to else []
-  if wanted.checkpoint_every != RunConfig.checkpoint_every:
-    words += ["--checkpoint-every", str(wanted.checkpoint_every)]
+def _going_on(given: list[str]) -> list[str]:
+  """Those of the options that may change where a run goes on."""
+  fields = {field.name: field for field in options(PLACE) if field.metadata["may_change"]}
+  words = []
+  for name, value in parse_options(given).items():
+    if name in fields:
+      words.append(flag(fields[name]))
+      if value is not True:
+        words += map(str, value if isinstance(value, tuple) else (value,))
   return words
 
 
-def _held(out: Path, wanted: RunConfig) -> tuple[list[Path], set[tuple]]:
-  """Of a model and task, the unfinished runs of a folder, and the (group, gamma, seed) of all."""
+def _alike() -> list[Field]:
+  """The options in which the runs of a folder agree, or their members cannot be compared."""
+  settings = [field for field in options(SETTING) if field.name not in _APART]
+  # A group stands for all its targets, so their number counts too.
+  return settings + [field for field in options(AXIS) if field.name == "max_targets"]
+
+
+def _held(out: Path, wanted: RunConfig) -> tuple[list[Path], set[Cell]]:
+  """Of a model and task, the unfinished runs of a folder, and the cells that all runs hold."""
   unfinished, cells_of = [], collections.defaultdict(set)
+  absent = {
+    field.name: field.metadata["absent"] for field in options() if "absent" in field.metadata
+  }
   for path in sorted(path.parent for path in out.glob(f"*/{CONFIG}")):
     run = read_run(path)
-    # As it was written: JSON knows no tuples.
-    config = {k: tuple(v) if isinstance(v, list) else v for k, v in run.config.items()}
+    # JSON has lists where options are tuples.
+    config = absent | {k: tuple(v) if isinstance(v, list) else v for k, v in run.config.items()}
     if any(config.get(name) != getattr(wanted, name) for name in ("dataset", "model")):
       continue
     shard = config.get("shard")
     if wanted.shard and shard not in (None, wanted.shard):
       continue
-    for name in _ALIKE:
-      if config.get(name) != getattr(wanted, name):
-        option = "--" + name.replace("_", "-")
+    for field in _alike():
+      before, now = config.get(field.name), getattr(wanted, field.name)
+      if before != now:
         raise WayjaxError(
-          f"{path} was run with {option} {config.get(name)}, not {getattr(wanted, name)}: give the "
-          "same, or another --out"
+          f"{path} was run with {flag(field)} {before}, not {now}: give the same, or another --out"
         )
     pairs = len(config["resolved"]["targets"]) * len(config["seeds"])
     if shard:
       pairs = len(range(shard[0], pairs, shard[1]))
-    if len(run.rows) < pairs * len(config["gamma"]):
+    if len(run.rows) < pairs * len(config["gamma"]) * len(config["constraint"]):
       unfinished.append(path)
-    cells_of[shard].update(itertools.product(config["targets"], config["gamma"], config["seeds"]))
+    axes = (config[name] for name in ("targets", "constraint", "gamma", "seeds"))
+    cells_of[shard].update(itertools.starmap(Cell, itertools.product(*axes)))
   held = cells_of[None] | cells_of[wanted.shard]
   if not wanted.shard:
     held |= _in_all_shards(out, cells_of)
   return unfinished, held
 
 
-def _in_all_shards(out: Path, cells_of: dict) -> set[tuple]:
+def _in_all_shards(out: Path, cells_of: dict) -> set[Cell]:
   """What the parts of sharded sweeps hold together.
 
   Raises:
@@ -162,17 +189,30 @@ def _in_all_shards(out: Path, cells_of: dict) -> set[tuple]:
   return whole
 
 
-def _missing(groups: tuple[str, ...], wanted: RunConfig, cells: set[tuple]):
-  """Products of groups, gammas and seeds that together are all cells that no run holds."""
-  gammas_of = {}
-  for group in groups:
-    for gamma in wanted.gamma:
-      seeds = tuple(seed for seed in wanted.seeds if (group, gamma, seed) not in cells)
-      if seeds:
-        gammas_of.setdefault((group, seeds), []).append(gamma)
-  groups_of = {}
-  for (group, seeds), gammas in gammas_of.items():
-    # With --max-targets each group is run by itself, or the last would lose its targets.
-    alone = group if wanted.max_targets else None
-    groups_of.setdefault((tuple(gammas), seeds, alone), []).append(group)
-  return [(own, gammas, seeds) for (gammas, seeds, _), own in groups_of.items()]
+def _missing(groups: tuple[str, ...], wanted: RunConfig, held: set[Cell]):
+  """Products of groups, constraints, gammas and seeds: together all cells that no run holds."""
+  axes = groups, wanted.constraint, wanted.gamma, wanted.seeds
+  missing = [cell for cell in itertools.starmap(Cell, itertools.product(*axes)) if cell not in held]
+  seeds_of = _by_key((cell[:3], cell.seed) for cell in missing)
+  gammas_of = _by_key(
+    ((group, constraint, seeds), gamma) for (group, constraint, gamma), seeds in seeds_of.items()
+  )
+  constraints_of = _by_key(
+    ((group, gammas, seeds), constraint) for (group, constraint, seeds), gammas in gammas_of.items()
+  )
+  # With --max-targets each group is run by itself, or the last would lose its targets.
+  groups_of = _by_key(
+    ((constraints, gammas, seeds, group if wanted.max_targets else None), group)
+    for (group, gammas, seeds), constraints in constraints_of.items()
+  )
+  return [
+    (own, constraints, gammas, seeds) for (constraints, gammas, seeds, _), own in groups_of.items()
+  ]
+
+
+def _by_key(pairs: Iterable[tuple[Hashable, Hashable]]) -> dict[Hashable, tuple]:
+  """The values of each key, in the order in which they come."""
+  found = {}
+  for key, value in pairs:
+    found[key] = (*found.get(key, ()), value)
+  return found

@@ -13,30 +13,18 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.experiment import Item, main
+from experiments.experiment import Experiment, main
 from wayjax.config import RunConfig
 from wayjax.data.tasks import TASKS
 from wayjax.devices.sharding import fetch
 from wayjax.models import load_lm
-from wayjax.projection import d_proj, nearest_tokens
+from wayjax.projection import d_proj, margins
 
 POINTS = 1000
 _SEED = 0
 _BINS = 60
 _PERCENTILES = (5, 50, 95)
 _INSIDE = 0.999  # of the radius: at the ball's surface rounding decides
-
-
-def margins(table_VxD) -> np.ndarray:
-  """Half the Euclidean distance of every token's embedding to the nearest other, (V,).
-
-  Args:
-    table_VxD: the input embedding table.
-  """
-  ids_Vx2, scores_Vx2 = map(np.asarray, nearest_tokens(table_VxD, table_VxD, k=2))
-  # A token is its own nearest one, but for a twin with a lower id.
-  other_V = np.where(ids_Vx2[:, 0] == np.arange(len(ids_Vx2)), scores_Vx2[:, 1], scores_Vx2[:, 0])
-  return np.maximum(-other_V, 0) / 2
 
 
 def points_inside(table_VxD: np.ndarray, margin_V: np.ndarray, count: int):
@@ -57,20 +45,31 @@ def measure(configs: list[RunConfig], out: Path) -> dict:
   table_VxD = fetch(lm.table_VxD)
   margin_V = margins(table_VxD)
   ids_N, points_NxD = points_inside(table_VxD, margin_V, POINTS)
+  hits = int(np.sum(np.asarray(d_proj(points_NxD, table_VxD)) == ids_N))
+  twins = int(np.sum(margin_V == 0))
   counts, edges = np.histogram(margin_V, _BINS)
   return {
-    "model": lm.name,
-    "tokens": len(table_VxD),
+    "figure": "histogram",
+    "name": "prop1",
+    "title": "Proposition 1: room around every token",
+    "caption": f"{len(table_VxD):,} tokens of {lm.name}: half the distance to the nearest other "
+    f"token. Of {POINTS:,} random points inside of these radii {hits:,} project back to their "
+    f"token; {twins:,} tokens have a twin with the same embedding, and no room. Dotted: "
+    "percentiles.",
+    "x_label": "radius within which no other token is nearer",
+    "y_label": "tokens",
     "edges": edges.tolist(),
     "counts": counts.tolist(),
-    "quantiles": {str(p): float(np.percentile(margin_V, p)) for p in _PERCENTILES},
-    "twins": int(np.sum(margin_V == 0)),
+    "marks": {f"{p} %": float(np.percentile(margin_V, p)) for p in _PERCENTILES},
+    "model": lm.name,
+    "tokens": len(table_VxD),
+    "twins": twins,
     "points": POINTS,
-    "hits": int(np.sum(np.asarray(d_proj(points_NxD, table_VxD)) == ids_N)),
+    "hits": hits,
   }
 
 
-ITEM = Item("prop1_margins", measure=measure, measured_on=tuple(TASKS))
+EXPERIMENT = Experiment("prop1_margins", measure=measure, measured_on=tuple(TASKS))
 
 if __name__ == "__main__":
-  sys.exit(main(ITEM, __doc__))
+  sys.exit(main(EXPERIMENT, __doc__))

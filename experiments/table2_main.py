@@ -11,11 +11,11 @@ measured); 5 minutes with --demo on two busy cores.
 
 import sys
 
-from experiments.experiment import Item, main
+from experiments.experiment import Experiment, main
 from experiments.needed_runs import Sweep
 from wayjax.data.tasks import TASKS
 
-ITEM = Item("table2_main", (Sweep(tuple(TASKS), ("ni", "pile")),))
+EXPERIMENT = Experiment("table2_main", (Sweep(tuple(TASKS), ("ni", "pile")),))
 
 if __name__ == "__main__":
-  sys.exit(main(ITEM, __doc__))
+  sys.exit(main(EXPERIMENT, __doc__))

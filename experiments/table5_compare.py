@@ -9,9 +9,10 @@ Time: none where table2_main and table4_true have been run into the same folder,
 import sys
 
 from experiments import table2_main, table4_true
-from experiments.experiment import Item, main
+from experiments.experiment import Experiment, main
 
-ITEM = Item("table5_compare", table2_main.ITEM.sweeps + table4_true.ITEM.sweeps)
+SWEEPS = table2_main.EXPERIMENT.sweeps + table4_true.EXPERIMENT.sweeps
+EXPERIMENT = Experiment("table5_compare", SWEEPS)
 
 if __name__ == "__main__":
-  sys.exit(main(ITEM, __doc__))
+  sys.exit(main(EXPERIMENT, __doc__))

@@ -1,8 +1,8 @@
 """python -m experiments.benchmark: wayjax beside the released protocol and PEFT, on one machine.
 
 Every contender does the same work in a process of its own, one after the other, and their losses
-and gradients must agree. The processes start together, for half of a quick run would be imports.
-`experiments/results/` holds what was measured, and on what machine.
+and gradients must agree. The processes start together, because half of a quick run would be
+imports. `experiments/results/` holds what was measured, and on what machine.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 
 def run(args: argparse.Namespace, folder: Path) -> dict:
-  """Measures all contenders; gives what was found, as it goes into the JSON.
+  """Measures all contenders; returns what goes into the JSON.
 
   Raises:
     WayjaxError: a peer is not installed, a contender failed, or they do not agree.
@@ -100,7 +100,7 @@ def _take_turns(contenders, dataset: str, device: str, folder: Path) -> dict[str
 
 
 class _Process:
-  """A module of this package in its own process: it imports, says so, and waits for its turn."""
+  """A module of this package in its own process: it imports, and then waits for its turn."""
 
   def __init__(self, module: str, *arguments, result: Path):
     self._name = " ".join(map(str, (module, *arguments)))
@@ -115,7 +115,7 @@ class _Process:
       raise WayjaxError(f"{self._name} failed: its own message stands above")
 
   def measure(self) -> dict:
-    """Lets it run, and gives what it found."""
+    """Lets it run, and returns what it found."""
     self._process.communicate(b"\n")
     if self._process.returncode:
       raise WayjaxError(f"{self._name} failed: its own message stands above")

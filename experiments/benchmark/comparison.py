@@ -1,4 +1,4 @@
-"""What the measurements say: whether the contenders agree, their ratios, and the table."""
+"""What the measurements show: whether the contenders agree, their ratios, and the table."""
 
 import statistics
 
@@ -18,21 +18,21 @@ def check_agreement(results: dict[str, dict], dataset: str) -> None:
       worst = max(abs(a - b) / max(1.0, abs(a)) for a, b in zip(expected, found, strict=True))
       if worst > TOLERANCE:
         raise WayjaxError(
-          f"{dataset}: {name} and {first} differ by {worst:.1e} in {what}: they do not do the same"
+          f"{dataset}: {name} and {first} differ by {worst:.1e} in {what}: they do different work"
         )
 
 
 def _flat(value) -> list[float]:
   if not isinstance(value, list):
     return [value]
-  return [number for one in value for number in _flat(one)]
+  return [number for inner in value for number in _flat(inner)]
 
 
 def compare(results: dict[str, dict], rates: dict[str, float]) -> dict[str, dict]:
-  """One row a contender: seconds a member-step, examples a second, memory, ratios, shares.
+  """A row for each contender: seconds a member-step, examples a second, memory, ratios, shares.
 
   Args:
-    results: what `measure` gave, by contender.
+    results: what `measure` returned, by contender.
     rates: the machine's matmul rates.
   """
   rows = {}

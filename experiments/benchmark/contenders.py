@@ -53,8 +53,8 @@ def main() -> None:
   if module != "wayjax_sweep":
     result = contender.measure(*arguments, **options)
   else:
-    # A second run is a new process, so another one is the first; nothing computes yet, so it may
-    # be a fork, which need not import again.
+    # The second run is a new process, and so is the first; nothing computes yet, so that may be a
+    # fork, which need not import again.
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as before:
       first = before.submit(contender.compile_seconds, *arguments, **options).result()
     result = contender.measure(*arguments, **options)

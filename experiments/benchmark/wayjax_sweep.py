@@ -9,12 +9,15 @@ import numpy as np
 from flax import nnx
 
 from experiments.benchmark.work import PROMPT_TOKENS, SEED, Work
+from wayjax.config import TrainSettings
+from wayjax.constraints import get_constraint
 from wayjax.data import packing
 from wayjax.data.targets import Target
 from wayjax.devices import select
 from wayjax.devices.sharding import place
 from wayjax.evaluation import Evaluator
 from wayjax.models import LanguageModel, load_lm
+from wayjax.prompts import SoftPrompt
 from wayjax.tuning import program
 from wayjax.tuning.batches import Schedule, make_schedules
 from wayjax.tuning.members import Member
@@ -30,9 +33,7 @@ class Training(NamedTuple):
   Attributes:
     lm: the language model.
     tokens: all training examples.
-    schedule: what the steps that are timed read.
-    group: M members.
-    padded: P.
+    group: M members, with the schedule of the steps that are timed.
     settings: what they share.
     program: what trains them.
     compile_seconds: how long it took to compile.
@@ -42,10 +43,8 @@ class Training(NamedTuple):
 
   lm: LanguageModel
   tokens: packing.TrainingTokens
-  schedule: Schedule
-  group: list[Member]
-  padded: int
-  settings: program.TrainSettings
+  group: program.Group
+  settings: TrainSettings
   program: program.Program
   compile_seconds: float
   useful_share: float
@@ -66,25 +65,25 @@ def prepare(
   data = work.datasets[dataset_name]
   tokens = packing.training_tokens(data.train)
   timed = work.warmup_steps + work.timed_steps
-  rounds = [(seed,) for seed in PAPER_SEEDS]
+  seed_sets = [(seed,) for seed in PAPER_SEEDS]
   schedule = make_schedules(
-    data.train, tokens, len(data.batches[0]), rounds, work.run_steps, per_dispatch=timed
+    data.train, tokens, len(data.batches[0]), seed_sets, work.run_steps, per_dispatch=timed
   )[PAPER_SEEDS.index(SEED)]
   padded = packing.round_up(PROMPT_TOKENS, packing.PROMPT_MULTIPLE)
   useful_share = schedule.useful_share(PROMPT_TOKENS, padded)
   operations = _operations(lm, schedule, timed)
-  schedule = _only_sizes_of(schedule, timed)
   tokens = place(tokens, lm.layout.everywhere())
-  group = [_member(work, lm, i) for i in range(members)]
-  settings = program.TrainSettings(
-    steps=work.run_steps, lr=work.learning_rate, members_at_once=members
+  group = program.Group(
+    [_member(work, lm, i) for i in range(members)],
+    padded,
+    _only_sizes_of(schedule, timed),
+    largest=members,
   )
+  settings = TrainSettings(steps=work.run_steps, lr=work.learning_rate, members_at_once=members)
   started = time.perf_counter()
-  compiled = program.compile_group(lm, group, padded, settings, tokens, schedule)
+  compiled = program.compile_group(lm, group, settings, tokens)
   seconds = time.perf_counter() - started
-  return Training(
-    lm, tokens, schedule, group, padded, settings, compiled, seconds, useful_share, operations
-  )
+  return Training(lm, tokens, group, settings, compiled, seconds, useful_share, operations)
 
 
 def compile_seconds(*arguments, **options) -> float:
@@ -110,11 +109,10 @@ def measure(
     `useful_share` of the positions.
   """
   training = prepare(work, dataset_name, device, precision, members)
-  lm, schedule, tokens = training.lm, training.schedule, training.tokens
-  leaves_M, state_M = program.begin(
-    lm.layout, training.group, training.padded, schedule, training.settings, members
-  )
-  loss, gradient_norm = _first_gradient(lm, leaves_M, state_M, tokens, schedule)
+  lm, group, tokens = training.lm, training.group, training.tokens
+  schedule = group.schedule
+  leaves_M, state_M = program.begin(lm.layout, group, training.settings, members)
+  loss, gradient_norm = _first_gradient(lm, group, leaves_M, state_M, tokens)
   timed = work.warmup_steps + work.timed_steps
   step_seconds = []
   # Once without the clock: the first step of each size is slower.
@@ -128,7 +126,7 @@ def measure(
 
   test = work.datasets[dataset_name].test
   evaluator = Evaluator(lm, test, members)
-  prompts = [member.init_PxD for member in training.group]
+  prompts = [SoftPrompt(member.init_PxD, lm.name) for member in group.members]
   scores = evaluator(prompts)[0]
   started = time.perf_counter()
   evaluator(prompts)
@@ -166,17 +164,18 @@ def _only_sizes_of(schedule: Schedule, steps: int) -> Schedule:
   )
 
 
-def _first_gradient(lm: LanguageModel, leaves_M, state_M, tokens, schedule):
+def _first_gradient(lm: LanguageModel, group: program.Group, leaves_M, state_M, tokens):
   """Loss and gradient norm of the first member's first batch at the initial prompt."""
+  schedule, constraint = group.schedule, get_constraint(group.constraint)
   size = schedule.sizes[schedule.size_T[0]]
 
   @jax.jit
   def gradient(params, tokens, leaves_M, state_M, batch_B):
     first, prompt_PxD = jax.tree.map(lambda x: x[0], (leaves_M, state_M.prompt_PxD))
     row = packing.pack_training(tokens, batch_B, **size._asdict())
-    return member_gradient(nnx.merge(lm.graphdef, params), first, prompt_PxD, row)
+    return member_gradient(nnx.merge(lm.graphdef, params), constraint, first, prompt_PxD, row)
 
-  gradient_PxD, losses = gradient(
+  gradient_PxD, _, losses = gradient(
     lm.params, tokens, leaves_M, state_M, schedule.batches_TxNxB[0, 0]
   )
   return float(losses.cross_entropy), float(np.linalg.norm(gradient_PxD))

@@ -77,7 +77,7 @@ class Work:
     timed_steps: int,
     test_rows: int,
   ) -> "Work":
-    """Writes the work into a folder, and gives it back as contenders read it."""
+    """Writes the work into a folder, and returns it as contenders read it."""
     tokenizer = GPT2Tokenizer.from_pretrained(tokenizer)
     layers, width, heads = SHAPES[shape]
     _save_model(folder / "model", tokenizer, layers, width, heads)
@@ -111,12 +111,12 @@ class Work:
     plain = json.loads((folder / "work.json").read_text())
     datasets = {
       name: WorkDataset(
-        max_length=one["max_length"],
-        train=_from_lists(one["train"]),
-        batches=one["batches"],
-        test=_from_lists(one["test"]),
+        max_length=dataset["max_length"],
+        train=_from_lists(dataset["train"]),
+        batches=dataset["batches"],
+        test=_from_lists(dataset["test"]),
       )
-      for name, one in plain.pop("datasets").items()
+      for name, dataset in plain.pop("datasets").items()
     }
     return cls(model_dir=folder / "model", datasets=datasets, **plain)
 

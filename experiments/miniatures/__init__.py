@@ -15,7 +15,7 @@ from experiments.miniatures.remarks import add_remark
 from wayjax.data.tasks import TASKS
 
 SEED = 2022
-TRIES = 300  # at a text that is no near copy, before the grammar counts as used up
+TRIES = 300  # at a text that is not a near copy, before the grammar counts as used up
 
 # A task's rules, and the templates of each class, in the order of the label words.
 GRAMMARS: dict[str, tuple[Rules, list[list[str]]]] = {

@@ -78,7 +78,7 @@ def make_settings(args: argparse.Namespace, avoid: list[str]) -> Settings:
     WayjaxError: options do not fit together.
   """
   if args.width % args.heads:
-    raise WayjaxError(f"--width {args.width} is no multiple of --heads {args.heads}")
+    raise WayjaxError(f"--width {args.width} is not a multiple of --heads {args.heads}")
   if args.sequence > args.positions:
     raise WayjaxError(f"--sequence {args.sequence} exceeds --positions {args.positions}")
   if args.vocabulary not in VOCABULARIES:

@@ -18,7 +18,7 @@ from experiments.pretrain_demo.files import replacing
 from experiments.pretrain_demo.settings import EOS, Settings
 
 _INSTRUCTIONS = 4000  # documents
-_LONG_EVERY = 4  # of so many steps one has rows of all positions, so that all are trained
+_LONG_EVERY = 4  # every so many steps rows are of all positions, so that all are trained
 _DOCUMENTS_AT_ONCE = 1000
 _FILE = "data.safetensors"
 _NATURAL, _SENTENCES, _CODE = "natural text", "sentences", "instructions"
@@ -81,7 +81,7 @@ def prepare(settings: Settings, work: Path, load_corpora) -> Data:
   Args:
     settings: the run's.
     work: the run's folder.
-    load_corpora: gives the corpora; called only where they have not been prepared.
+    load_corpora: returns the corpora; called only where they have not been prepared.
   """
   if not (work / _FILE).is_file():
     _prepare(load_corpora(), settings, work)
@@ -104,7 +104,7 @@ def load_corpora(settings: Settings, nltk_data: str | None, books: Path | None, 
     avoid: texts of test rows.
 
   Raises:
-    WayjaxError: one cannot be had.
+    WayjaxError: a corpus cannot be had.
   """
   origins = {name: corpus.nltk_documents(name, nltk_data) for name in settings.corpora}
   if books:
@@ -144,7 +144,7 @@ def _prepare(corpora: list[Corpus], settings: Settings, work: Path) -> None:
   documents[_NATURAL] = [documents[_NATURAL][i] for i in order]
   for name, parts in documents.items():
     ids_N = _join(made, parts)
-    # A stream that is shorter than a row is said again.
+    # A stream that is shorter than a row is repeated.
     arrays[name] = np.resize(ids_N, max(len(ids_N), settings.positions + 2))
   with replacing(work / _FILE) as path:
     save_file(arrays, path, {"about": json.dumps({"held": held, "sizes": sizes})})

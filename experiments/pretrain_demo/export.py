@@ -47,12 +47,12 @@ def rescale(model: GPT2LMHeadModel, norm: float) -> float:
   """Gives the vocabulary's embeddings a mean norm without changing what the model computes.
 
   All that is added to the residual stream is multiplied by one factor; layer norms undo it, with
-  their epsilon multiplied by its square, and the last one's output is divided by it, for the head
-  is the embedding table.
+  their epsilon multiplied by its square, and the last one's output is divided by it, because the
+  head is the embedding table.
 
   Args:
     model: changed in place.
-    norm: the mean Euclidean norm that its token embeddings shall have.
+    norm: the mean Euclidean norm that its token embeddings are to have.
 
   Returns:
     The factor.
@@ -111,7 +111,7 @@ def export(trainer: Trainer, data: Data, out: Path, embedding_norm: float, comma
 
 
 def _write(model: GPT2LMHeadModel, data: Data, out: Path) -> int:
-  """Writes configuration, weights and tokenizer; gives the weights' size in bytes."""
+  """Writes configuration, weights and tokenizer; returns the weights' size in bytes."""
   out.mkdir(parents=True, exist_ok=True)
   tensors = {name: p.detach().bfloat16() for name, p in model.named_parameters()}
   with replacing(out / "model.safetensors") as path:
