@@ -1,8 +1,26 @@
-"""Reports for the tests of the page."""
+"""Made-up run folders and reports."""
 
 import dataclasses
+import itertools
 
+from wayjax.command_line import parse_args
+from wayjax.report import gather
 from wayjax.report.content import Entry, Figure, Report, Table
+from wayjax.results import rows
+from wayjax.results.folder import RunWriter
+
+CONFIG = {
+  "dataset": "sst2",
+  "model": "m",
+  "gamma": [0.0, 0.01],
+  "task": {"template": "It is %s.", "label_words": ["bad", "good"]},
+  "resolved": {
+    "parameters": 124_000_000,
+    "majority": 0.5,
+    "device": "a CPU",
+    "versions": {"wayjax": "0"},
+  },
+}
 
 # Markup, all that ends a script, what JavaScript takes for line ends, controls, right to left.
 HOSTILE = (
@@ -12,6 +30,128 @@ HOSTILE = (
 SVG = (
   '<svg xmlns="http://www.w3.org/2000/svg" width="4" height="3"><path id="clip" d="M0 0"/></svg>'
 )
+
+
+def row(name="a", gamma=0.0, seed=1, accuracy=0.8, f1=1.0, group="ni", **changes) -> dict:
+  """A row as earlier versions wrote it, without a constraint and without readings."""
+  return {
+    "model": "m", "dataset": "sst2", "split": "test", "steps": 10, "init": "target", "lr": 0.01,
+    "precision": "float32", "projection": "euclidean", "status": "done", "target_group": group,
+    "target_name": name, "target_text": f"text {name}", "projected_text": f"text {name}",
+    "gamma": gamma, "seed": seed, "accuracy": accuracy, "text_accuracy": 0.5, "prompt_f1": f1,
+    "c_dist": 1.0, "prompt_key": f"{group}/{name}/gamma={gamma}/seed={seed}", **changes,
+  }  # fmt: skip
+
+
+def held(constraint: str, of: dict) -> dict:
+  """The same member under another constraint than the paper's."""
+  key = f"{of['prompt_key']}/constraint={constraint}"
+  return of | {"constraint": constraint, "prompt_key": key}
+
+
+def at_the_end(of: list[dict], dev=0.5) -> list[dict]:
+  """The last points of the members' curves; `dev` is their accuracy, or a function of a row."""
+  return [
+    {
+      "prompt_key": row["prompt_key"],
+      "step": row["steps"],
+      "dev_accuracy": dev(row) if callable(dev) else dev,
+    }
+    for row in of
+  ]
+
+
+def write_run(folder, of: list[dict], metrics=(), **config) -> str:
+  """A run folder of some rows; `config` changes its configuration."""
+  writer = RunWriter.begin(folder)
+  writer.write_config(CONFIG | config)
+  writer.append_metrics(list(metrics))
+  writer.append_rows(
+    of,
+    {},
+    [
+      {"prompt_key": row["prompt_key"], "target_tokens": ["x"], "nearest": [[["x", 0.5]]]}
+      for row in of
+    ],
+  )
+  return str(folder)
+
+
+def read(*folders: str) -> list[gather.Results]:
+  """What run folders hold, by setting."""
+  return gather.merge(gather.find_runs(folders))
+
+
+def text_and_description(folder) -> gather.Results:
+  """One text and one description, of which no two numbers are alike."""
+  (found,) = read(
+    write_run(
+      folder,
+      [
+        row("any", 0.0, accuracy=0.8, f1=0.1, text_accuracy=0.31),
+        row("any", 0.01, accuracy=0.6, f1=0.9, text_accuracy=0.31, projected_text="read any"),
+        row("own", 0.0, accuracy=0.4, f1=0.2, text_accuracy=0.32, group="true"),
+        row("own", 0.01, accuracy=0.5, f1=0.7, text_accuracy=0.32, group="true"),
+      ],
+    )
+  )
+  return found
+
+
+def lines_of(table: Table) -> list[dict[str, str]]:
+  """A table's cells by heading."""
+  return [dict(zip(table.columns, line, strict=True)) for line in table.lines]
+
+
+def finish(argv: list[str], members: int | None = None) -> None:
+  """Leaves the run folder of a call, with all of its rows or some, without any tuning.
+
+  Args:
+    argv: arguments of wayjax.run; each group has two targets.
+    members: rows; None means all.
+  """
+  config = parse_args(argv)
+  writer = RunWriter.begin(config.out)
+  names = [f"{group}/{i}" for group in config.targets for i in range(2)]
+  pairs = [(name, seed) for name in names for seed in config.seeds]
+  if config.shard:
+    pairs = pairs[config.shard[0] :: config.shard[1]]
+  writer.write_config({**dataclasses.asdict(config), "resolved": {"targets": names}})
+  axes = itertools.product(pairs, config.constraint, config.gamma)
+  keys = ["/".join(map(str, (*pair, *variant))) for pair, *variant in axes]
+  writer.append_rows([{"prompt_key": key} for key in keys[:members]], {})
+
+
+# What experiments measured, as it was written before a measurement held its table or figure.
+_TASK = {"task": "sst2", "example": "x", "template": "It is ….", "label_words": ["bad", "good"]}
+_TASK |= {"train": 6000, "dev": 60, "test": 6, "majority": 0.5}
+EARLIER = {
+  "table1_tasks": {"tasks": [_TASK], "command": "python -m experiments.table1_tasks"},
+  "fig6_voronoi": {
+    "model": "m",
+    "dataset": "agnews",
+    "token_text": " a",
+    "target_token": 1,
+    "half": 1.0,
+    "cells": [
+      {"token": 1, "text": " a", "score": [0.0, 0.0, 0.0]},
+      {"token": 2, "text": "$b", "score": [1.0, 0.5, -0.4]},
+    ],
+    "points": [{"x": 0.0, "y": 0.0, "label": "the token's embedding"}],
+    "command": "python -m experiments.fig6_voronoi",
+  },
+  "prop1_margins": {
+    "model": "m",
+    "tokens": 4096,
+    "edges": [0.0, 0.5, 1.0],
+    "counts": [3, 1],
+    "quantiles": {"5": 0.1, "50": 0.4},
+    "twins": 2,
+    "points": 1000,
+    "hits": 999,
+    "command": "python -m experiments.prop1_margins",
+  },
+}
 
 
 def entry(target="t1", gamma=0.01, seed=1, *, changes=None, **row) -> Entry:
@@ -27,6 +167,7 @@ def entry(target="t1", gamma=0.01, seed=1, *, changes=None, **row) -> Entry:
     "target_name": target,
     "target_text": "".join(tokens),
     "gamma": gamma,
+    "constraint": "c-dist",
     "seed": seed,
     "steps": 20,
     "prompt_key": f"text/{target}/gamma={gamma}/seed={seed}",
@@ -54,13 +195,14 @@ def entry(target="t1", gamma=0.01, seed=1, *, changes=None, **row) -> Entry:
     {"step": 10, "cross_entropy": 2.0, "c_dist": 3.0},
     {"step": 20, "cross_entropy": 1.0, "c_dist": 2.0, "dev_accuracy": 0.5},
   )
-  return Entry(row, tokens, nearest, curve)
+  setting = {name: row[name] for name in rows.names("setting")} | {"batch_size": 8}
+  return Entry(row, setting, tokens, nearest, curve)
 
 
 def old(of: Entry) -> Entry:
   """The same prompt, of a run that recorded neither tokens nor curves nor most numbers."""
   kept = ("dataset", "target_text", "projected_text", "gamma", "seed", "prompt_key")
-  return Entry({key: of.row[key] for key in kept}, (), (), ())
+  return Entry({key: of.row[key] for key in kept}, {}, (), (), ())
 
 
 def hostile(of: Entry) -> Entry:

@@ -4,7 +4,6 @@ import collections
 import csv
 import random
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +15,8 @@ from experiments.miniatures.grammar import expand, parse
 from experiments.miniatures.remarks import GUESSED, add_remark
 from wayjax.data.examples import load_data
 from wayjax.data.tasks import TASKS
+from wayjax.demo import DATA
 
-DATA = Path(__file__).resolve().parents[1] / "wayjax" / "demo" / "data"
 HIGHEST_SHARE = {"sst2": 0.53, "sst5": 0.26, "agnews": 0.28, "trec": 0.25, "subj": 0.53}
 # What naive Bayes on a bag of words reaches: enough that words tell, never everything.
 BAG_OF_WORDS = {

@@ -218,7 +218,7 @@ def test_learning_rate_warms_up_and_falls_to_a_tenth():
   ("options", "message"),
   [
     (["--layers", "8"], r"a model of 8 layers .* takes 15\.0 MB in bfloat16, more than 12 MB"),
-    (["--width", "250"], "no multiple of --heads 4"),
+    (["--width", "250"], "is not a multiple of --heads 4"),
     (["--sequence", "1024"], "exceeds --positions 512"),
     (["--vocabulary", "10"], "from 257 to 65536"),
     (["--sentence-share", "0.99"], "leave no natural text"),

@@ -1,6 +1,7 @@
 """The page holds everything, escaped, and loads nothing."""
 
 import base64
+import dataclasses
 import hashlib
 import html.parser
 import json
@@ -12,6 +13,7 @@ import reports
 
 from wayjax.report.content import Report
 from wayjax.report.page import render
+from wayjax.results.rows import Row
 
 
 class Parsed(html.parser.HTMLParser):
@@ -57,6 +59,7 @@ def test_data_come_through_whole():
   for entry, shown in zip(entries, data["entries"], strict=True):
     text = data["texts"].__getitem__
     assert shown["row"].items() <= entry.row.items()
+    assert shown["row"].keys() >= set(data["settings"])
     assert tuple(map(text, shown["target"])) == entry.target_tokens
     nearest = tuple(tuple((text(i), d) for i, d in tokens) for tokens in shown["nearest"])
     assert nearest == entry.nearest
@@ -104,7 +107,8 @@ def test_an_empty_report():
   parsed = Parsed(render(Report("nothing", (), (), (), ())))
   assert parsed.texts["title"] == ["nothing"]
   assert not {"dl", "img", "td"} & set(parsed.texts)
-  assert json.loads(parsed.texts["script"][0]) == {"entries": [], "texts": []}
+  data = json.loads(parsed.texts["script"][0])
+  assert (data["entries"], data["texts"]) == ([], [])
 
 
 def test_an_entry_of_an_old_run_is_compared_by_words():
@@ -115,6 +119,22 @@ def test_an_entry_of_an_old_run_is_compared_by_words():
     [["The", False], ["bus", True], ["leaves", False]],
   ]
   assert shown["row"]["accuracy"] is None
+
+
+def test_all_of_a_row_is_shown_but_what_is_left_out():
+  [shown] = data_of(render(reports.report(reports.entry())))["entries"]
+  hidden = {"prompt_key", "prompt_tokens", "token_match", "readings", "train_loss", "wall_seconds"}
+  assert shown["row"].keys() == {field.name for field in dataclasses.fields(Row)} - hidden
+
+
+def test_a_setting_that_only_the_configuration_holds_is_shown(monkeypatch):
+  names = ["model", "made_up", "batch_size"]
+  monkeypatch.setattr("wayjax.report.page.setting_names", lambda: names)
+  entry = dataclasses.replace(reports.entry(), setting={"made_up": 4})
+  data = data_of(render(reports.report(entry, reports.old(reports.entry()))))
+  assert data["settings"] == ["model", "made_up"]
+  assert [shown["row"]["made_up"] for shown in data["entries"]] == [4, None]
+  assert "batch_size" not in data["entries"][0]["row"]
 
 
 def test_every_entry_has_a_link_of_its_own():

@@ -1,5 +1,6 @@
 """The page in a browser, opened from the disk."""
 
+import dataclasses
 import shutil
 import socket
 from collections.abc import Callable
@@ -55,7 +56,10 @@ class Opened:
     return self.driver.find_elements("css selector", selector)
 
   def texts(self, selector: str) -> list[str]:
-    return [element.get_property("textContent") for element in self.all(selector)]
+    # At once: between two calls the page may have replaced an element.
+    return self.driver.execute_script(
+      "return [...document.querySelectorAll(arguments[0])].map((e) => e.textContent)", selector
+    )
 
   def column(self, label: str) -> list[str]:
     return self.texts(f'#list td[data-label="{label}"]')
@@ -192,6 +196,31 @@ def test_an_entry_shows_nearest_tokens_curves_and_other_readings(page):
   assert y1 < y2  # the cross-entropy falls, and y grows downwards
   assert page.all(".panels svg")[0].size["height"] > 100
   assert {"by dot", "by cosine"} <= set(page.texts(".texts dd"))
+
+
+def test_settings_stand_in_phrases_and_unknown_ones_under_their_names(show, monkeypatch):
+  names = ["model", "dataset", "split", "steps", "init", "lr", "precision", "projection", "made_up"]
+  monkeypatch.setattr("wayjax.report.page.setting_names", lambda: names)
+  known = reports.entry(status="diverged", diverged_at=3, steps=2000)
+  page = show(dataclasses.replace(known, setting={"made_up": 4}), reports.old(known))
+  page.open()
+  phrases = "m · test split · 2,000 steps · diverged at step 3 · starts at target · "
+  phrases += "learning rate 0.01 · float32 · made_up 4"
+  assert phrases in page.texts("dialog .caption bdi")
+  page.driver.back()
+  page.until(page.is_list)
+  page.open(1)
+  assert page.texts("dialog .caption bdi")[0] == ""
+
+
+def test_a_constraint_is_named_where_another_than_the_papers_took_part(show):
+  page = show(reports.entry(), reports.entry(constraint="ball"))
+  assert page.column("constraint") == ["c-dist", "ball"]
+  page.choose("constraint", "ball")
+  assert len(page.all("#list tbody tr")) == 1
+  page.open()
+  assert page.texts("dialog .facts bdi") == ["trec · ball · γ = 0.01 · seed 1"]
+  assert not show(reports.entry()).column("constraint")
 
 
 def test_a_link_opens_its_entry_and_its_buttons_lead_on(page):

@@ -1,0 +1,103 @@
+"""Reports of made-up run folders: which tables and figures there are, and where they come from."""
+
+import json
+
+import pytest
+from reports import EARLIER, at_the_end, read, row, write_run
+
+from wayjax.errors import WayjaxError
+from wayjax.report import build, gather
+
+TABLE = {"name": "toy", "title": "Toy", "caption": "c", "columns": ["x", "y"], "lines": [["1", 2]]}
+
+
+def test_a_report_of_every_kind_of_experiment(tmp_path):
+  folder = tmp_path / "out"
+  free = [row(name, gamma) for name in "ab" for gamma in (0.0, 0.003, 0.01)]
+  write_run(folder / "1", free, at_the_end(free, 0.9))
+  write_run(folder / "2", [row("t", gamma, group="true") for gamma in (0.0, 0.01)])
+  lengths = [row("x", g, group=f"pile-{size}") for size in (4, 7) for g in (0.0, 0.01)]
+  write_run(folder / "3", lengths)
+  for name, content in EARLIER.items():
+    (folder / f"{name}.measured.json").write_text(json.dumps(content))
+  report = build.make_report(read(str(folder)), gather.find_measured([str(folder)]))
+  assert [table.name for table in report.tables] == [
+    "table1", "table2", "table3", "table4", "table5", "fig5-numbers", "targets",
+  ]  # fmt: skip
+  assert report.tables[0].command == EARLIER["table1_tasks"]["command"]
+  assert report.tables[1].command.startswith("python -m wayjax.run --dataset sst2")
+  assert [figure.name for figure in report.figures] == ["fig3", "fig4", "fig5", "fig6", "prop1"]
+  assert len(report.entries) == len(free) + 2 + len(lengths)
+  entry = report.entries[0]
+  assert entry.nearest == ((("x", 0.5),),)
+  assert entry.curve[0]["dev_accuracy"] == 0.9
+  assert entry.setting["template"] == "It is %s."
+
+
+def test_earlier_measurements_are_reported_as_before():
+  found = {name: gather._renewed(content) for name, content in EARLIER.items()}
+  report = build.make_report([], found)
+  [table] = report.tables
+  assert (table.name, table.title) == ("table1", "Table 1: tasks")
+  assert table.caption == (
+    "Templates, label words and rows. The last column is the share of the most frequent class in "
+    "the test rows, in per cent."
+  )
+  assert table.columns == (
+    *("task", "example", "template", "label words", "train", "dev", "test", "majority %"),
+  )
+  assert table.lines == (("sst2", "x", "It is ….", "bad, good", "6,000", "60", "6", "50.0"),)
+  slice_of, room = report.figures
+  assert slice_of.title == "Figure 6: the cell of a token"
+  assert slice_of.caption == (
+    "A plane through the token table of m, in which the embedding of ' a' and two prompts that "
+    "were tuned from it for agnews lie. In each cell one token is nearest; a prompt reads as the "
+    "token of its cell, and all of the cell is free for solving the task."
+  )
+  assert room.title == "Proposition 1: room around every token"
+  assert room.caption == (
+    "4,096 tokens of m: half the distance to the nearest other token. Of 1,000 random points "
+    "inside of these radii 999 project back to their token; 2 tokens have a twin with the same "
+    "embedding, and no room. Dotted: percentiles."
+  )
+  assert [figure.command for figure in report.figures] == [
+    "python -m experiments.fig6_voronoi", "python -m experiments.prop1_margins",
+  ]  # fmt: skip
+
+
+def test_any_experiment_may_have_a_table_or_a_figure_of_its_own(tmp_path):
+  drawn = {"figure": "histogram", "name": "mine", "title": "Mine", "caption": "c", "marks": {}}
+  drawn |= {"counts": [1], "edges": [0, 1], "x_label": "x", "y_label": "y"}
+  write_run(tmp_path / "run", [row("a", gamma) for gamma in (0.0, 0.01)])
+  measured = {"toy": {"command": "a", "table": TABLE}, "other": {"command": "b", **drawn}}
+  report = build.make_report(read(str(tmp_path)), measured)
+  assert [table.name for table in report.tables] == ["toy", "table2", "table3", "targets"]
+  assert report.tables[0].lines == (("1", "2"),)
+  assert report.tables[0].command == "a"
+  assert [(figure.title, figure.command) for figure in report.figures] == [("Mine", "b")]
+
+
+@pytest.mark.parametrize(
+  ("content", "problem"),
+  [
+    ({"table": {}}, "it lacks 'lines'"),
+    ({"table": []}, "is damaged"),
+    ({"table": TABLE | {"lines": [["1"]]}}, "more cells or fewer"),
+    ({"table": TABLE | {"name": "../x"}}, "cannot be the name of a file"),
+    ({"figure": "pie"}, "its figure is not one of cells, histogram"),
+    ({"figure": ["cells"]}, "is damaged"),
+    ({"figure": "histogram"}, "it lacks 'edges'"),
+  ],
+)
+def test_a_damaged_measurement_is_named(content, problem):
+  with pytest.raises(WayjaxError, match=r"toy\.measured\.json is damaged") as error:
+    build.make_report([], {"toy": {"command": "", **content}})
+  assert problem in str(error.value)
+
+
+def test_what_the_demo_took_part_in_is_called_so(tmp_path):
+  rows = [row("a", gamma, demo=True) for gamma in (0.0, 0.001, 0.01)]
+  report = build.make_report(read(write_run(tmp_path / "run", rows)), {})
+  titles = [part.title for part in (*report.tables, *report.figures)]
+  assert all(title.endswith(" (demo)") for title in titles)
+  assert report.facts[-1][0] == "demo"

@@ -1,0 +1,109 @@
+"""What figures are of, and that they are the same at every call."""
+
+import numpy as np
+import pytest
+from reports import at_the_end, held, read, row, text_and_description, write_run
+
+from wayjax.report import figures, paper
+
+
+@pytest.fixture
+def drawn(monkeypatch) -> dict:
+  """The curves of each figure that is drawn of results, by the figure's name."""
+  curves = {}
+
+  def keep(name, title, x_label, curves_of, free=None):
+    curves[name] = curves_of
+
+  monkeypatch.setattr(figures, "_two_panels", keep)
+  return curves
+
+
+def test_what_stands_on_the_axes(tmp_path):
+  found = text_and_description(tmp_path / "run").only(paper.is_any_text)
+  point = figures._point(7, found.lines)
+  assert (point.x, point.f1.mean) == (7, 0.9)
+  assert point.delta.mean == pytest.approx(0.25)
+
+
+def test_figure_3_is_of_the_targets_that_have_all_gammas(tmp_path):
+  swept = [row(name, g, f1=0.5) for name in "abc" for g in (0.0, 0.001, 0.003, 0.005, 0.01, 0.03)]
+  sized = [row(name, g, group="pile") for name in "abcd" for g in (0.0, 0.003, 0.005, 0.01)]
+  one_more = [row("a", 0.1)]
+  (found,) = read(write_run(tmp_path / "1", [*swept, *sized, *one_more]))
+  lines = figures._shared_gammas(found)["c-dist"]
+  assert {line["group"] for line in lines} == {"ni"}
+  assert len(lines) == 3 * 5
+  (found,) = read(write_run(tmp_path / "2", sized))
+  assert not figures.has_curve(found)
+  (found,) = read(write_run(tmp_path / "3", [row("a", 0.01), row("b", 0.03)]))
+  assert not figures.has_curve(found)
+
+
+def test_a_drawing_is_the_same_at_every_call(tmp_path):
+  rows = [row(name, gamma) for name in "ab" for gamma in (0.0, 0.001, 0.01)]
+  found = read(write_run(tmp_path / "run", rows))
+  first, second = figures.gamma(found), figures.gamma(found)
+  assert (first.svg, first.png) == (second.svg, second.png)
+
+
+def test_each_constraint_has_a_curve_of_its_own(tmp_path, drawn):
+  gammas = (0.001, 0.003, 0.01)
+  free = [
+    row(name, 0.0, accuracy=0.8, group=group) for name, group in (("a", "ni"), ("b", "pile-4"))
+  ]
+  c_dist = [of | {"gamma": gamma, "prompt_key": f"{of['prompt_key']}/{gamma}", "accuracy": 0.6}
+            for of in free for gamma in gammas]  # fmt: skip
+  ball = [held("ball", of | {"accuracy": 0.4}) for of in c_dist]
+  rows = [*free, *c_dist, *ball]
+  (found,) = read(write_run(tmp_path / "run", rows, at_the_end(rows)))
+  any_text, cut = found.only(paper.is_any_text), found.only(paper.has_set_length)
+  figures.gamma([any_text])
+  figures.length([cut])
+  figures.model_size([any_text])
+  drop = {"c-dist": pytest.approx(0.25), "ball": pytest.approx(0.5)}
+  assert {
+    name: [point.delta.mean for point in points] for name, points in drawn["fig3"].items()
+  } == {f"sst2, {name}": [drop[name]] * len(gammas) for name in drop}
+  assert [(name, [(point.x, point.delta.mean) for point in points])
+          for name, points in drawn["fig4"].items()] == [
+    ("sst2, c-dist", [(4, drop["c-dist"])]),
+    *((f"sst2, ball, γ = {gamma:g}", [(4, drop["ball"])]) for gamma in gammas),
+  ]  # fmt: skip
+  assert {
+    name: [(point.x, point.delta.mean) for point in points]
+    for name, points in drawn["fig5"].items()
+  } == {f"sst2, {name}": [(124, drop[name])] for name in drop}
+
+
+def test_the_papers_constraint_alone_is_not_named(tmp_path, drawn):
+  rows = [row(name, g, group="pile") for name in "ab" for g in (0.0, 0.001, 0.003, 0.01)]
+  found = read(write_run(tmp_path / "run", rows, at_the_end(rows)))
+  figures.gamma(found)
+  figures.model_size(found)
+  assert [list(curves) for curves in drawn.values()] == [["sst2"], ["sst2"]]
+
+
+WORDS = {"name": "n", "title": "t", "caption": "c"}
+
+
+def test_what_experiments_may_have_drawn():
+  slice_of = {
+    "half": 1.0,
+    "target_token": 1,
+    "cells": [
+      {"token": 1, "text": " a", "score": [0.0, 0.0, 0.0]},
+      {"token": 2, "text": "$b", "score": [1.0, 0.5, -0.4]},
+    ],
+    "points": [{"x": 0.0, "y": 0.0, "label": "the token's embedding"}],
+  }
+  counts, edges = np.histogram([0.1, 0.2, 0.9], 4)
+  counted = {"counts": counts.tolist(), "edges": edges.tolist(), "marks": {"50 %": 0.2}}
+  counted |= {"x_label": "x", "y_label": "y"}
+  data = {"cells": slice_of, "histogram": counted}
+  assert figures.FIGURES.keys() == data.keys()
+  for kind, draw in figures.FIGURES.items():
+    figure = draw(data[kind] | WORDS)
+    assert (figure.name, figure.title, figure.caption) == ("n", "t", "c")
+    assert figure.svg.startswith("<?xml")
+    assert figure.png.startswith(b"\x89PNG")
