@@ -1,90 +1,214 @@
-"""The command line and its checks."""
+"""Options: what each decides, and what values it takes."""
 
 import dataclasses
 
 import pytest
 
-from wayjax.command_line import parse_args
-from wayjax.config import RunConfig
-from wayjax.errors import WayjaxError
-
-
-def test_a_bare_dataset_means_the_paper():
-  config = parse_args(["--dataset", "agnews"])
-  assert config == RunConfig(dataset="agnews")
-  assert config.model == "gpt2-large"
-  assert (config.gamma, config.seeds) == ((0.0, 0.01), (1, 10, 100))
-  assert (config.steps, config.lr, config.batch_size) == (2000, 0.01, 8)
-  assert (config.init, config.projection, config.split) == ("target", "euclidean", "test")
-
-
-def test_every_field_is_an_option():
-  arguments = """
-    --task-file t --data-dir d --split dev --train-rows 1 --eval-rows 2 --max-length 17 --model m
-    --revision r --precision float32 --device cpu --targets ni pile --target x --target y
-    --targets-file f --targets-dir g --max-targets 3 --gamma 0 1e-3 --seeds 0 5 --steps 4 --lr 0
-    --batch-size 5 --init vocab --prompt-tokens 6 --projection dot --members-at-once 7
-    --eval-every 8 --out o --dry-run --model-parallel 2 --shard 1/3 --checkpoint-every 9
-    --distributed --coordinator host:1 --processes 2 --process-id 1 --log-to tensorboard
-  """
-  config = parse_args(arguments.split())
-  changed = dataclasses.asdict(config)
-  default = dataclasses.asdict(RunConfig())
-  assert [name for name in default if changed[name] == default[name]] == [
-    "dataset",
-    "demo",
-    "resume",
-  ]
-  assert config.targets == ("ni", "pile")
-  assert config.target == ("x", "y")
-  assert config.members_at_once == 7
-
-
-@pytest.mark.parametrize(
-  ("arguments", "message"),
-  [
-    ("", "say which task"),
-    ("--dataset sst2 --task-file x", "say which task"),
-    ("--dataset sst2 --gamma -1", "--gamma must be numbers of at least 0, not -1"),
-    ("--dataset sst2 --gamma nan", "--gamma must be"),
-    ("--dataset sst2 --gamma inf", "--gamma must be"),
-    ("--dataset sst2 --gamma 0 0.0", "--gamma holds the same value twice"),
-    ("--dataset sst2 --gamma x", "--gamma: invalid float value: 'x'"),
-    ("--dataset sst2 --gamma", "--gamma: expected at least one argument"),
-    ("--dataset sst2 --seeds 1 1", "--seeds holds the same value twice"),
-    ("--dataset sst2 --seeds -3", "--seeds must be"),
-    ("--dataset sst2 --batch-size 0", "--batch-size must be a whole number of at least 1, not 0"),
-    ("--dataset sst2 --steps 0", "--steps must be"),
-    ("--dataset sst2 --steps 1.5", "--steps: invalid int value"),
-    ("--dataset sst2 --lr -0.1", "--lr must be"),
-    ("--dataset sst2 --lr nan", "--lr must be"),
-    ("--dataset sst2 --train-rows 0", "--train-rows must be"),
-    ("--dataset sst2 --max-length 16", "--max-length must be a whole number of at least 17"),
-    ("--dataset sst2 --members-at-once 0", "--members-at-once must be"),
-    ("--dataset sst2 --members-at-once some", "--members-at-once: invalid number value: 'some'"),
-    ("--dataset sst2 --init text", "--init must be one of target, vocab, random, not 'text'"),
-    ("--dataset sst2 --device gpus", "--device must be one of auto, cpu, gpu, tpu"),
-    ("--dataset sst2 --projection l2", "--projection must be one of"),
-    ("--dataset sst2 --step 4", "unrecognized arguments: --step 4"),
-    ("--dataset", "expected one argument"),
-  ],
+from wayjax.config import (
+  AUTO,
+  MOST_STEPS,
+  RunConfig,
+  TrainSettings,
+  is_unconstrained,
+  make_config,
+  options,
 )
-def test_wrong_options_are_named(arguments, message):
+from wayjax.errors import WayjaxError
+from wayjax.options import Role, check_value, flag, option, recorded_names, require_choice
+
+FIELDS = {field.name: field for field in options()}
+
+
+def config_of(**values) -> RunConfig:
+  return make_config({"dataset": "sst2", **values})
+
+
+def refusal(make, *args, **values) -> str:
+  """What a function refuses its arguments with."""
   with pytest.raises(WayjaxError) as error:
-    parse_args(arguments.split())
-  assert message in str(error.value)
+    make(*args, **values)
+  return str(error.value)
 
 
-def test_help_has_groups_and_defaults(capsys, monkeypatch):
-  monkeypatch.setenv("COLUMNS", "200")
-  with pytest.raises(SystemExit) as stop:
-    parse_args(["--help"])
-  assert stop.value.code == 0
-  text = capsys.readouterr().out
-  for part in ("task:", "model:", "targets:", "sweep:", "output:"):
-    assert f"\n{part}\n" in text
-  for field in dataclasses.fields(RunConfig):
-    assert f"--{field.name.replace('_', '-')}" in text
-  assert "[0.0 0.01]" in text
-  assert "[1 10 100]" in text
-  assert "[gpt2-large]" in text
+class TestRoles:
+  def test_every_option_has_a_role_a_group_and_a_line_of_help(self):
+    for field in options():
+      assert field.metadata["role"] in Role, field.name
+      assert field.metadata["group"], field.name
+      assert field.metadata["help"], field.name
+    assert [field for field in dataclasses.fields(RunConfig) if not field.metadata] == []
+
+  def test_roles_part_the_options(self):
+    parts = [field.name for role in Role for field in options(role)]
+    assert sorted(parts) == sorted(FIELDS)
+    assert {field.name for field in options(Role.AXIS)} >= {
+      "targets",
+      "gamma",
+      "constraint",
+      "seeds",
+    }
+    assert {field.name for field in options(Role.SETTING)} >= {"dataset", "model", "steps", "lr"}
+
+  def test_a_resumed_run_may_change_places_and_what_it_compares_itself(self):
+    may_change = {name for name, field in FIELDS.items() if field.metadata["may_change"]}
+    places = {field.name for field in options(Role.PLACE)}
+    assert may_change - places == {"data_dir", "model"}
+    assert places - may_change == {
+      "out",
+      "device",
+      "model_parallel",
+      "members_at_once",
+      "eval_every",
+    }
+
+  def test_commands_name_all_that_decides_numbers(self):
+    named = {name for name, field in FIELDS.items() if field.metadata["in_command"]}
+    places = {field.name for field in options(Role.PLACE)}
+    assert FIELDS.keys() - places <= named
+    assert named & places == {"device", "model_parallel", "eval_every"}
+
+  def test_an_option_is_recorded_under_its_own_name_unless_it_says_otherwise(self):
+    assert recorded_names(FIELDS["steps"]) == ("steps",)
+    assert recorded_names(FIELDS["data_dir"]) == ("data_sha256",)
+    assert recorded_names(FIELDS["demo"]) == ()
+
+  def test_an_option_can_be_told_apart_from_its_role(self):
+    place = option(None, "output", Role.PLACE, "where")
+    assert (place.metadata["may_change"], place.metadata["in_command"]) == (True, False)
+    setting = option(None, "task", Role.SETTING, "what", may_change=True, in_command=False)
+    assert (setting.metadata["may_change"], setting.metadata["in_command"]) == (True, False)
+
+
+class TestValues:
+  @pytest.mark.parametrize("name", [n for n, f in FIELDS.items() if f.metadata.get("choices")])
+  def test_a_choice_is_one_of_several(self, name):
+    choices = FIELDS[name].metadata["choices"]
+    several = isinstance(FIELDS[name].default, tuple)
+    for choice in choices:
+      check_value(FIELDS[name], (choice,) if several else choice)
+    message = refusal(check_value, FIELDS[name], ("other",) if several else "other")
+    assert message == f"{flag(FIELDS[name])} must be one of {', '.join(choices)}, not 'other'"
+
+  @pytest.mark.parametrize("name", [n for n, f in FIELDS.items() if "least" in f.metadata])
+  def test_a_number_has_a_least_value(self, name):
+    field = FIELDS[name]
+    least, several = field.metadata["least"], isinstance(field.default, tuple)
+    check_value(field, (least, least + 1) if several else least)
+    wrong = [least - 1, float("nan"), "3", None]
+    wrong += [] if field.metadata["type"] is float else [least + 0.5]
+    for value in wrong:
+      if several or value != field.default:
+        message = refusal(check_value, field, (least, value) if several else value)
+        assert message.startswith(f"{flag(field)} must be ")
+        assert message.endswith(f" of at least {least}, not {value}")
+
+  def test_a_number_may_have_a_most_value(self):
+    check_value(FIELDS["steps"], MOST_STEPS)
+    message = refusal(check_value, FIELDS["steps"], MOST_STEPS + 1)
+    assert message == "--steps must be at most 1,000,000, not 1,000,001"
+
+  def test_the_default_needs_no_check_but_another_value_may_be_named(self):
+    check_value(FIELDS["members_at_once"], AUTO)
+    check_value(FIELDS["members_at_once"], None, unless=None)
+    assert "not auto" in refusal(check_value, FIELDS["members_at_once"], AUTO, unless=None)
+
+  def test_a_value_goes_by_the_name_that_is_given(self):
+    assert refusal(check_value, FIELDS["lr"], -1, "rate").startswith("rate must be a number")
+    assert refusal(require_choice, "way", "up", ("left", "right")) == (
+      "way must be one of left, right, not 'up'"
+    )
+
+
+class TestRunConfig:
+  def test_its_defaults_are_the_papers(self):
+    config = config_of()
+    assert config == RunConfig(dataset="sst2")
+    assert config.model == "gpt2-large"
+    assert (config.gamma, config.seeds) == ((0.0, 0.01), (1, 10, 100))
+    assert (config.steps, config.lr, config.batch_size) == (2000, 0.01, 8)
+    assert (config.init, config.projection, config.split) == ("target", "euclidean", "test")
+    assert config.constraint == ("c-dist",)
+
+  @pytest.mark.parametrize(
+    ("values", "message"),
+    [
+      ({"dataset": None}, "which task? give --dataset"),
+      ({"task_file": "x"}, "which task? give --dataset"),
+      ({"gamma": (-1.0,)}, "--gamma must be numbers of at least 0, not -1.0"),
+      ({"gamma": (float("inf"),)}, "--gamma must be numbers"),
+      ({"gamma": (0, 0.0)}, "--gamma has the same value twice"),
+      ({"constraint": ("c-dist", "c-dist")}, "--constraint has the same value twice"),
+      ({"seeds": (1, 1)}, "--seeds has the same value twice"),
+      ({"targets": ("ni", "ni")}, "--targets has the same value twice"),
+      ({"seeds": (-3,)}, "--seeds must be whole numbers of at least 0, not -3"),
+      ({"gamma": ()}, "--gamma needs at least one value"),
+      ({"seeds": ()}, "--seeds needs at least one value"),
+      ({"constraint": ()}, "--constraint needs at least one value"),
+      ({"shard": (2, 2)}, "--shard 2/2: I must be from 0 to N - 1"),
+      ({"shard": (-1, 2)}, "--shard -1/2: I must be"),
+      ({"out": "s3://bucket/run"}, "--out must be a folder or gs://BUCKET/FOLDER, not s3://"),
+      ({"resume": "gs://bucket"}, "--resume must be a folder or gs://BUCKET/FOLDER"),
+      ({"processes": 2}, "--coordinator, --processes and --process-id go together"),
+      (
+        {"coordinator": "a:1", "processes": 2, "process_id": 2, "out": "x"},
+        "--process-id must be from 0 to 1",
+      ),
+      ({"distributed": True}, "--out must name the run folder"),
+      ({"coordinator": "a:1", "processes": 2, "process_id": 0}, "--out must name the run folder"),
+      ({"log_to": ("tensorboard", "email")}, "--log-to must be one of tensorboard, wandb"),
+    ],
+  )
+  def test_what_is_wrong_is_named(self, values, message):
+    assert message in refusal(config_of, **values)
+
+  @pytest.mark.parametrize(
+    "values",
+    [
+      {"out": "gs://bucket/run"},
+      {"shard": (0, 1)},
+      {"coordinator": "a:1", "processes": 2, "process_id": 1, "out": "x"},
+      {"distributed": True, "resume": "x"},
+    ],
+  )
+  def test_what_is_right_passes(self, values):
+    assert config_of(**values)
+
+
+class TestTrainSettings:
+  @pytest.mark.parametrize(
+    ("name", "sound", "wrong"),
+    [
+      ("steps", (1, MOST_STEPS), (0, MOST_STEPS + 1, 1.5, "7")),
+      ("lr", (0, 0.5), (-0.1, float("nan"), float("inf"), "x")),
+      ("batch_size", (1,), (0, 2.5)),
+      ("members_at_once", (1, 7), (0, "some")),
+      ("eval_every", (0, 5), (-1, 0.5)),
+    ],
+  )
+  def test_a_run_and_a_sweep_share_one_rule(self, name, sound, wrong):
+    for value in sound:
+      assert getattr(config_of(**{name: value}).train_settings(), name) == value
+      assert getattr(TrainSettings(**{name: value}), name) == value
+    for value in wrong:
+      message = refusal(config_of, **{name: value})
+      assert message.startswith(flag(FIELDS[name]))
+      assert refusal(TrainSettings, **{name: value}) == message.replace(flag(FIELDS[name]), name)
+
+  def test_every_field_is_an_option_of_the_same_default(self):
+    fields = dataclasses.fields(TrainSettings)
+    defaults = {field.name: FIELDS[field.name].default for field in fields}
+    assert defaults.pop("members_at_once") == AUTO
+    assert defaults == {
+      field.name: field.default for field in fields if field.name != "members_at_once"
+    }
+
+  def test_automatic_is_none(self):
+    assert config_of().train_settings() == TrainSettings()
+    assert TrainSettings().members_at_once is None
+    assert "not auto" in refusal(TrainSettings, members_at_once=AUTO)
+
+
+def test_a_prompt_is_unconstrained_by_the_papers_penalty_with_gamma_0():
+  assert is_unconstrained("c-dist", 0.0)
+  assert not is_unconstrained("c-dist", 0.01)
+  assert not is_unconstrained("ball", 0.0)

@@ -1,19 +1,22 @@
 """The embedded demo: what --demo means, what it shows, and that nothing is missing from it."""
 
+import contextlib
 import io
 
+import jax
 import numpy as np
 import pytest
 from rich.console import Console
 
 import wayjax
-from wayjax import demo
+from wayjax import demo, models
 from wayjax.command_line import parse_args
 from wayjax.data import packing
 from wayjax.data.encoding import token_ids
 from wayjax.data.examples import load_data
 from wayjax.data.targets import load_targets
 from wayjax.data.tasks import TASKS, Task, get_task
+from wayjax.devices.sharding import make_layout
 from wayjax.errors import WayjaxError
 from wayjax.models import load_lm
 from wayjax.readers import nearest
@@ -65,22 +68,35 @@ def test_the_targets_of_a_task_are_one_program():
     assert len(lengths) == 1
 
 
-def test_a_short_demo(tmp_path, capsys):
-  arguments = ["--dataset", "agnews", "--demo", "--out", str(tmp_path), "--steps", "3"]
-  assert main([*arguments, "--train-rows", "40", "--eval-rows", "20", "--max-targets", "2"]) == 0
-  run = wayjax.read_run(tmp_path)
-  assert len(run.rows) == 8
+@pytest.fixture(scope="module")
+def shown_and_run(tmp_path_factory):
+  """What a demo of one target shows, and its run, read back."""
+  out, shown = tmp_path_factory.mktemp("demo"), io.StringIO()
+  with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(shown):
+    # As on most machines: on several devices some would be idle, and that takes as long.
+    one = make_layout(devices=jax.devices()[:1])
+    patch.setattr(models, "make_layout", lambda model_parallel: one)
+    code = main(
+      ["--dataset", "agnews", "--demo", "--out", str(out), "--max-targets", "1"]
+      + ["--eval-rows", "100"]
+    )
+  assert code == 0
+  return shown.getvalue(), wayjax.read_run(out)
+
+
+def test_a_demo_says_that_it_is_one(shown_and_run):
+  shown, run = shown_and_run
+  assert {(row["gamma"], row["seed"]) for row in run.rows} == {
+    (gamma, seed) for gamma in (0.0, 0.01) for seed in (1, 10)
+  }
   assert all(row["demo"] and row["model"] == "demo" for row in run.rows)
-  out = capsys.readouterr().out
-  assert "Demo: agnews (test), demo, 3 steps" in out
-  assert demo.MEANING.format(dataset="agnews") in out
-  assert (tmp_path / "summary.md").read_text().splitlines()[-1].startswith("Demo: ")
+  assert "Demo: agnews (test), demo, 100 steps" in shown
+  assert demo.MEANING.format(dataset="agnews") in shown
+  assert (run.path / "summary.md").read_text().splitlines()[-1].startswith("Demo: ")
 
 
-def solves(folder, name: str, least: float, *options: str) -> None:
-  """Runs the demo of a task and looks at what it shows: prompts solve it, their texts do not."""
-  assert main(["--dataset", name, "--demo", "--out", str(folder), *options]) == 0
-  run = wayjax.read_run(folder)
+def solves(run, least: float) -> None:
+  """Looks at what the demo of a task shows: prompts solve it, their texts do not."""
   mean = {
     (field, gamma): np.mean([row[field] for row in run.rows if row["gamma"] == gamma])
     for field in ("accuracy", "text_accuracy", "prompt_f1")
@@ -92,14 +108,15 @@ def solves(folder, name: str, least: float, *options: str) -> None:
   assert mean["prompt_f1", 0.01] >= 0.95
 
 
-def test_a_prompt_solves_a_miniature_and_reads_as_another_task(tmp_path):
-  solves(tmp_path, "agnews", 0.25, "--max-targets", "1", "--seeds", "1", "--eval-rows", "100")
+def test_a_prompt_solves_a_miniature_and_reads_as_another_task(shown_and_run):
+  solves(shown_and_run[1], 0.25)
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", TASKS)
 def test_prompts_solve_every_miniature(tmp_path, name):
-  solves(tmp_path, name, 0.15 if name == "sst5" else 0.25)
+  assert main(["--dataset", name, "--demo", "--out", str(tmp_path)]) == 0
+  solves(wayjax.read_run(tmp_path), 0.15 if name == "sst5" else 0.25)
 
 
 @pytest.mark.nightly
@@ -125,7 +142,7 @@ def test_the_best_prompt_of_each_target_beside_the_unconstrained_one():
     row("b", 0.95, status="diverged"), row("c", 0.99, 0.0),
   ]  # fmt: skip
   found = summary.best(rows)
-  assert [(one["target_name"], one["accuracy"], one["accuracy_0"]) for one in found] == [
+  assert [(best["target_name"], best["accuracy"], best["accuracy_0"]) for best in found] == [
     ("b", 0.9, None),
     ("a", 0.7, 0.8),
   ]

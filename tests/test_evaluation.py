@@ -12,23 +12,25 @@ from wayjax.errors import WayjaxError
 from wayjax.evaluation import Evaluator, evaluate
 from wayjax.loss import SCORE_BLOCK
 from wayjax.metrics import macro_f1
+from wayjax.prompts import SoftPrompt
 
 
 def prompts_of(rng, sizes):
-  return [rng.normal(0, 0.3, (size, tiny.CONFIG.n_embd)).astype(np.float32) for size in sizes]
+  return [SoftPrompt(rng.normal(0, 0.3, (size, tiny.CONFIG.n_embd)), "tiny") for size in sizes]
 
 
 def test_prompts_are_scored_together_as_alone(lm, rng):
   encoded = tiny.examples(rng, [int(n) for n in rng.integers(1, 12, size=30)])
-  prompts = prompts_of(rng, (3, 20, 5, 16, 4))
+  prompts = prompts_of(rng, (3, 16, 5, 4))
   together = Evaluator(lm, encoded, prompts_at_once=2)(prompts)
+  one_by_one = Evaluator(lm, encoded)
   for prompt, result in zip(prompts, together, strict=True):
-    (alone,) = evaluate(lm, encoded, [prompt])
+    (alone,) = one_by_one([prompt])
     np.testing.assert_allclose(result.losses_NxC, alone.losses_NxC, rtol=1e-5)
     np.testing.assert_array_equal(result.predictions_N, np.argmin(alone.losses_NxC, axis=1))
     assert result.accuracy == np.mean(result.predictions_N == encoded.labels)
     assert result.macro_f1 == macro_f1(encoded.labels, result.predictions_N)
-  assert len({result.losses_NxC.tobytes() for result in together}) == 5
+  assert len({result.losses_NxC.tobytes() for result in together}) == 4
 
 
 def test_no_prompts_no_results(lm, rng):
@@ -44,14 +46,24 @@ def test_a_prompt_that_does_not_fit_is_refused(lm, rng):
 
 def test_a_broken_prompt_scores_without_raising(lm, rng):
   encoded = tiny.examples(rng)
-  (result,) = evaluate(lm, encoded, [np.full((3, tiny.CONFIG.n_embd), np.nan, np.float32)])
+  (result,) = evaluate(lm, encoded, [SoftPrompt(np.full((3, 32), np.nan), "tiny")])
   assert result.predictions_N.tolist() == [-1] * len(encoded)
   assert result.accuracy == result.macro_f1 == 0
 
 
-def test_a_lone_array_is_no_list_of_prompts(lm, rng):
-  with pytest.raises(WayjaxError, match=r"shape \(tokens, 32\), not \(32,\)"):
-    evaluate(lm, tiny.examples(rng), prompts_of(rng, [4])[0])
+def test_prompts_of_another_width_are_refused(lm, rng):
+  with pytest.raises(WayjaxError, match=r"a prompt of width 4 does not fit .*, whose width is 32"):
+    evaluate(lm, tiny.examples(rng), [*prompts_of(rng, [4]), SoftPrompt(np.ones((3, 4)), "tiny")])
+
+
+def test_what_is_not_a_list_of_prompts_is_refused(lm, rng):
+  (prompt,), encoded = prompts_of(rng, [4]), tiny.examples(rng)
+  with pytest.raises(WayjaxError, match="list of SoftPrompts, and one is a ndarray"):
+    evaluate(lm, encoded, [prompt.vectors_PxD])
+  with pytest.raises(WayjaxError, match="list of SoftPrompts, and one is a ndarray"):
+    evaluate(lm, encoded, prompt.vectors_PxD)
+  with pytest.raises(WayjaxError, match="list of SoftPrompts"):
+    evaluate(lm, encoded, prompt)
 
 
 def test_logits_exist_a_block_at_a_time(lm, rng):

@@ -1,21 +1,31 @@
 """The packed loss against one example a row, written plainly in tiny.py."""
 
+import dataclasses
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
 from flax import nnx
-from hypothesis import given, settings
+from forall import forall
 from hypothesis import strategies as st
 
 from wayjax.data import packing
-from wayjax.evaluation import Evaluator
-from wayjax.loss import SCORE_BLOCK, c_dist, cross_entropy, token_losses, wayward_loss
-from wayjax.models import load_lm
 from wayjax.data.packing import left_mask, pad_left
+from wayjax.evaluation import Evaluator
+from wayjax.loss import (
+  SCORE_BLOCK,
+  c_dist,
+  cross_entropy,
+  token_losses,
+  wayward_loss,
+  weighted_c_dist,
+)
+from wayjax.models import load_lm
+from wayjax.prompts import SoftPrompt
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +47,7 @@ def check_packed_equals_unpacked(rng, encoded, rows, prompt_tokens, padding, row
   prompt = prompt_of(rng, prompt_tokens)
   mask_P = left_mask(prompt_tokens, prompt_tokens + padding)
   # What stands in the padding must not matter.
-  padded = pad_left(prompt, prompt_tokens + padding) + 7.0 * (1 - mask_P)[:, None]
+  padded = pad_left(prompt, prompt_tokens + padding) + np.float32(7) * (1 - mask_P)[:, None]
   loss, gradient = packed_cross_entropy(padded, mask_P, row, family)
   expected, expected_gradient = tiny.unpacked_cross_entropy(prompt, encoded, rows, family)
   np.testing.assert_allclose(loss, expected, rtol=1e-5)
@@ -47,24 +57,66 @@ def check_packed_equals_unpacked(rng, encoded, rows, prompt_tokens, padding, row
 
 
 @pytest.mark.parametrize(
-  ("lengths", "rows", "prompt_tokens", "padding", "spare"),
+  ("lengths", "prompt_tokens"),
   [
-    pytest.param((3, 7, 1, 5, 9, 4), range(6), 4, 0, 0, id="filled-to-the-last-position"),
-    pytest.param((3, 7, 1, 5, 9, 4), range(6), 4, 0, 9, id="padding-at-the-end"),
-    pytest.param((3, 7, 1, 5, 9, 4), range(6), 4, 12, 9, id="left-padded-prompt"),
-    pytest.param((6, 2), [1], 3, 0, 0, id="one-example"),
-    pytest.param((0, 5, 0), range(3), 3, 0, 0, id="empty-text"),
-    pytest.param((0, 5, 0), range(3), 3, 5, 4, id="empty-text-and-padding"),
-    pytest.param((0,), [0], 1, 0, 0, id="one-empty-example-one-prompt-token"),
-    pytest.param((4, 4), [0, 0, 1, 0], 2, 1, 0, id="the-same-example-again"),
+    pytest.param((3, 7, 1, 5, 9, 4), 4, id="filled-to-the-last-position"),
+    pytest.param((6,), 4, id="one-example"),
+    pytest.param((0, 5, 0), 4, id="empty-text"),
+    pytest.param((0,), 1, id="one-empty-example-one-prompt-token"),
   ],
 )
-def test_packed_equals_unpacked(rng, lengths, rows, prompt_tokens, padding, spare):
+def test_packed_equals_unpacked_in_the_smallest_row(rng, lengths, prompt_tokens):
+  encoded, rows = tiny.examples(rng, lengths), list(range(len(lengths)))
+  row = tiny.pack(encoded, rows)
+  check_packed_equals_unpacked(rng, encoded, rows, prompt_tokens, 0, row)
+
+
+REACHES = (6, 17)  # those that a row of lengths up to 16 has, rounded up
+
+
+def padded_row(encoded, rows) -> packing.PackedRow:
+  """A row of one size, with two slices of attention: all of them are compiled once a reach."""
+  row = tiny.pack(encoded, rows, 120, 18)
+  return dataclasses.replace(row, reach=next(reach for reach in REACHES if reach >= row.reach))
+
+
+@pytest.mark.parametrize(
+  ("lengths", "rows", "prompt_tokens"),
+  [
+    pytest.param((3, 7, 1, 5, 9, 4), range(6), 8, id="padding-at-the-end"),
+    pytest.param((3, 7, 1, 5, 9, 4), range(6), 4, id="left-padded-prompt"),
+    pytest.param((0, 5, 0), range(3), 1, id="empty-text-and-padding"),
+    pytest.param((4, 4), [0, 0, 1, 0], 4, id="the-same-example-again"),
+  ],
+)
+def test_packed_equals_unpacked_in_a_larger_row(rng, lengths, rows, prompt_tokens):
   encoded, rows = tiny.examples(rng, lengths), list(rows)
-  small = tiny.pack(encoded, rows)
-  text, scored = len(small.ids_T) + spare, len(small.labels_R) + spare
-  row = tiny.pack(encoded, rows, text, scored)
-  check_packed_equals_unpacked(rng, encoded, rows, prompt_tokens, padding, row)
+  row = padded_row(encoded, rows)
+  check_packed_equals_unpacked(rng, encoded, rows, prompt_tokens, 8 - prompt_tokens, row)
+
+
+def test_an_example_across_two_slices_sees_its_first_token(rng):
+  # The last one takes positions 47 to 64 behind 8 of the prompt; the second slice begins at 64.
+  encoded = dataclasses.replace(
+    tiny.examples(rng, (16, 16, 7, 16)), labels=np.array([0, 0, 0, 2], np.int32)
+  )
+  row = tiny.pack(encoded, [0, 1, 2, 3], 120, 18)
+  assert np.flatnonzero(np.asarray(row.examples_T) == 3)[[0, -1]].tolist() == [47 - 8, 64 - 8]
+  assert row.reach == 64 - 47
+  check_packed_equals_unpacked(rng, encoded, [0, 1, 2, 3], 8, 0, row)
+
+
+@forall(
+  60,
+  lengths=st.lists(st.integers(0, 16), min_size=1, max_size=6),
+  prompt_tokens=st.sampled_from([1, 4, 8]),
+  seed=st.integers(0, 100),
+)
+def test_packed_equals_unpacked_for_any_lengths(lengths, prompt_tokens, seed):
+  rng = np.random.default_rng(seed)
+  encoded, rows = tiny.examples(rng, lengths), list(range(len(lengths)))
+  row = padded_row(encoded, rows)
+  check_packed_equals_unpacked(rng, encoded, rows, prompt_tokens, 8 - prompt_tokens, row)
 
 
 OTHER_FAMILIES = sorted(tiny.CONFIGS.keys() - {"gpt2"})
@@ -77,42 +129,27 @@ def test_packed_equals_unpacked_in_every_family(rng, family):
   check_packed_equals_unpacked(rng, encoded, rows, 4, 3, row, family)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
-@given(
-  lengths=st.lists(st.integers(0, 12), min_size=1, max_size=5),
-  prompt_tokens=st.integers(1, 6),
-  seed=st.integers(0, 100),
-)
-def test_packed_equals_unpacked_for_any_lengths(lengths, prompt_tokens, seed):
-  rng = np.random.default_rng(seed)
-  encoded, rows = tiny.examples(rng, lengths), list(range(len(lengths)))
-  row = tiny.pack(encoded, rows, 120, 16)  # two slices of attention, and one size: one compilation
-  check_packed_equals_unpacked(rng, encoded, rows, prompt_tokens, 7 - prompt_tokens, row)
+def check_class_scores(loaded, encoded, prompts, family="gpt2"):
+  """The mean losses of every class of every example under prompts that are scored together."""
+  results = Evaluator(loaded, encoded)([SoftPrompt(prompt, loaded.name) for prompt in prompts])
+  for prompt, result in zip(prompts, results, strict=True):
+    assert result.losses_NxC.shape == (len(encoded), 3)
+    for i, prefix in enumerate(encoded.prefixes):
+      for c, candidate in enumerate(encoded.candidates):
+        expected = np.mean(tiny.unpacked_losses(prompt, prefix, candidate, family))
+        np.testing.assert_allclose(result.losses_NxC[i, c], expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("padding", [0, 3])
-@pytest.mark.parametrize("lengths", [(3, 7, 1, 5), (0, 2, 0), (4,)])
-def test_class_scores_equal_unpacked_ones(lm, rng, lengths, padding):
-  encoded = tiny.examples(rng, lengths)
-  prompt = prompt_of(rng, 16 - padding)
-  evaluator = Evaluator(lm, encoded)
-  (result,) = evaluator([prompt])
-  assert result.losses_NxC.shape == (len(lengths), 3)
-  for i, prefix in enumerate(encoded.prefixes):
-    for c, candidate in enumerate(encoded.candidates):
-      expected = np.mean(tiny.unpacked_losses(prompt, prefix, candidate))
-      np.testing.assert_allclose(result.losses_NxC[i, c], expected, rtol=1e-5)
+@pytest.mark.parametrize("lengths", [(0, 3, 7, 1, 5, 0, 2, 0), (4,)])
+def test_class_scores_equal_unpacked_ones(lm, rng, lengths):
+  # The second prompt is padded.
+  check_class_scores(lm, tiny.examples(rng, lengths), [prompt_of(rng, 16), prompt_of(rng, 13)])
 
 
 @pytest.mark.parametrize("family", OTHER_FAMILIES)
 def test_class_scores_equal_unpacked_ones_in_every_family(rng, family, tmp_path):
   loaded = load_lm(str(tiny.save_model(tmp_path, tiny.CONFIGS[family])), precision="float32")
-  encoded, prompt = tiny.examples(rng, (3, 0, 6)), prompt_of(rng, 13)
-  (result,) = Evaluator(loaded, encoded)([prompt])
-  for i, prefix in enumerate(encoded.prefixes):
-    for c, candidate in enumerate(encoded.candidates):
-      expected = np.mean(tiny.unpacked_losses(prompt, prefix, candidate, family))
-      np.testing.assert_allclose(result.losses_NxC[i, c], expected, rtol=1e-5)
+  check_class_scores(loaded, tiny.examples(rng, (3, 0, 6)), [prompt_of(rng, 13)], family)
 
 
 def test_scores_do_not_depend_on_the_rows_they_stand_in(model, rng):
@@ -154,14 +191,25 @@ def test_c_dist_is_the_mean_over_real_positions_of_squared_distances(rng):
 
 
 def test_wayward_loss_is_the_weighted_sum_and_gives_its_parts(model, rng):
-  encoded = tiny.examples(rng)
+  row = tiny.pack(tiny.examples(rng), list(range(6)))
   prompt, target = prompt_of(rng, 4), prompt_of(rng, 4)
-  mask_P = np.ones(4, np.float32)
-  row = tiny.pack(encoded, list(range(6)))
-  loss, (ce, distance) = wayward_loss(model, prompt, target, mask_P, 0.25, row)
-  np.testing.assert_allclose(ce, cross_entropy(model, prompt, mask_P, row), rtol=1e-6)
+  mask_P, gamma = np.ones(4, np.float32), jnp.float32(0.25)
+
+  @jax.jit
+  def losses(prompt, target, mask_P, gamma, row):
+    loss, parts = wayward_loss(model, prompt, target, mask_P, gamma, row)
+    other, other_parts = wayward_loss(
+      model, prompt, target, mask_P, gamma, row, lambda prompt, target, mask_P, gamma: -gamma
+    )
+    return loss, parts, other, other_parts, cross_entropy(model, prompt, mask_P, row)
+
+  loss, (ce, distance), other, other_parts, expected = losses(prompt, target, mask_P, gamma, row)
+  np.testing.assert_allclose(ce, expected, rtol=1e-6)
   np.testing.assert_allclose(distance, c_dist(prompt, target, mask_P), rtol=1e-6)
   np.testing.assert_allclose(loss, ce + 0.25 * distance, rtol=1e-6)
+  np.testing.assert_allclose(other, ce - 0.25, rtol=1e-6)  # another penalty
+  chex.assert_trees_all_close(other_parts, (ce, distance), rtol=1e-6)
+  assert weighted_c_dist(prompt, target, mask_P, 0.25) == 0.25 * c_dist(prompt, target, mask_P)
 
 
 def test_c_dist_gradient_is_zero_at_the_target(rng):

@@ -22,7 +22,7 @@ def token_losses(model, prompt_PxD, mask_P, row: packing.PackedRow):
     row: the text part of the row.
 
   Returns:
-    (R,), nats; what stands in padding slots is finite and meaningless.
+    (R,), nats; finite but meaningless in padding slots.
   """
   prompt_PxD = jnp.where(mask_P[:, None] > 0, prompt_PxD, 0.0)
   x_SxD = jnp.concatenate([prompt_PxD, model.embed(row.ids_T)])

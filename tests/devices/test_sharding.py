@@ -8,11 +8,13 @@ import pytest
 import tiny
 from flax import nnx
 
-from wayjax import evaluation
+from wayjax.config import TrainSettings
+from wayjax.constraints import get_constraint
 from wayjax.data import packing
 from wayjax.data.targets import Target
 from wayjax.devices.sharding import make_layout, place
 from wayjax.errors import WayjaxError
+from wayjax.evaluation import evaluate
 from wayjax.tuning import program, sweep
 from wayjax.tuning.batches import make_schedules
 from wayjax.tuning.members import make_members
@@ -34,27 +36,36 @@ def members(lm):
 
 
 def tune(lm, encoded, members, steps=20):
-  settings = sweep.TrainSettings(steps=steps, batch_size=4)
-  return [one for chunk in sweep.tune_chunks(lm, encoded, members, settings) for one in chunk]
+  settings = TrainSettings(steps=steps, batch_size=4)
+  return [tuned for chunk in sweep.tune_chunks(lm, encoded, members, settings) for tuned in chunk]
+
+
+def group_of(encoded, members, steps: int) -> program.Group:
+  (schedule,) = make_schedules(
+    encoded, packing.training_tokens(encoded), 4, [(1, 2)], steps, per_dispatch=steps
+  )
+  return program.Group(members, 8, schedule, 0, len(members))
 
 
 def gradients(lm, encoded, members) -> np.ndarray:
   """Of all members at their first prompts and first batches, (M, P, D)."""
   tokens = packing.training_tokens(encoded)
-  (schedule,) = make_schedules(encoded, tokens, 4, [(1, 2)], 1, per_dispatch=1)
-  settings = sweep.TrainSettings(steps=1, batch_size=4)
-  leaves_M, state_M = program.begin(lm.layout, members, 8, schedule, settings, len(members))
+  group = group_of(encoded, members, 1)
+  schedule, settings = group.schedule, TrainSettings(steps=1, batch_size=4)
+  leaves_M, state_M = program.begin(lm.layout, group, settings, len(members))
+  constraint = get_constraint(group.constraint)
 
   @jax.jit
   def compute(params, tokens, leaves_M, prompts_MxPxD, batches_NxB):
     pack = functools.partial(packing.pack_training, tokens, **schedule.sizes[-1]._asdict())
     rows_N = jax.vmap(pack)(batches_NxB)
 
-    def of_one(leaves, prompt_PxD):
+    def of_member(leaves, prompt_PxD):
       row = jax.tree.map(lambda x: x[leaves.seed_index], rows_N)
-      return member_gradient(nnx.merge(lm.graphdef, params), leaves, prompt_PxD, row)[0]
+      model = nnx.merge(lm.graphdef, params)
+      return member_gradient(model, constraint, leaves, prompt_PxD, row)[0]
 
-    return jax.vmap(of_one)(leaves_M, prompts_MxPxD)
+    return jax.vmap(of_member)(leaves_M, prompts_MxPxD)
 
   on_device = place(tokens, lm.layout.everywhere())
   batches_NxB = schedule.batches_TxNxB[0]
@@ -63,27 +74,34 @@ def gradients(lm, encoded, members) -> np.ndarray:
   return np.asarray(found)[: len(members)]
 
 
-@pytest.mark.parametrize(("devices", "model_parallel"), [(2, 1), (4, 1), (8, 1), (4, 2), (8, 4)])
-def test_as_many_devices_as_one_likes(lm, encoded, members, devices, model_parallel):
-  alone, several = tiny.over(lm, 1), tiny.over(lm, devices, model_parallel)
-  expected = gradients(alone, encoded, members)
+@pytest.fixture(scope="module")
+def alone(lm, encoded, members):
+  """What a single device finds: gradients, tuned prompts, and evaluations of these."""
+  lm = tiny.over(lm, 1)
+  tuned = tune(lm, encoded, members)
+  prompts = [found.prompt for found in tuned]
+  return gradients(lm, encoded, members), tuned, prompts, evaluate(lm, encoded, prompts)
+
+
+@pytest.mark.parametrize(("devices", "model_parallel"), [(2, 1), (8, 1), (4, 2), (8, 4)])
+def test_any_number_of_devices(lm, encoded, members, alone, devices, model_parallel):
+  several = tiny.over(lm, devices, model_parallel)
+  expected, tuned_alone, prompts, evaluations = alone
   found = gradients(several, encoded, members)
   np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
   tuned = tune(several, encoded, members)
-  assert [one.member.key for one in tuned] == [member.key for member in members]
-  for one, other in zip(tune(alone, encoded, members), tuned, strict=True):
-    np.testing.assert_allclose(other.prompt_PxD, one.prompt_PxD, rtol=0, atol=1e-3)
-  prompts = [one.prompt_PxD for one in tuned]
-  for one, other in zip(*(evaluation.evaluate(on, encoded, prompts) for on in (alone, several))):
-    np.testing.assert_allclose(other.losses_NxC, one.losses_NxC, rtol=1e-5)
+  assert [found.member.key for found in tuned] == [member.key for member in members]
+  for ours, other in zip(tuned, tuned_alone, strict=True):
+    np.testing.assert_allclose(ours.prompt.vectors_PxD, other.prompt.vectors_PxD, rtol=0, atol=1e-3)
+  for ours, other in zip(evaluate(several, encoded, prompts), evaluations, strict=True):
+    np.testing.assert_allclose(ours.losses_NxC, other.losses_NxC, rtol=1e-5)
 
 
 def compiled(lm, encoded, members) -> str:
-  tokens = packing.training_tokens(encoded)
-  settings = sweep.TrainSettings(steps=20, batch_size=4)
-  (schedule,) = make_schedules(encoded, tokens, 4, [(1, 2)], 20, per_dispatch=20)
-  on_device = place(tokens, lm.layout.everywhere())
-  return program.compile_group(lm, members, 8, settings, on_device, schedule).compiled.as_text()
+  settings = TrainSettings(steps=20, batch_size=4)
+  on_device = place(packing.training_tokens(encoded), lm.layout.everywhere())
+  group = group_of(encoded, members, 20)
+  return program.compile_group(lm, group, settings, on_device).compiled.as_text()
 
 
 def test_no_communication_where_only_members_are_spread(lm, encoded, members):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wayjax.results.summary import COLUMNS, cells, summarise, to_markdown
+from wayjax.results.summary import cells, headings, summarise, to_markdown
 
 
 def row(target="t", gamma=0.0, seed=1, accuracy=0.5, f1=1.0, **changes):
@@ -63,7 +63,8 @@ def test_one_line_for_every_gamma_above_zero():
 def test_without_a_constrained_prompt_there_is_only_the_other():
   (line,) = summarise([row()])
   assert (line["accuracy_0"], line["accuracy"], line["delta"]) == (0.5, None, None)
-  assert cells(line)[list(COLUMNS).index("Δ̂ %")] == "–"
+  columns = headings([line])
+  assert cells(line, columns)[columns.index("Δ̂ %")] == "–"
 
 
 def test_without_an_unconstrained_prompt_there_is_no_drop():
@@ -76,9 +77,25 @@ def test_diverged_members_are_left_out_and_named():
     row(), row(gamma=0.1, accuracy=0.4), row(gamma=0.1, seed=2, accuracy=0.1, status="diverged")
   ]  # fmt: skip
   assert summarise(rows)[0]["accuracy"] == pytest.approx(0.4)
-  assert "for they diverged: t/0.1/2" in to_markdown(rows, 0.5)
+  assert "because they diverged: t/0.1/2" in to_markdown(rows, 0.5)
   assert summarise([row(status="diverged")]) == []
-  assert "for they diverged" in to_markdown([row(status="diverged")], 0.5)
+  assert "because they diverged" in to_markdown([row(status="diverged")], 0.5)
+
+
+def test_constraints_are_apart_and_named_where_there_is_another_than_the_papers():
+  free, held = row(gamma=0.0, accuracy=0.8), row(gamma=0.1, accuracy=0.4)
+  others = [row(gamma=gamma, accuracy=0.6, constraint="ball") for gamma in (0.0, 0.1)]
+  assert "constraint" not in headings(summarise([free, held]))
+  lines = summarise([free, others[1], held, others[0]])
+  assert "constraint" in headings(lines)
+  # Gamma 0 of another constraint is held as well, and compared with the unconstrained prompt.
+  assert [(line["constraint"], line["gamma"], line["accuracy"]) for line in lines] == [
+    ("ball", 0.0, 0.6),
+    ("ball", 0.1, 0.6),
+    ("c-dist", 0.1, 0.4),
+  ]
+  assert {line["accuracy_0"] for line in lines} == {0.8}
+  assert "| ball | 0.1 |" in to_markdown([free, *others], 0.5)
 
 
 def test_markdown_escapes_texts_and_shows_line_ends():

@@ -11,7 +11,8 @@ from tensorboardX.record_writer import masked_crc32c
 
 import wayjax
 from wayjax.devices import processes
-from wayjax.results import folder, trackers
+from wayjax.results import trackers
+from wayjax.results.folder import RunWriter
 from wayjax.run import main
 from wayjax.tuning.checkpoint import Checkpoints
 
@@ -22,10 +23,10 @@ BOTH = ("--log-to", "tensorboard", "wandb")
 def options(model_dir, data_dir, tmp_path):
   """Two chunks of two members, three points each; more options may follow, and win."""
   return [
-    "--dataset", "sst2", "--data-dir", str(data_dir), "--model", str(model_dir), "--seeds", "1",
-    "--steps", "45", "--precision", "float32", "--eval-every", "20", "--members-at-once", "2",
-    "--checkpoint-every", "0", "--target", "read me", "--target", "or this one, a long one",
-    "--out", str(tmp_path / "run"),
+    "--dataset", "sst2", "--data-dir", str(data_dir), "--model", str(model_dir), "--gamma", "0.01",
+    "--seeds", "1", "10", "--steps", "45", "--precision", "float32", "--eval-every", "20",
+    "--members-at-once", "2", "--checkpoint-every", "0", "--target", "read me",
+    "--target", "or this one, a long one", "--out", str(tmp_path / "run"),
   ]  # fmt: skip
 
 
@@ -148,29 +149,27 @@ def test_both_hold_what_the_folder_holds(options, wandb, tmp_path):
 
 @pytest.mark.parametrize("wandb", ["online", "offline"], indirect=True)
 @pytest.mark.parametrize("begun", [True, False])
-def test_a_run_that_goes_on_tells_every_point_once(
-  options, wandb, tmp_path, monkeypatch, capsys, begun
-):
-  folder = tmp_path / "run"
+def test_a_resumed_run_tells_every_point_once(options, wandb, tmp_path, monkeypatch, capsys, begun):
+  out = tmp_path / "run"
   original, chunks = Checkpoints.save, set()
 
-  def cut(checkpoints, number, state, members, step):
+  def cut(checkpoints, number, state, *, members, step, size):
     chunks.add(tuple(members))
     if len(chunks) == 2 and step == 40:  # a point that no checkpoint knows
       raise KeyboardInterrupt
-    original(checkpoints, number, state, members, step)
+    original(checkpoints, number, state, members=members, step=step, size=size)
 
   with monkeypatch.context() as patch:
     patch.setattr(Checkpoints, "save", cut)
     patch.setattr(Checkpoints, "due", lambda checkpoints: True)  # however slow the disk is
     assert main([*options, *(BOTH if begun else ())]) == 130
-  kept = len(wayjax.read_run(folder).metrics)
+  kept = len(wayjax.read_run(out).metrics)
   assert kept > 3 * 2
   for _ in range(2):  # the second time nothing is left to do
-    assert main(["--resume", str(folder), *BOTH]) == 0
-    run = wayjax.read_run(folder)
+    assert main(["--resume", str(out), *BOTH]) == 0
+    run = wayjax.read_run(out)
     assert len(run.metrics) == 4 * 3
-    assert tensorboard_points(folder) == stored_points(run)
+    assert tensorboard_points(out) == stored_points(run)
     assert sorted(wandb.runs[-1].points()) == wandb_points(run)
     assert len(wandb.runs[-1].summary["rows"]["data"]) == 4
   assert [told.exit_code for told in wandb.runs] == [1] * begun + [0, 0]
@@ -185,7 +184,7 @@ def test_a_tracker_that_fails_ends_no_training(options, wandb, tmp_path, monkeyp
   monkeypatch.setattr(FakeRun, "log", fail)
   assert main([*options, *BOTH]) == 0
   out = capsys.readouterr().out
-  assert out.count("--log-to wandb failed, and the run goes on without it: no space\n") == 1
+  assert out.count("--log-to wandb failed, and the run continues without it: no space\n") == 1
   run = wayjax.read_run(tmp_path / "run")
   assert len(run.rows) == 4
   assert tensorboard_points(tmp_path / "run") == stored_points(run)
@@ -201,7 +200,7 @@ def test_a_tracker_that_does_not_open_is_one_sentence(options, wandb, tmp_path, 
   assert main([*options, "--log-to", "wandb"]) == 2
   error = capsys.readouterr().err
   assert error.count("\n") == 1
-  assert "--log-to wandb: No API key configured; with that mended, --resume" in error
+  assert "--log-to wandb: No API key configured; once that is fixed, --resume" in error
   wandb.init = init
   assert main(["--resume", str(tmp_path / "run")]) == 0
   assert [told.exit_code for told in wandb.runs] == [0]
@@ -224,14 +223,14 @@ def test_without_the_option_neither_is_imported(options, monkeypatch):
   for module in list(sys.modules):
     if module.split(".")[0] in ("tensorboardX", "wandb"):
       monkeypatch.delitem(sys.modules, module)
-  assert main([*options, "--steps", "2"]) == 0
+  assert main(options) == 0
   assert {"tensorboardX", "wandb"}.isdisjoint(sys.modules)
 
 
 def test_only_the_first_process_tells(options, wandb, tmp_path, monkeypatch):
-  folder.RunWriter.begin(tmp_path / "run")
+  RunWriter.begin(tmp_path / "run")
   monkeypatch.setattr(processes, "is_first", lambda: False)
-  assert main([*options, *BOTH, "--steps", "2"]) == 0
+  assert main([*options, *BOTH]) == 0
   assert wandb.runs == []
   assert not (tmp_path / "run" / "tensorboard").exists()
 

@@ -1,7 +1,6 @@
-"""python tests/kills.py FOLDER OPTIONS...: one run undisturbed, and one killed ten times.
+"""python tests/run/kills.py FOLDER OPTIONS...: a run that is killed ten times, and then ends.
 
-Each leg is a fork, for it need not import anything again; nothing may compute before. What is left
-is FOLDER/undisturbed and FOLDER/killed; the last line tells what the kills fell into.
+The run is left in FOLDER; the last line names the moments at which it was killed.
 """
 
 import os
@@ -11,42 +10,34 @@ import sys
 import time
 from pathlib import Path
 
-import jax
+import legs
 
-from wayjax import run
-from wayjax.results import folder
+from wayjax.results.folder import CONFIG, RunWriter
 from wayjax.run import measure
-from wayjax.tuning import batches, program
+from wayjax.tuning import chunk, program
 from wayjax.tuning.checkpoint import Checkpoints
 
 MOMENTS = {
   "compile": (program, "compile_group"),
-  "step": (batches.Schedule, "dispatch"),
+  "step": (chunk, "_next"),  # called right before each dispatch
   "checkpoint": (Checkpoints, "save"),
   "evaluation": (measure.Measure, "__call__"),
-  "row writing": (folder.RunWriter, "append_rows"),
+  "row writing": (RunWriter, "append_rows"),
 }
 LONGEST = 0.05  # seconds from the beginning of a moment to the kill
 
 
-def leg(arguments: list[str], moment: str | None = None, delay: float = 0.0) -> bool:
-  """Runs wayjax in a process of its own; tells whether it was killed at that moment."""
+def kill(arguments: list[str], moment: str, delay: float) -> None:
+  """Runs wayjax in a process of its own, and kills it so long after the moment has begun."""
   begun, begin = os.pipe()
-  child = os.fork()
-  if not child:
-    if moment:
-      announce(*MOMENTS[moment], begin)
-    os._exit(run.main(arguments))
+  child = legs.start(arguments, prepare=lambda: announce(*MOMENTS[moment], begin))
   os.close(begin)
-  killed = os.read(begun, 1) == b"!"  # nothing, where it ends before
-  if killed:
-    time.sleep(delay)
-    os.kill(child, signal.SIGKILL)
+  assert os.read(begun, 1) == b"!", f"it ended before: {moment}"
+  time.sleep(delay)
+  os.kill(child, signal.SIGKILL)
   _, status = os.waitpid(child, 0)
   os.close(begun)
-  assert killed == os.WIFSIGNALED(status), f"{moment}: {status}"
-  assert killed or os.WEXITSTATUS(status) == 0, f"{moment}: exit code {os.WEXITSTATUS(status)}"
-  return killed
+  assert os.WIFSIGNALED(status), f"it ended during: {moment}"
 
 
 def announce(owner, name: str, pipe: int) -> None:
@@ -61,16 +52,15 @@ def announce(owner, name: str, pipe: int) -> None:
 
 
 def main(folder: Path, options: list[str]) -> None:
-  jax.config.update("jax_compilation_cache_dir", str(folder / "xla"))
-  leg([*options, "--out", str(folder / "undisturbed")])
-  killed, rng = folder / "killed", random.Random(0)
+  rng = random.Random(0)
   moments = list(MOMENTS) * 2
   rng.shuffle(moments)
   for moment in moments:
-    begun = (killed / folder.CONFIG).exists()
-    arguments = ["--resume", str(killed)] if begun else [*options, "--out", str(killed)]
-    assert leg(arguments, moment, rng.uniform(0, LONGEST)), f"it ended before: {moment}"
-  leg(["--resume", str(killed)])
+    begun = (folder / CONFIG).exists()
+    arguments = ["--resume", str(folder)] if begun else [*options, "--out", str(folder)]
+    kill(arguments, moment, rng.uniform(0, LONGEST))
+  _, status = os.waitpid(legs.start(["--resume", str(folder)]), 0)
+  assert status == 0, "the last leg failed"
   print("killed during", ", ".join(moments))
 
 

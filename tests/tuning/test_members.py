@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from wayjax.constraints import CONSTRAINTS, Constraint
 from wayjax.data.targets import Target
 from wayjax.errors import WayjaxError
-from wayjax.tuning.members import initial_prompt, make_members
+from wayjax.tuning.members import initial_prompt, make_members, take_shard
 
 TARGETS = [Target("text", "t1", "read me"), Target("ni", "t2", "or me")]
 
@@ -20,6 +21,23 @@ def test_members_are_targets_times_gamma_times_seeds(lm):
     "ni/t2/gamma=0/seed=1",
   ]
   assert len({member.key for member in members}) == 8
+
+
+def test_constraints_stand_between_targets_and_gammas(lm, monkeypatch):
+  ball = Constraint(penalty=lambda *_: 0.0, prepare=lambda ids, table_VxD: table_VxD[ids, 0])
+  monkeypatch.setitem(CONSTRAINTS, "ball", ball)
+  members = make_members(lm, TARGETS, (0.0, 0.01), (1,), constraints=("ball", "c-dist"))
+  assert [member.key for member in members[:5]] == [
+    "text/t1/gamma=0/seed=1/constraint=ball",
+    "text/t1/gamma=0.01/seed=1/constraint=ball",
+    "text/t1/gamma=0/seed=1",
+    "text/t1/gamma=0.01/seed=1",
+    "ni/t2/gamma=0/seed=1/constraint=ball",
+  ]
+  assert members[2].held == ()
+  for member in members[:2]:
+    np.testing.assert_array_equal(member.held, member.target_PxD[:, 0])
+    np.testing.assert_array_equal(member.init_PxD, members[2].init_PxD)
 
 
 def test_every_member_starts_at_its_target(lm):
@@ -59,6 +77,13 @@ def test_another_prompt_length_needs_an_unconstrained_prompt(lm):
   assert len(make_members(lm, TARGETS[:1], (0.1,), (1,), prompt_tokens=7)) == 1
 
 
+def test_another_prompt_length_goes_with_no_other_constraint(lm, monkeypatch):
+  monkeypatch.setitem(CONSTRAINTS, "ball", Constraint(penalty=lambda *_: 0.0))
+  options = {"init": "vocab", "prompt_tokens": 20, "constraints": ("c-dist", "ball")}
+  with pytest.raises(WayjaxError, match="does not go with --constraint c-dist ball"):
+    make_members(lm, TARGETS[:1], (0.0,), (1,), **options)
+
+
 def test_a_target_that_exceeds_the_context_is_refused(lm):
   long = [Target("text", "long", "x" * 100)]
   assert make_members(lm, long, (0.0,), (1,), longest_example=60)
@@ -87,6 +112,8 @@ def test_close_gammas_have_keys_of_their_own(lm):
     ({"gammas": (float("nan"),)}, "gamma must be"),
     ({"gammas": ()}, "at least one"),
     ({"targets": []}, "at least one"),
+    ({"constraints": ()}, "at least one"),
+    ({"constraints": ("bal",)}, "unknown constraint 'bal': choose one of c-dist"),
     ({"init": "targt"}, "init must be one of target, vocab, random, not 'targt'"),
   ],
 )
@@ -96,6 +123,22 @@ def test_wrong_values_are_refused(lm, options, message):
     make_members(lm, **arguments)
 
 
-def test_padding_stands_on_the_left():
-  assert pad_left(np.array([[1.0], [2.0]]), 4).ravel().tolist() == [0, 0, 1, 2]
-  assert left_mask(2, 4).tolist() == [0, 0, 1, 1]
+class TestShard:
+  def test_parts_are_disjoint_and_make_up_the_whole(self, lm):
+    members = make_members(lm, TARGETS, (0.0, 0.01), (1, 10))
+    parts = [take_shard(members, i, 3) for i in range(3)]
+    assert sorted(member.key for part in parts for member in part) == sorted(
+      member.key for member in members
+    )
+    for part in parts:  # the gammas of a target and a seed stay together
+      pairs = [(member.target, member.seed) for member in part]
+      assert all(pairs.count(pair) == 2 for pair in pairs)
+
+  def test_as_many_parts_as_seeds_have_a_seed_each(self, lm):
+    members = make_members(lm, TARGETS, (0.0,), (1, 10))
+    assert [{member.seed for member in take_shard(members, i, 2)} for i in range(2)] == [{1}, {10}]
+
+  def test_an_empty_part_is_refused(self, lm):
+    members = make_members(lm, TARGETS, (0.0, 0.01), (1, 10))
+    with pytest.raises(WayjaxError, match="--shard 4/5 is empty: the sweep has 4 pairs"):
+      take_shard(members, 4, 5)
