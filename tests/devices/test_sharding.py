@@ -1,15 +1,12 @@
 """Members over several devices, a model over several devices: the same numbers, and no talk."""
 
-import functools
-
 import jax
 import numpy as np
+import optax
 import pytest
 import tiny
-from flax import nnx
 
 from wayjax.config import TrainSettings
-from wayjax.constraints import get_constraint
 from wayjax.data import packing
 from wayjax.data.targets import Target
 from wayjax.devices.sharding import make_layout, place
@@ -18,7 +15,6 @@ from wayjax.evaluation import evaluate
 from wayjax.tuning import program, sweep
 from wayjax.tuning.batches import make_schedules
 from wayjax.tuning.members import make_members
-from wayjax.tuning.step import member_gradient
 
 COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter")
 
@@ -35,41 +31,33 @@ def members(lm):
   return make_members(lm, texts, (0.0, 0.3), (1, 2))[:7]
 
 
-def tune(lm, encoded, members, steps=20):
-  settings = TrainSettings(steps=steps, batch_size=4)
-  return [tuned for chunk in sweep.tune_chunks(lm, encoded, members, settings) for tuned in chunk]
+SETTINGS = TrainSettings(steps=20, batch_size=4)
 
 
-def group_of(encoded, members, steps: int) -> program.Group:
+def tune(lm, encoded, members):
+  chunks = sweep.tune_chunks(lm, encoded, members, SETTINGS)
+  return [tuned for chunk in chunks for tuned in chunk]
+
+
+def compiled(lm, encoded, members) -> tuple[program.Group, program.Program]:
+  """The members as a group, and the program that `tune` trains them with."""
+  tokens = packing.training_tokens(encoded)
   (schedule,) = make_schedules(
-    encoded, packing.training_tokens(encoded), 4, [(1, 2)], steps, per_dispatch=steps
+    encoded, tokens, SETTINGS.batch_size, [(1, 2)], SETTINGS.steps, per_dispatch=SETTINGS.steps
   )
-  return program.Group(members, 8, schedule, 0, len(members))
+  group = program.Group(members, 8, schedule, 0, len(members))
+  on_device = place(tokens, lm.layout.everywhere())
+  return group, program.compile_group(lm, group, SETTINGS, on_device)
 
 
 def gradients(lm, encoded, members) -> np.ndarray:
-  """Of all members at their first prompts and first batches, (M, P, D)."""
-  tokens = packing.training_tokens(encoded)
-  group = group_of(encoded, members, 1)
-  schedule, settings = group.schedule, TrainSettings(steps=1, batch_size=4)
-  leaves_M, state_M = program.begin(lm.layout, group, settings, len(members))
-  constraint = get_constraint(group.constraint)
-
-  @jax.jit
-  def compute(params, tokens, leaves_M, prompts_MxPxD, batches_NxB):
-    pack = functools.partial(packing.pack_training, tokens, **schedule.sizes[-1]._asdict())
-    rows_N = jax.vmap(pack)(batches_NxB)
-
-    def of_member(leaves, prompt_PxD):
-      row = jax.tree.map(lambda x: x[leaves.seed_index], rows_N)
-      model = nnx.merge(lm.graphdef, params)
-      return member_gradient(model, constraint, leaves, prompt_PxD, row)[0]
-
-    return jax.vmap(of_member)(leaves_M, prompts_MxPxD)
-
-  on_device = place(tokens, lm.layout.everywhere())
-  batches_NxB = schedule.batches_TxNxB[0]
-  found = compute(lm.params, on_device, leaves_M, state_M.prompt_PxD, batches_NxB)
+  """Of all members at their first prompts and first batches, clipped, (M, P, D)."""
+  group, made = compiled(lm, encoded, members)
+  leaves_M, state_M = program.begin(lm.layout, group, SETTINGS, made.size)
+  on_device = place(packing.training_tokens(encoded), lm.layout.everywhere())
+  first = group.schedule.dispatch(0, 1)
+  state_M, _ = made.compiled(lm.params, on_device, leaves_M, state_M, first)
+  found = optax.tree_utils.tree_get(state_M.optimizer, "mu") / (1 - 0.9)
   assert len(found.sharding.device_set) == lm.layout.mesh.size
   return np.asarray(found)[: len(members)]
 
@@ -77,13 +65,12 @@ def gradients(lm, encoded, members) -> np.ndarray:
 @pytest.fixture(scope="module")
 def alone(lm, encoded, members):
   """What a single device finds: gradients, tuned prompts, and evaluations of these."""
-  lm = tiny.over(lm, 1)
   tuned = tune(lm, encoded, members)
   prompts = [found.prompt for found in tuned]
   return gradients(lm, encoded, members), tuned, prompts, evaluate(lm, encoded, prompts)
 
 
-@pytest.mark.parametrize(("devices", "model_parallel"), [(2, 1), (8, 1), (4, 2), (8, 4)])
+@pytest.mark.parametrize(("devices", "model_parallel"), [(2, 1), (4, 1), (8, 1), (4, 2), (8, 4)])
 def test_any_number_of_devices(lm, encoded, members, alone, devices, model_parallel):
   several = tiny.over(lm, devices, model_parallel)
   expected, tuned_alone, prompts, evaluations = alone
@@ -97,18 +84,13 @@ def test_any_number_of_devices(lm, encoded, members, alone, devices, model_paral
     np.testing.assert_allclose(ours.losses_NxC, other.losses_NxC, rtol=1e-5)
 
 
-def compiled(lm, encoded, members) -> str:
-  settings = TrainSettings(steps=20, batch_size=4)
-  on_device = place(packing.training_tokens(encoded), lm.layout.everywhere())
-  group = group_of(encoded, members, 20)
-  return program.compile_group(lm, group, settings, on_device).compiled.as_text()
-
-
 def test_no_communication_where_only_members_are_spread(lm, encoded, members):
-  found = compiled(tiny.over(lm, 4), encoded, members)
-  assert not [name for name in COLLECTIVES if name in found]
-  found = compiled(tiny.over(lm, 4, model_parallel=2), encoded, members)
-  assert [name for name in COLLECTIVES if name in found]
+  def collectives(lm):
+    text = compiled(lm, encoded, members)[1].compiled.as_text()
+    return [name for name in COLLECTIVES if name in text]
+
+  assert not collectives(tiny.over(lm, 4))
+  assert collectives(tiny.over(lm, 4, model_parallel=2))
 
 
 def test_a_spread_model_takes_less_of_each_device(lm):

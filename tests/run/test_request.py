@@ -89,6 +89,12 @@ def test_a_damaged_folder_is_named(stored, tmp_path, changes):
     read_request({"resume": str(tmp_path)})
 
 
+def test_a_folder_without_any_option_is_not_a_new_run(tmp_path):
+  (tmp_path / "config.json").write_text("{}")
+  with pytest.raises(WayjaxError, match="was written by a version of wayjax without --dataset"):
+    read_request({"resume": str(tmp_path), "dataset": "sst2", **TEXTS})
+
+
 def test_a_missing_tracker_is_told_before_targets_are_looked_for(monkeypatch):
   def missing(names, folder):
     raise WayjaxError(f"{names} for {folder}")

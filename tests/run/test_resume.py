@@ -97,8 +97,8 @@ def test_killed_ten_times(options, undisturbed, tmp_path):
     capture_output=True, text=True, check=False,
   )  # fmt: skip
   assert done.returncode == 0, done.stdout + done.stderr
-  said, moments = done.stdout.splitlines()[-1].split(" during ")
-  assert said == "killed"
+  ended, moments = done.stdout.splitlines()[-1].split(" during ")
+  assert ended == "killed"
   assert len(moments.split(", ")) == 10
   assert what_counts(out) == what_counts(undisturbed)
 
@@ -141,7 +141,7 @@ def chunk_state(members: int) -> ChunkState:
 
 
 def test_a_changed_bit_of_a_checkpoint_is_found(tmp_path, monkeypatch, caplog):
-  def said() -> list[str]:
+  def logged() -> list[str]:
     found = [record.getMessage() for record in caplog.records if record.name == "wayjax"]
     caplog.clear()
     return found
@@ -151,18 +151,18 @@ def test_a_changed_bit_of_a_checkpoint_is_found(tmp_path, monkeypatch, caplog):
   checkpoints.save(2, state, members=["b"], step=2, size=2)
   checkpoints.wait()
   assert checkpoints.restore(state, members=["c"], size=2) is None
-  assert not said()
+  assert not logged()
   assert checkpoints.restore(chunk_state(4), members=["a"], size=4) is None
-  (sentence,) = said()
+  (sentence,) = logged()
   assert "was made on another number of devices" in sentence
   found, step = checkpoints.restore(state, members=["a"], size=2)
   assert step == 1
-  assert not said()
+  assert not logged()
   np.testing.assert_array_equal(found.train_M.prompt_PxD, state.train_M.prompt_PxD)
   with monkeypatch.context() as patch:
     patch.setattr(checkpoint, "_checksum", lambda state: 0)
     assert checkpoints.restore(state, members=["b"], size=2) is None
-  assert "its checksum does not match" in said()[0]
+  assert "its checksum does not match" in logged()[0]
   checkpoints.close()
 
 
@@ -175,7 +175,7 @@ def test_a_checkpoint_that_is_being_written_is_not_damaged(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("name", ["results.jsonl", "metrics.jsonl"])
-def test_a_torn_last_line_is_dropped_and_said_to_be(undisturbed, copied, capsys, name):
+def test_a_torn_last_line_is_dropped_with_a_warning(undisturbed, copied, capsys, name):
   path = copied / name
   path.write_bytes(path.read_bytes()[:-7])
   assert main(["--resume", str(copied)]) == 0

@@ -1,5 +1,6 @@
 """A row of `results.jsonl`: everything a run records of one tuned prompt."""
 
+import copy
 import dataclasses
 
 from wayjax.config import C_DIST, is_unconstrained
@@ -76,11 +77,11 @@ class Row:
 def from_json(stored: dict) -> dict:
   """A stored row, with what earlier versions of wayjax did not write filled in."""
   absent = {
-    field.name: field.metadata["absent"]
+    field.name: copy.deepcopy(field.metadata["absent"])
     for field in dataclasses.fields(Row)
-    if "absent" in field.metadata
+    if "absent" in field.metadata and field.name not in stored
   }
-  return absent | stored
+  return stored | absent
 
 
 def names(kind: str) -> tuple[str, ...]:

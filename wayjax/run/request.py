@@ -19,15 +19,12 @@ def read_request(given: dict) -> tuple[RunConfig, Task, list[Target]]:
   Raises:
     WayjaxError: a wrong value, or a run folder that cannot be resumed.
   """
-  if not given.get("resume"):
-    config = new_config(given)
-    task, targets = _named(config)
-  else:
-    stored = read_config(given["resume"])
-    config = resumed_config(given, stored)
-    task, targets = _stored(stored, given["resume"])
+  folder = given.get("resume")
+  stored = read_config(folder) if folder else None
+  config = new_config(given) if stored is None else resumed_config(given, stored)
   if config.log_to:
-    trackers.require(config.log_to, config.out)
+    trackers.require(config.log_to, config.out)  # before targets, which may be downloaded
+  task, targets = _named(config) if stored is None else _stored(stored, folder)
   return config, task, targets
 
 

@@ -110,6 +110,7 @@ class Checkpoints:
     Returns:
       None where no checkpoint of it is left.
     """
+    self.wait()  # one that is still being written looks damaged
     for checkpoint in reversed(self._checkpointer.checkpoints):
       found, checksum, damage = None, None, None
       try:
