@@ -7,7 +7,7 @@ import sys
 
 from wayjax import demo
 from wayjax.config import RunConfig, make_config, options
-from wayjax.errors import WayjaxError
+from wayjax.errors import WayjaxError, reason
 from wayjax.options import flag
 
 
@@ -114,7 +114,10 @@ def resumed_config(given: dict, stored: dict) -> RunConfig:
         f"{flag(field)} cannot change when a run is resumed: it is {_words(before[field.name])} in "
         f"{folder}, not {_words(given[field.name])}"
       )
-  return make_config({**before, **given, "out": folder})
+  try:
+    return make_config({**before, **given, "out": folder})
+  except (TypeError, ValueError, LookupError, ArithmeticError) as error:  # not from a command line
+    raise WayjaxError(f"{folder}/config.json is damaged: {reason(error)}") from error
 
 
 def to_command(config: dict) -> str:

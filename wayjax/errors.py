@@ -22,5 +22,6 @@ def reason(error: BaseException, longest: int = 200) -> str:
   Returns:
     The line, or the error's type where it has no message.
   """
-  text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
-  return text.splitlines()[0][:longest]
+  text = getattr(error, "strerror", None) or str(error)
+  lines = [line.strip() for line in text.splitlines() if line.strip()]
+  return (lines or [type(error).__name__])[0][:longest]

@@ -18,7 +18,7 @@ from wayjax.errors import WayjaxError
 from wayjax.loss import token_losses
 from wayjax.metrics import macro_f1
 from wayjax.models import LanguageModel
-from wayjax.prompts import SoftPrompt
+from wayjax.prompts import SoftPrompt, check_prompts
 
 ROW_POSITIONS = 512  # text positions of an evaluation row, where no example needs more
 ROWS_PER_DISPATCH = 8  # so that the program's memory is allocated once for several
@@ -75,16 +75,7 @@ class Evaluator:
     Raises:
       WayjaxError: a prompt is of another width than the model, or too long for it.
     """
-    width = self._lm.width
-    for prompt in prompts:
-      if not isinstance(prompt, SoftPrompt):
-        raise WayjaxError(
-          f"prompts must be a list of SoftPrompts, and one is a {type(prompt).__name__}"
-        )
-      if prompt.width != width:
-        raise WayjaxError(
-          f"a prompt of width {prompt.width} does not fit {self._lm.name}, whose width is {width}"
-        )
+    check_prompts(prompts, self._lm.name, self._lm.width)
     longest = max((len(prompt) for prompt in prompts), default=0)
     if longest + self._examples.longest() > self._lm.max_positions:
       raise WayjaxError(

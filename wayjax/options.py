@@ -110,8 +110,8 @@ def check_value(
     if (least := rule.get("least")) is None:
       continue
     whole = rule.get("type") is not float
-    numeric = isinstance(item, int if whole else int | float) and math.isfinite(item)
-    if not numeric or item < least:
+    numeric = isinstance(item, int if whole else int | float)
+    if not numeric or not item >= least or item == math.inf:  # also where it is NaN
       kind = ("whole " if whole else "") + ("numbers" if several else "number")
       article = "" if several else "a "
       raise WayjaxError(f"{name} must be {article}{kind} of at least {least}, not {item}")

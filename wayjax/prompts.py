@@ -9,7 +9,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-import ml_dtypes  # noqa: F401  safetensors looks bfloat16 up among NumPy's types
+import ml_dtypes  # safetensors also looks bfloat16 up among NumPy's types
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
@@ -19,6 +19,7 @@ from wayjax.errors import WayjaxError, reason
 
 PEFT_CONFIG, PEFT_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PEFT_TENSOR = "prompt_embeddings"
+_FLOATS = (np.float16, np.float32, np.float64, ml_dtypes.bfloat16)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -61,6 +62,27 @@ class SoftPrompt:
   def width(self) -> int:
     """D, the width of the model it belongs to."""
     return self.vectors_PxD.shape[1]
+
+
+def check_prompts(prompts: list[SoftPrompt], model: str, width: int) -> None:
+  """Raises WayjaxError where something is not a list of soft prompts that fit a model.
+
+  Args:
+    prompts: what should be one.
+    model: the model's name.
+    width: its D.
+  """
+  if isinstance(prompts, SoftPrompt):
+    raise WayjaxError("prompts must be a list of SoftPrompts, not a single one")
+  for prompt in prompts:
+    if not isinstance(prompt, SoftPrompt):
+      raise WayjaxError(
+        f"prompts must be a list of SoftPrompts, and one is a {type(prompt).__name__}"
+      )
+    if prompt.width != width:
+      raise WayjaxError(
+        f"a prompt of width {prompt.width} does not fit {model}, whose width is {width}"
+      )
 
 
 def text_prompt(lm, text: str | Target) -> SoftPrompt:
@@ -157,7 +179,7 @@ def _read_tensor(path: Path, name: str | None) -> tuple[np.ndarray, str]:
       found = file.get_tensor(name)
   except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
     raise WayjaxError(f"{path} cannot be read as safetensors: {reason(error)}") from error
-  if found.ndim != 2 or 0 in found.shape or found.dtype.kind in "iub":
+  if found.ndim != 2 or 0 in found.shape or found.dtype not in _FLOATS:
     raise WayjaxError(
       f"{path} holds '{name}' as {found.dtype} {found.shape}, which is not a soft prompt"
     )

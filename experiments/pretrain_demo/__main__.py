@@ -7,6 +7,7 @@ can be interrupted with Ctrl-C at any time; the same command goes on.
 import argparse
 import hashlib
 import json
+import logging
 import os
 import sys
 from importlib.util import find_spec
@@ -155,7 +156,8 @@ def run(args: argparse.Namespace) -> int:
   trainer = training.Trainer(prepared, args.work)
   total = sum(prepared.sizes.values())
   print(f"{total:,} tokens to train on; at step {trainer.step:,} of {settings.steps:,}", flush=True)
-  with StopRequest(print) as stop:
+  logging.basicConfig(format="%(message)s", level=logging.INFO)  # what a stop request says
+  with StopRequest() as stop:
     trainer.train(stop)
   if not trainer.done:
     print(f"stopped after step {trainer.step:,}: the same command goes on")

@@ -1,12 +1,15 @@
 """Members over several devices, a model over several devices: the same numbers, and no talk."""
 
+import functools
+
 import jax
 import numpy as np
-import optax
 import pytest
 import tiny
+from flax import nnx
 
 from wayjax.config import TrainSettings
+from wayjax.constraints import get_constraint
 from wayjax.data import packing
 from wayjax.data.targets import Target
 from wayjax.devices.sharding import make_layout, place
@@ -15,6 +18,7 @@ from wayjax.evaluation import evaluate
 from wayjax.tuning import program, sweep
 from wayjax.tuning.batches import make_schedules
 from wayjax.tuning.members import make_members
+from wayjax.tuning.step import member_gradient
 
 COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter")
 
@@ -51,13 +55,29 @@ def compiled(lm, encoded, members) -> tuple[program.Group, program.Program]:
 
 
 def gradients(lm, encoded, members) -> np.ndarray:
-  """Of all members at their first prompts and first batches, clipped, (M, P, D)."""
-  group, made = compiled(lm, encoded, members)
-  leaves_M, state_M = program.begin(lm.layout, group, SETTINGS, made.size)
-  on_device = place(packing.training_tokens(encoded), lm.layout.everywhere())
-  first = group.schedule.dispatch(0, 1)
-  state_M, _ = made.compiled(lm.params, on_device, leaves_M, state_M, first)
-  found = optax.tree_utils.tree_get(state_M.optimizer, "mu") / (1 - 0.9)
+  """Of all members at their first prompts and first batches, (M, P, D)."""
+  tokens = packing.training_tokens(encoded)
+  (schedule,) = make_schedules(encoded, tokens, 4, [(1, 2)], 1, per_dispatch=1)
+  group = program.Group(members, 8, schedule, 0, len(members))
+  settings = TrainSettings(steps=1, batch_size=4)
+  leaves_M, state_M = program.begin(lm.layout, group, settings, len(members))
+  paper = get_constraint("c-dist")
+
+  @jax.jit
+  def compute(params, tokens, leaves_M, prompts_MxPxD, batches_NxB):
+    pack = functools.partial(packing.pack_training, tokens, **schedule.sizes[-1]._asdict())
+    rows_N = jax.vmap(pack)(batches_NxB)
+    model = nnx.merge(lm.graphdef, params)
+
+    def of_member(leaves, prompt_PxD):
+      row = jax.tree.map(lambda x: x[leaves.seed_index], rows_N)
+      return member_gradient(model, paper, leaves, prompt_PxD, row)[0]
+
+    return jax.vmap(of_member)(leaves_M, prompts_MxPxD)
+
+  on_device = place(tokens, lm.layout.everywhere())
+  batches_NxB = schedule.batches_TxNxB[0]
+  found = compute(lm.params, on_device, leaves_M, state_M.prompt_PxD, batches_NxB)
   assert len(found.sharding.device_set) == lm.layout.mesh.size
   return np.asarray(found)[: len(members)]
 

@@ -167,3 +167,9 @@ def test_a_full_disk_is_one_sentence(checkpoints, monkeypatch):
   monkeypatch.setattr(ocp.training.Checkpointer, "save_async", full)
   with pytest.raises(WayjaxError, match=r"cannot be written to \(No space left on device\)"):
     save(checkpoints, 1)
+
+
+def test_one_that_is_being_written_is_waited_for(checkpoints, logged):
+  save(checkpoints, 1, value=0.5)
+  chex.assert_trees_all_equal(restore(checkpoints).state, tree(2, 0.5))
+  assert not logged.records

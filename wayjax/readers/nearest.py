@@ -12,8 +12,9 @@ from wayjax.devices.sharding import fetch, place
 from wayjax.loss import c_dist
 from wayjax.metrics import finite
 from wayjax.models import LanguageModel
+from wayjax.options import require_choice
 from wayjax.projection import nearest_tokens
-from wayjax.prompts import SoftPrompt
+from wayjax.prompts import SoftPrompt, check_prompts
 from wayjax.readers.reading import Reading, scores
 
 _NEAREST = 5  # tokens that are kept for every position
@@ -54,7 +55,14 @@ def read(
 
   Returns:
     A reading of each prompt.
+
+  Raises:
+    WayjaxError: a prompt does not fit the model, or the metric is not one of these.
   """
+  require_choice("metric", metric, METRICS)
+  check_prompts(prompts, lm.name, lm.width)
+  if not prompts:
+    return []
   table_VxD = lm.table_VxD
   found = {name: _nearest(lm, table_VxD, prompts, name) for name in METRICS}
   table_VxD = fetch(table_VxD)

@@ -39,9 +39,23 @@ class Decision:
     """Reads what `to_json` returned; raises WayjaxError where it is something else."""
     try:
       known = {**stored, "sizes": tuple(RowSize(**size) for size in stored["sizes"])}
-      return cls(remat=known.pop("checkpointed"), **known)
+      decision = cls(remat=known.pop("checkpointed"), **known)
+      decision._check_types()
     except (TypeError, KeyError, AttributeError) as error:
       raise WayjaxError(f"the run folder's decision cannot be read: {stored!r}") from error
+    return decision
+
+  def _check_types(self) -> None:
+    positive = [self.padded, self.members_at_once, *(size.text for size in self.sizes)]
+    counts = [self.after, *positive, *(count for size in self.sizes for count in size)]
+    if not (
+      all(type(count) is int and count >= 0 for count in counts)
+      and all(positive)
+      and isinstance(self.remat, bool)
+      and isinstance(self.constraint, str)
+      and self.sizes
+    ):
+      raise TypeError("a value is of another type, or out of range")
 
 
 class Decisions:

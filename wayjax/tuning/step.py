@@ -127,13 +127,11 @@ def train_step(
     updates, optimizer = make_optimizer(leaves.lr, steps).update(
       gradient_PxD, state.optimizer, state.prompt_PxD
     )
-  prompt_PxD = constraint.project(
-    optax.apply_updates(state.prompt_PxD, updates),
-    leaves.target_PxD,
-    leaves.mask_P,
-    leaves.held,
-    model.embedding_table(),
+  updated_PxD = optax.apply_updates(state.prompt_PxD, updates)
+  projected_PxD = constraint.project(
+    updated_PxD, leaves.target_PxD, leaves.mask_P, leaves.held, model.embedding_table()
   )
+  prompt_PxD = jnp.where(leaves.mask_P[:, None] > 0, projected_PxD, updated_PxD)
   sound = jnp.isfinite(total) & jnp.all(jnp.isfinite(prompt_PxD))
   running = state.diverged_at < 0
   next_state = TrainState(prompt_PxD, optimizer, state.diverged_at)
