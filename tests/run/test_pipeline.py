@@ -22,6 +22,7 @@ from wayjax.prompts import SoftPrompt
 from wayjax.run import pipeline
 from wayjax.run.display import Display
 from wayjax.run.stopping import RunStopped
+from wayjax.tuning.batches import RowSize
 from wayjax.tuning.callbacks import Meter, Progress, Stopped
 from wayjax.tuning.decisions import Decision
 from wayjax.tuning.members import TunedPrompt
@@ -29,7 +30,9 @@ from wayjax.tuning.step import StepLosses
 
 TASK = get_task("sst2")
 TARGETS = [Target("text", "text-1", "read me"), Target("text", "text-2", "or this")]
-DECISION = Decision(padded=8, after=0, members_at_once=2, remat=False, sizes=())
+DECISION = Decision(
+  padded=8, after=0, members_at_once=2, remat=False, sizes=(RowSize(text=64, scored=8, reach=8),)
+)
 
 
 class FakeSweep:
