@@ -218,6 +218,15 @@ class TestWhatEndsARun:
     assert "stopping when these steps are done" in run.shown[0]
     assert "2 of 8 members are in" in run.shown[0]
 
+  def test_another_process_may_have_been_asked(self, run, sweep):
+    def stop_of_another(number):
+      raise Stopped
+
+    sweep.after = stop_of_another
+    with pytest.raises(RunStopped) as caught:
+      run()
+    assert caught.value.signal is signal.SIGTERM
+
   @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
   def test_what_is_finished_is_in_the_closing_table(self, run, sweep, tmp_path, error):
     def fail(number):

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import re
+import signal
 import time
 from pathlib import Path
 
@@ -61,7 +62,8 @@ def run(
         display.plan(prepared.plan())
         _tune(prepared, display, writer, stop)
       except Stopped as stopped:
-        raise RunStopped(writer.path, stop.signal) from stopped
+        # Of several processes another may have been asked to stop.
+        raise RunStopped(writer.path, stop.signal or signal.SIGTERM) from stopped
   finally:
     writer.discard_if_empty()  # a wrong input leaves nothing behind
   return writer.path
