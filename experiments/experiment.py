@@ -80,7 +80,7 @@ def _parse(experiment: Experiment, description: str, argv: list[str] | None) -> 
   add("--out", default="runs/paper", help="folder of the runs [runs/paper]")
   add("--model", nargs="+", metavar="MODEL", help="folders, or ids on the Hugging Face Hub")
   add("--demo", action="store_true", help="the embedded model, rows and texts: minutes, offline")
-  add("--resume", action="store_true", help="go on with unfinished runs in the folder")
+  add("--resume", action="store_true", help="resume unfinished runs in the folder")
   add("--datasets", nargs="+", metavar="NAME", help="only these of its tasks")
   args, args.options = parser.parse_known_args(argv)
   return args

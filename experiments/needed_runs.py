@@ -17,7 +17,7 @@ from wayjax.results.folder import CONFIG, read_run
 SEEDS = (1, 10, 100)
 # Tasks whose prompts are scored on dev after the last step, because Figure 5 chooses gamma on it.
 CHOSEN_ON_DEV = ("sst2",)
-# The embedded groups that stand for the paper's in the demo.
+# The embedded groups that take the place of the paper's in the demo.
 DEMO_GROUPS = {"ni": "demo", "pile": "demo", "true": "demo-true"} | {
   f"pile-{length}": f"demo-{length}" for length in LENGTHS
 }
@@ -68,15 +68,15 @@ def calls(
     model: folder or Hub id; None for wayjax.run's default.
     out: folder of run folders, shared with other experiments.
     given: more options of wayjax.run, which win.
-    demo: whether embedded model, rows and texts stand for the real ones.
-    resume: whether unfinished runs in the folder go on.
+    demo: whether to use the embedded model, rows and texts.
+    resume: whether unfinished runs in the folder are resumed.
 
   Returns:
     Arguments of each call: unfinished runs first, then what no run holds.
 
   Raises:
-    WayjaxError: an option is not the caller's, a run in the folder is unfinished and may not go
-      on, or runs there are of other options or shards.
+    WayjaxError: an option is not the caller's, a run in the folder is unfinished and may not be
+      resumed, or runs there have other options or shards.
   """
   for option in given:
     if option.split("=")[0] in _NO_OPTIONS:
@@ -107,7 +107,7 @@ def calls(
       name = f"{next(number):03d}-{dataset}-{Path(wanted.model).name}"
       if wanted.shard:
         name += "-{}-of-{}".format(*wanted.shard)
-      # Where an option stands twice, its last values count.
+      # Of an option that is given twice, the last values count.
       axes = ["--targets", *own, "--gamma", *map(repr, gamma), "--seeds", *map(str, seeds)]
       if wanted.constraint != (C_DIST,):
         axes += ["--constraint", *constraint]
@@ -122,7 +122,7 @@ def _number(folder: Path) -> int:
 
 
 def _going_on(given: list[str]) -> list[str]:
-  """Those of the options that may change where a run goes on."""
+  """Those of the options that may change when a run is resumed."""
   fields = {field.name: field for field in options(PLACE) if field.metadata["may_change"]}
   words = []
   for name, value in parse_options(given).items():
@@ -136,7 +136,7 @@ def _going_on(given: list[str]) -> list[str]:
 def _alike() -> list[Field]:
   """The options in which the runs of a folder agree, or their members cannot be compared."""
   settings = [field for field in options(SETTING) if field.name not in _APART]
-  # A group stands for all its targets, so their number counts too.
+  # A group means all its targets, so their number counts too.
   return settings + [field for field in options(AXIS) if field.name == "max_targets"]
 
 

@@ -1,6 +1,6 @@
 """Table 1: the five tasks, their templates and label words, and how many rows there are.
 
-Claim: none; it says what the other experiments are about.
+Claim: none; it describes what the other experiments are about.
 Paper: the same tasks; rows from the Hub may differ in number from the paper's files.
 Command: python -m experiments.table1_tasks --out runs/paper
 Time: seconds, and the download of the data.

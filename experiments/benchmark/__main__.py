@@ -112,13 +112,13 @@ class _Process:
 
   def wait_until_ready(self) -> None:
     if not self._process.stdout.readline():
-      raise WayjaxError(f"{self._name} failed: its own message stands above")
+      raise WayjaxError(f"{self._name} failed: its own message is above")
 
   def measure(self) -> dict:
     """Lets it run, and returns what it found."""
     self._process.communicate(b"\n")
     if self._process.returncode:
-      raise WayjaxError(f"{self._name} failed: its own message stands above")
+      raise WayjaxError(f"{self._name} failed: its own message is above")
     return json.loads(self._result.read_text())
 
   def __enter__(self) -> "_Process":

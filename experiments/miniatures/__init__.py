@@ -76,7 +76,7 @@ def sentences(rng: random.Random, count: int, avoid: Iterable[str]) -> Iterator[
   Args:
     rng: makes the choices.
     count: number of sentences.
-    avoid: texts of which no sentence is a near copy: the test rows.
+    avoid: texts that no sentence may be a near copy of: the test rows.
 
   Yields:
     Sentences of the five grammars in turn, some of them more than once in a long run.

@@ -1,7 +1,7 @@
 """python -m experiments.pretrain_demo: trains the demo model that is shipped with wayjax.
 
 A GPT-2 of at most 12 MB and its tokenizer, from public-domain and permissively licensed English. It
-can be interrupted with Ctrl-C at any time; the same command goes on.
+can be interrupted with Ctrl-C at any time; the same command continues.
 """
 
 import argparse
@@ -160,7 +160,7 @@ def run(args: argparse.Namespace) -> int:
   with StopRequest() as stop:
     trainer.train(stop)
   if not trainer.done:
-    print(f"stopped after step {trainer.step:,}: the same command goes on")
+    print(f"stopped after step {trainer.step:,}: the same command continues")
     return 128 + stop.signal
   export.export(trainer, prepared, args.out, args.embedding_norm, command_line(args))
   print(f"{args.out} written")

@@ -140,7 +140,7 @@ def book_files(folder: Path | None) -> list[Path]:
   if folder is None:
     return []
   if not (files := sorted(folder.glob("*.txt"))):
-    raise WayjaxError(f"--books {folder} holds no .txt files")
+    raise WayjaxError(f"--books {folder} contains no .txt files")
   return files
 
 
@@ -174,7 +174,7 @@ def kept_out_texts(folder: Path) -> list[str]:
       texts += [row["text"] for row in csv.DictReader(file)]
   if not texts:
     raise WayjaxError(
-      f"{folder} holds no <task>/test.csv: the test rows must be known to be kept out"
+      f"{folder} contains no <task>/test.csv: the test rows must be known to be kept out"
     )
   return texts
 

@@ -1,4 +1,4 @@
-"""Training of the demo model, which goes on after an interruption as if there had been none.
+"""Training of the demo model, which continues after an interruption as if there had been none.
 
 Array names end in their dimensions: B rows, T tokens of a row.
 """

@@ -98,7 +98,7 @@ def test_interrupted_training_ends_at_the_same_weights(
 
   monkeypatch.setattr(Data, "rows", rows_and_a_signal)
   assert run(places, tmp_path, "again") == 128 + number
-  assert "stopped after step 3: the same command goes on" in capsys.readouterr().out
+  assert "stopped after step 3: the same command continues" in capsys.readouterr().out
   assert not (tmp_path / "again").exists()
   # The text is not read again: the tokens are kept.
   shutil.rmtree(tmp_path / "nltk_data")
@@ -223,7 +223,7 @@ def test_learning_rate_warms_up_and_falls_to_a_tenth():
     (["--vocabulary", "10"], "from 257 to 65536"),
     (["--sentence-share", "0.99"], "leave no natural text"),
     (["--corpora", "wordnet"], "corpus wordnet is not in .* and cannot be downloaded"),
-    (["--books", "."], "holds no .txt files"),
+    (["--books", "."], "contains no .txt files"),
   ],
 )
 def test_wrong_inputs_end_in_one_sentence(options, message, places, tmp_path, monkeypatch, capsys):

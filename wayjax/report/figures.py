@@ -44,7 +44,7 @@ _LABELLED = 0.01  # share of a slice from which on a cell is labelled
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-  """A point of a curve: where it stands, and its two estimates."""
+  """A point of a curve: its place, and its two estimates."""
 
   x: float
   f1: Estimate | None

@@ -80,7 +80,7 @@ def labels(results: list[Results], but: tuple[str, ...] = ()) -> list[str]:
   """The task of each, and in which setting it differs from others of the same task.
 
   Args:
-    results: what stands together in a table or a figure.
+    results: what is shown together in a table or a figure.
     but: names in settings that are shown otherwise.
   """
   settings = [
@@ -98,7 +98,7 @@ def labels(results: list[Results], but: tuple[str, ...] = ()) -> list[str]:
     parts = [_label(name, value) for name, value in setting.items() if name in names]
     return ", ".join([setting["dataset"], *parts])
 
-  # A hash means nothing to readers, so it stands only where nothing else tells two apart.
+  # A hash means nothing to readers, so it is shown only where nothing else tells two apart.
   readable = {name for name in differing if not name.endswith(_HASH)}
   named = [label(setting, readable) for setting in settings]
   if len(set(named)) < len({tuple(setting.values()) for setting in settings}):

@@ -25,7 +25,7 @@ _TRUE_GROUPS = ("true", "demo-true")
 
 
 def length_of(group: str) -> int | None:
-  """The prompt length that a group of targets stands for; None for other groups."""
+  """The prompt length that a group of targets is for; None for other groups."""
   match = _LENGTH.fullmatch(group)
   return int(match[1]) if match else None
 
