@@ -13,10 +13,12 @@ from pathlib import Path
 
 import huggingface_hub
 import jax
+import nltk
 import numpy as np
 import pytest
 import tiny
 
+from wayjax import metrics
 from wayjax.models import LanguageModel, load_lm
 
 jax.config.update("jax_platforms", "cpu")
@@ -76,6 +78,17 @@ def shared() -> Path:
   if not SHARED.is_dir():
     pytest.skip("no shared data beside the checkout")
   return SHARED
+
+
+@pytest.fixture
+def wordnet(shared, monkeypatch) -> Path:
+  """NLTK's data with WordNet, for one test; if it stayed, later rows would have lemmas."""
+  folder = shared / "nltk_data"
+  monkeypatch.setattr(nltk.data, "path", [str(folder)])
+  metrics._lemmatizer.cache_clear()
+  yield folder
+  nltk.corpus.wordnet._unload()
+  metrics._lemmatizer.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -29,12 +29,9 @@ def test_prompt_f1(projected, target, expected):
   assert prompt_f1(projected, target) == pytest.approx(expected)
 
 
-def test_lemmas_join_singular_and_plural(shared, monkeypatch):
-  monkeypatch.setattr(nltk.data, "path", [str(shared / "nltk_data")])
-  metrics._lemmatizer.cache_clear()
+def test_lemmas_join_singular_and_plural(wordnet):
   assert prompt_f1("questions", "question") == 0
   assert prompt_f1_lemma("questions", "question") == 1
-  metrics._lemmatizer.cache_clear()
 
 
 def test_without_wordnet_there_is_no_lemma_f1_and_one_warning(monkeypatch, tmp_path):

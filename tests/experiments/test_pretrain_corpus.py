@@ -21,8 +21,8 @@ def test_books_lose_header_and_footer(tmp_path):
   assert list(documents) == ["Chapter I\nEmma, handsome."]
 
 
-def test_glosses_are_sentences(shared):
-  documents = corpus.nltk_documents("wordnet", str(shared / "nltk_data"))
+def test_glosses_are_sentences(wordnet):
+  documents = corpus.nltk_documents("wordnet", str(wordnet))
   first = next(documents)
   assert first.startswith("able: (usually followed by `to') having the necessary means")
   assert " Able to swim. She was able to program her computer. " in first
