@@ -195,7 +195,7 @@ def entry(target="t1", gamma=0.01, seed=1, *, changes=None, **row) -> Entry:
     {"step": 10, "cross_entropy": 2.0, "c_dist": 3.0},
     {"step": 20, "cross_entropy": 1.0, "c_dist": 2.0, "dev_accuracy": 0.5},
   )
-  setting = {name: row[name] for name in rows.names("setting")} | {"batch_size": 8}
+  setting = {name: row[name] for name in rows.field_names("setting")} | {"batch_size": 8}
   return Entry(row, setting, tokens, nearest, curve)
 
 

@@ -57,4 +57,4 @@ def test_import_does_not_wait_for_jax():
 
 def test_an_unknown_name_is_an_attribute_error():
   with pytest.raises(AttributeError, match="module 'wayjax' has no attribute 'tuned'"):
-    wayjax.tuned  # noqa: B018
+    _ = wayjax.tuned

@@ -7,7 +7,8 @@ from wayjax.errors import WayjaxError
 from wayjax.options import AXIS, PLACE, SETTING, Role, check_value, option
 
 AUTO = "auto"
-C_DIST = "c-dist"  # the paper's constraint, of which gamma 0 is the unconstrained prompt
+C_DIST = "c-dist"  # the paper's constraint
+UNCONSTRAINED = (C_DIST, 0.0)  # constraint and gamma of a prompt that is free to go anywhere
 PRECISIONS = ("float32", "bfloat16", AUTO)
 DEVICES = (AUTO, "cpu", "gpu", "tpu")
 INITS = ("target", "vocab", "random")
@@ -17,7 +18,7 @@ MOST_STEPS = 1_000_000  # the order of the examples is drawn in advance
 
 def is_unconstrained(constraint: str, gamma: float) -> bool:
   """Whether a prompt is free to go anywhere: gamma 0 under the paper's penalty."""
-  return constraint == C_DIST and gamma == 0
+  return (constraint, gamma) == UNCONSTRAINED
 
 
 def _members_at_once(text: str):

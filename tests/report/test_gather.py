@@ -23,7 +23,7 @@ def test_a_setting_is_all_that_options_of_that_role_record():
   ]
   for field in options(SETTING):
     assert set(recorded_names(field)) <= set(names)
-  assert set(rows.names("setting")) <= set(names)
+  assert set(rows.field_names("setting")) <= set(names)
 
 
 def test_what_was_resolved_comes_before_what_was_asked_for(tmp_path):
@@ -70,7 +70,7 @@ def test_settings_that_differ_are_named_and_never_averaged(tmp_path):
   assert gather.labels(found[:1]) == ["sst2"]
 
 
-@pytest.mark.parametrize("name", rows.names("setting"))
+@pytest.mark.parametrize("name", rows.field_names("setting"))
 def test_rows_that_differ_in_a_setting_are_kept_apart(tmp_path, name):
   other = "b" if isinstance(row()[name], str) else 7
   write_run(tmp_path / "1", PAIR)

@@ -49,11 +49,11 @@ def test_what_is_filled_in_is_not_shared():
 
 
 def test_settings_are_apart_from_scores():
-  settings, scores = rows.names("setting"), rows.names("score")
+  settings, scores = rows.field_names("setting"), rows.field_names("score")
   assert {"model", "dataset", "split", "steps", "init", "lr", "precision"} < set(settings)
   assert {"accuracy", "prompt_f1", "c_dist", "train_loss"} < set(scores)
   assert set(settings).isdisjoint(scores)
-  assert rows.names("nothing") == ()
+  assert rows.field_names("nothing") == ()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-import legs
+import forks
 
 from wayjax.results.folder import CONFIG, RunWriter
 from wayjax.run import measure
@@ -19,7 +19,7 @@ from wayjax.tuning.checkpoint import Checkpoints
 
 MOMENTS = {
   "compile": (program, "compile_group"),
-  "step": (chunk, "_next"),  # called right before each dispatch
+  "step": (chunk, "_next_stop"),  # called right before each dispatch
   "checkpoint": (Checkpoints, "save"),
   "evaluation": (measure.Measure, "__call__"),
   "row writing": (RunWriter, "append_rows"),
@@ -30,7 +30,7 @@ LONGEST = 0.05  # seconds from the beginning of a moment to the kill
 def kill(arguments: list[str], moment: str, delay: float) -> None:
   """Runs wayjax in a process of its own, and kills it so long after the moment has begun."""
   begun, begin = os.pipe()
-  child = legs.start(arguments, prepare=lambda: announce(*MOMENTS[moment], begin))
+  child = forks.start(arguments, prepare=lambda: announce(*MOMENTS[moment], begin))
   os.close(begin)
   assert os.read(begun, 1) == b"!", f"it ended before: {moment}"
   time.sleep(delay)
@@ -59,7 +59,7 @@ def main(folder: Path, options: list[str]) -> None:
     begun = (folder / CONFIG).exists()
     arguments = ["--resume", str(folder)] if begun else [*options, "--out", str(folder)]
     kill(arguments, moment, rng.uniform(0, LONGEST))
-  _, status = os.waitpid(legs.start(["--resume", str(folder)]), 0)
+  _, status = os.waitpid(forks.start(["--resume", str(folder)]), 0)
   assert status == 0, "the last leg failed"
   print("killed during", ", ".join(moments))
 

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-import legs
+import forks
 
 from wayjax.results.folder import METRICS, read_run
 
@@ -23,7 +23,7 @@ def start(arguments: list[str], logs: Path) -> list[int]:
     _, port = listener.getsockname()
   where = ["--coordinator", f"127.0.0.1:{port}", "--processes", "2"]
   return [
-    legs.start([*arguments, *where, "--process-id", str(i)], logs.with_name(f"{logs.name}-{i}"))
+    forks.start([*arguments, *where, "--process-id", str(i)], logs.with_name(f"{logs.name}-{i}"))
     for i in range(2)
   ]
 

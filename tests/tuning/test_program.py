@@ -47,7 +47,7 @@ def arguments(lm):
   sizes = (RowSize(64, 12, 16), RowSize(96, 12, 16))
   return (
     lm.graphdef,
-    program.Shapes(STEPS, sizes, lm.layout, get_constraint("c-dist")),
+    program.Static(STEPS, sizes, lm.layout, get_constraint("c-dist")),
     lm.params,
     jax.device_put(packing.training_tokens(examples())),
     program.stack_leaves(group, 0.01, SIZE),
@@ -91,7 +91,7 @@ class TestCompiledStep:
 
   def test_the_model_is_neither_donated_nor_baked_in(self, arguments, lowered, lm):
     donated = jax.tree.map(lambda info: info.donated, lowered.args_info)
-    # graphdef and shapes are static; the rest is params, tokens, leaves, state and dispatch.
+    # Two arguments are static; the rest is params, tokens, leaves, state and dispatch.
     params, tokens, leaves, state, dispatch = donated[0]
     assert all(jax.tree.leaves(state))
     assert not any(jax.tree.leaves((params, tokens, leaves, dispatch)))

@@ -67,7 +67,7 @@ def setting_names() -> list[str]:
   """
   fields = sorted(options(SETTING), key=lambda field: field.metadata["group"])
   recorded = [name for field in fields for name in recorded_names(field)]
-  names = dict.fromkeys([*rows.names("setting"), *recorded])
+  names = dict.fromkeys([*rows.field_names("setting"), *recorded])
   return sorted(names, key=lambda name: name if name.endswith(_HASH) else "")
 
 
@@ -250,7 +250,7 @@ def _setting(run: Run, row: dict) -> dict:
     absent = {field.name: field.metadata.get("absent") for field in options(SETTING)}
     # What was resolved comes before what was asked for.
     recorded = absent | run.config | (run.config.get("task") or {}) | resolved
-    recorded |= {name: row[name] for name in rows.names("setting")}
+    recorded |= {name: row[name] for name in rows.field_names("setting")}
     return {name: _hashable(recorded.get(name)) for name in setting_names()}
   except KeyError as error:
     raise WayjaxError(f"{run.path} is damaged: a row or its config.json lacks {error}") from error

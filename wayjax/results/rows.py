@@ -84,7 +84,7 @@ def from_json(stored: dict) -> dict:
   return stored | absent
 
 
-def names(kind: str) -> tuple[str, ...]:
+def field_names(kind: str) -> tuple[str, ...]:
   """The fields of a kind: `setting` or `score`."""
   return tuple(field.name for field in dataclasses.fields(Row) if field.metadata.get(kind))
 

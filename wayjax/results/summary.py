@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from wayjax.config import C_DIST
+from wayjax.config import C_DIST, UNCONSTRAINED
 from wayjax.metrics import delta, finite
 from wayjax.results.rows import is_free
 
@@ -33,14 +33,11 @@ def by_target(rows: list[dict]) -> list[dict]:
     found[_target(row)][variant_of(row)].append(row)
   held = [variant_of(row) for row in sound if not is_free(row)]
   return [
-    _line(by_variant[variant], by_variant.get(FREE))
+    _line(by_variant[variant], by_variant.get(UNCONSTRAINED))
     for by_variant in found.values()
-    for variant in _in_order(held) or [FREE]
+    for variant in _in_order(held) or [UNCONSTRAINED]
     if variant in by_variant
   ]
-
-
-FREE = (C_DIST, 0.0)  # the constraint and gamma of an unconstrained prompt
 
 
 def variant_of(line: dict) -> tuple[str, float]:

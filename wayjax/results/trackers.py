@@ -21,14 +21,14 @@ from typing import Protocol
 
 from wayjax.errors import WayjaxError, reason
 from wayjax.results.folder import RunWriter, read_run
-from wayjax.results.rows import names
+from wayjax.results.rows import field_names
 from wayjax.results.storage import GCS, open_files
 
 TENSORBOARD, WANDB = "tensorboard", "wandb"
 WANDB_ID = "wandb-id"
 _log = logging.getLogger("wayjax")
 CURVES = ("cross_entropy", "c_dist", "dev_accuracy")
-RESULTS = names("score")
+RESULTS = field_names("score")
 _PLAIN = re.compile(r"[\w=+-][\w .,=+-]{0,59}")  # a name that any file system accepts
 
 

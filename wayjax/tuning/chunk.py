@@ -68,9 +68,9 @@ def train_chunk(
   callbacks.on_start(members, step)
   meter.member_steps += len(members) * step
   seconds, steps_at_once = 0.0, chunk.schedule.per_dispatch
-  at_point = _last(is_point, step)
+  at_point = _last_point(is_point, step)
   while step < steps:
-    stop = _next(is_point, step, steps_at_once)
+    stop = _next_stop(is_point, step, steps_at_once)
     started = time.perf_counter()
     state_M, losses = program.compiled(
       lm.params, tokens, leaves_M, state.train_M, chunk.schedule.dispatch(step, stop)
@@ -133,7 +133,7 @@ def _is_point(schedule: Schedule, settings: TrainSettings, step: int) -> bool:
   )
 
 
-def _next(is_point, step: int, steps_at_once: int) -> int:
+def _next_stop(is_point, step: int, steps_at_once: int) -> int:
   """Where a dispatch ends: at the next point of the training curves, or before."""
   stop = step + 1
   while stop < step + steps_at_once and not is_point(stop):
@@ -141,7 +141,7 @@ def _next(is_point, step: int, steps_at_once: int) -> int:
   return stop
 
 
-def _last(is_point, step: int) -> int:
+def _last_point(is_point, step: int) -> int:
   """The last point of the training curves up to a step."""
   while step and not is_point(step):
     step -= 1

@@ -46,7 +46,9 @@ def make_groups(
       per_dispatch=per_dispatch,
       sizes=decision and decision.sizes,
     )
-    parts = [[member for member in alike if member.seed in plan.seeds] for plan in schedules]
+    parts = [
+      [member for member in alike if member.seed in schedule.seeds] for schedule in schedules
+    ]
     largest = max(map(len, parts))
     for part, schedule in zip(parts, schedules, strict=True):
       groups.append(Group(part, padded, schedule, before, largest))

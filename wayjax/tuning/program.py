@@ -109,8 +109,8 @@ def unstack_prompts(members: list[Member], state_M: TrainState) -> list[np.ndarr
   return [prompt[-member.prompt_tokens :] for member, prompt in zip(members, prompts_MxPxD)]
 
 
-class Shapes(NamedTuple):
-  """What a program is compiled for besides its arguments' shapes; hashable.
+class Static(NamedTuple):
+  """What a program is compiled for besides its arguments' shapes: one static, hashable argument.
 
   Attributes:
     steps: steps of the whole training, over which the learning rate decays.
@@ -128,12 +128,12 @@ class Shapes(NamedTuple):
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=(5,))
-def train_dispatch(graphdef, shapes: Shapes, params, tokens, leaves_M, state_M, dispatch: Dispatch):
+def train_dispatch(graphdef, static: Static, params, tokens, leaves_M, state_M, dispatch: Dispatch):
   """K steps of all members of a chunk.
 
   Args:
     graphdef: the model's structure.
-    shapes: what the program is compiled for.
+    static: what the program is compiled for.
     params: the model's weights.
     tokens: all training examples.
     leaves_M: the members, stacked.
@@ -144,19 +144,19 @@ def train_dispatch(graphdef, shapes: Shapes, params, tokens, leaves_M, state_M, 
     The next states, and the losses, each (K, M).
   """
   model = nnx.merge(graphdef, params)
-  model.remat = shapes.remat
+  model.remat = static.remat
 
   def step_members(size: RowSize, state_M, step, batches_NxB):
     pack = functools.partial(packing.pack_training, tokens, **size._asdict())
     rows_N = jax.vmap(pack)(batches_NxB)
-    step_member = functools.partial(train_step, model, shapes.constraint, shapes.steps)
+    step_member = functools.partial(train_step, model, static.constraint, static.steps)
     return jax.vmap(step_member, in_axes=(0, 0, None, None))(leaves_M, state_M, step, rows_N)
 
   def skip(state_M, step, batches_NxB):
     nothing_M = jnp.zeros(leaves_M.gamma.shape, jnp.float32)
     return state_M, StepLosses(nothing_M, nothing_M)
 
-  branches = [*(functools.partial(step_members, size) for size in shapes.sizes), skip]
+  branches = [*(functools.partial(step_members, size) for size in static.sizes), skip]
 
   def scanned(state_M, at: Dispatch):
     # The index is not batched, so one branch runs; batched, it would be a select of all.
@@ -164,8 +164,8 @@ def train_dispatch(graphdef, shapes: Shapes, params, tokens, leaves_M, state_M, 
 
   state_M, losses_KxM = jax.lax.scan(scanned, state_M, dispatch)
   return (
-    jax.lax.with_sharding_constraint(state_M, shapes.layout.members()),
-    jax.lax.with_sharding_constraint(losses_KxM, shapes.layout.members(axis=1)),
+    jax.lax.with_sharding_constraint(state_M, static.layout.members()),
+    jax.lax.with_sharding_constraint(losses_KxM, static.layout.members(axis=1)),
   )
 
 
@@ -227,9 +227,9 @@ def _lower(
     lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), abstract
   )
   constraint = get_constraint(example.constraint)
-  shapes = Shapes(settings.steps, example.schedule.sizes, lm.layout, constraint, remat)
+  static = Static(settings.steps, example.schedule.sizes, lm.layout, constraint, remat)
   dispatch = example.schedule.dispatch(0, 0)
-  return train_dispatch.lower(lm.graphdef, shapes, lm.params, tokens, leaves_M, state_M, dispatch)
+  return train_dispatch.lower(lm.graphdef, static, lm.params, tokens, leaves_M, state_M, dispatch)
 
 
 def _fit(
