@@ -7,7 +7,7 @@ from wayjax.command_line import parse_args
 from wayjax.report import gather
 from wayjax.report.content import Entry, Figure, Report, Table
 from wayjax.results import rows
-from wayjax.results.folder import RunWriter
+from wayjax.results.writer import RunWriter
 
 CONFIG = {
   "dataset": "sst2",

@@ -15,7 +15,8 @@ from wayjax.data.targets import Target
 from wayjax.errors import WayjaxError
 from wayjax.projection import c_proj
 from wayjax.prompts import SoftPrompt, load_prompt, text_prompt
-from wayjax.results.folder import RunWriter, read_run
+from wayjax.results.folder import read_run
+from wayjax.results.writer import RunWriter
 
 
 @pytest.fixture

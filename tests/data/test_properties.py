@@ -26,8 +26,9 @@ from wayjax.data.encoding import encode
 from wayjax.data.examples import Examples, load_data
 from wayjax.data.targets import load_targets
 from wayjax.data.tasks import TASKS, read_task_file
-from wayjax.results.folder import RunWriter, read_run
+from wayjax.results.folder import read_run
 from wayjax.results.rows import from_json
+from wayjax.results.writer import RunWriter
 
 SST2 = TASKS["sst2"]
 
@@ -211,8 +212,9 @@ def test_rows_before_a_cut_are_read(tmp_path, rows, cut):
 @example(edits=[], header=[(0, "shape", [6])])
 def test_prompts_with_any_content(tmp_path, edits, header):
   put(tmp_path / "config.json", b"{}")
+  path = tmp_path / "prompts-00000.safetensors"
+  path.unlink(missing_ok=True)
   RunWriter(tmp_path).append_rows([], {"p": np.ones((2, 3), np.float32)})
-  path = tmp_path / "prompts.safetensors"
   whole = path.read_bytes()
   put(path, damage(edit_header(whole, header), edits))
   run = read_run(tmp_path)

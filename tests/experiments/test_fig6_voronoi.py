@@ -7,7 +7,7 @@ from reports import held, row, write_run
 from experiments import fig6_voronoi
 from wayjax.command_line import parse_args
 from wayjax.errors import WayjaxError
-from wayjax.results.folder import RunWriter
+from wayjax.results.writer import RunWriter
 
 CONFIG = parse_args(["--dataset", "agnews", "--demo"])
 

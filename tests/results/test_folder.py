@@ -9,8 +9,9 @@ from safetensors.numpy import save_file
 
 from wayjax.data.targets import Target
 from wayjax.errors import WayjaxError
-from wayjax.results.folder import RunWriter, read_run
+from wayjax.results.folder import read_run
 from wayjax.results.rows import from_json
+from wayjax.results.writer import RunWriter
 
 
 @pytest.fixture
@@ -106,8 +107,9 @@ def test_a_full_disk_is_one_sentence_and_spoils_nothing(writer, monkeypatch):
 
 
 def test_only_an_empty_folder_is_taken(tmp_path):
-  RunWriter.begin(tmp_path / "new" / "deep")
-  RunWriter.begin(tmp_path / "new" / "deep")
+  for _ in range(2):
+    RunWriter.begin(tmp_path / "new" / "deep").close()
+    (tmp_path / "new" / "deep").mkdir(exist_ok=True)
   with pytest.raises(WayjaxError, match="is not empty"):
     RunWriter.begin(tmp_path / "new")
   (tmp_path / "file").write_text("")

@@ -1,5 +1,7 @@
 """The run folder in a file system and on gs://, where nothing can be appended to."""
 
+import contextlib
+
 import bucket
 import fsspec
 import numpy as np
@@ -7,9 +9,10 @@ import pytest
 from orbax.checkpoint import v1 as ocp
 
 from wayjax.errors import WayjaxError
-from wayjax.results.folder import RunWriter, read_run
+from wayjax.results.folder import read_run
 from wayjax.results.rows import from_json
 from wayjax.results.storage import open_files
+from wayjax.results.writer import RunWriter
 from wayjax.tuning.checkpoint import Checkpoints
 
 
@@ -31,24 +34,25 @@ def record(key, step):
   return {"prompt_key": key, "step": step}
 
 
-def resume(path, caplog) -> RunWriter:
+@contextlib.contextmanager
+def resume(path, caplog):
   """Resumes a folder of which nothing was cut off, and so without a warning."""
-  writer = RunWriter.resume(path)
-  assert not caplog.records
-  return writer
+  with RunWriter.resume(path) as writer:
+    assert not caplog.records
+    yield writer
 
 
 def test_both_keep_what_is_added_and_forget_what_is_to_be(place, caplog):
-  writer = RunWriter.begin(place)
-  writer.write_config({"steps": 3})
-  writer.write_decisions([{"padded": 8}])
-  for i in range(12):  # more than ten, so that an order of names would show
-    writer.append_metrics([record("a", i), record("b", i)])
-  writer.append_rows([{"prompt_key": "a"}], {"a": prompt(1)})
-  again = resume(place, caplog)
-  again.forget_metrics(["b"], 4)
-  again.append_metrics([record("b", 5)])
-  again.append_rows([{"prompt_key": "a"}, {"prompt_key": "b"}], {"b": prompt(2)})
+  with RunWriter.begin(place) as writer:
+    writer.write_config({"steps": 3})
+    writer.write_decisions([{"padded": 8}])
+    for i in range(12):  # more than ten, so that an order of names would show
+      writer.append_metrics([record("a", i), record("b", i)])
+    writer.append_rows([{"prompt_key": "a"}], {"a": prompt(1)})
+  with resume(place, caplog) as again:
+    again.forget_metrics(["b"], 4)
+    again.append_metrics([record("b", 5)])
+    again.append_rows([{"prompt_key": "a"}, {"prompt_key": "b"}], {"b": prompt(2)})
   run = read_run(place)
   assert run.config == {"steps": 3}
   assert run.decisions() == [{"padded": 8}]
@@ -62,17 +66,19 @@ def test_both_keep_what_is_added_and_forget_what_is_to_be(place, caplog):
 
 
 def test_an_object_for_each_addition_merged_on_reading_here_or_copied(store, tmp_path, caplog):
-  writer = RunWriter.begin("gs://bucket/run/")
-  writer.write_config({})
-  writer.append_rows([{"prompt_key": "a"}, {"prompt_key": "b"}], {"a": prompt(1), "b": prompt(2)})
-  resume("gs://bucket/run", caplog).append_rows([{"prompt_key": "c"}], {"c": prompt(3)})
+  with RunWriter.begin("gs://bucket/run/") as writer:
+    writer.write_config({})
+    writer.append_rows([{"prompt_key": "a"}, {"prompt_key": "b"}], {"a": prompt(1), "b": prompt(2)})
+  with resume("gs://bucket/run", caplog) as writer:
+    writer.append_rows([{"prompt_key": "c"}], {"c": prompt(3)})
   assert [path for path in sorted(store.objects()) if "results" in path] == [
     "bucket/run/results-00000.jsonl",
     "bucket/run/results-00001.jsonl",
   ]
   for path, content in store.objects().items():
     (tmp_path / path.rsplit("/", 1)[-1]).write_bytes(content)
-  resume(tmp_path, caplog).append_rows([{"prompt_key": "d"}], {"d": prompt(4)})
+  with resume(tmp_path, caplog) as writer:
+    writer.append_rows([{"prompt_key": "d"}], {"d": prompt(4)})
   run = read_run(tmp_path)
   assert [row["prompt_key"] for row in run.rows] == ["a", "b", "c", "d"]
   np.testing.assert_array_equal(run.prompt("c").vectors_PxD, prompt(3))

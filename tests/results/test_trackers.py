@@ -12,7 +12,7 @@ from tensorboardX.record_writer import masked_crc32c
 import wayjax
 from wayjax.devices import processes
 from wayjax.results import trackers
-from wayjax.results.folder import RunWriter
+from wayjax.results.writer import RunWriter
 from wayjax.run import main
 from wayjax.tuning.checkpoint import Checkpoints
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import forks
 
-from wayjax.results.folder import CONFIG, RunWriter
+from wayjax.results.folder import CONFIG
+from wayjax.results.writer import RunWriter
 from wayjax.run import measure
 from wayjax.tuning import chunk, program
 from wayjax.tuning.checkpoint import Checkpoints

@@ -13,8 +13,9 @@ from wayjax.evaluation import Evaluation
 from wayjax.metrics import prompt_f1
 from wayjax.prompts import SoftPrompt, text_prompt
 from wayjax.readers import READERS
-from wayjax.results.folder import RunWriter, read_run
+from wayjax.results.folder import read_run
 from wayjax.results.rows import Row
+from wayjax.results.writer import RunWriter
 from wayjax.run.measure import Curves, Measure
 from wayjax.tuning.callbacks import Meter, Progress
 from wayjax.tuning.members import TunedPrompt, make_members

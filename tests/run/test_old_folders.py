@@ -10,7 +10,7 @@ import pytest
 import wayjax
 from wayjax import report
 from wayjax.results import rows
-from wayjax.results.folder import RunWriter
+from wayjax.results.writer import RunWriter
 from wayjax.run import main
 from wayjax.tuning import sweep
 

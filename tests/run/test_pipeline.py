@@ -19,6 +19,7 @@ from wayjax.devices import processes
 from wayjax.errors import WayjaxError
 from wayjax.evaluation import PROMPTS_AT_ONCE, Evaluation
 from wayjax.prompts import SoftPrompt
+from wayjax.results.lock import FolderTaken
 from wayjax.run import pipeline
 from wayjax.run.display import Display
 from wayjax.run.stopping import RunStopped
@@ -188,6 +189,44 @@ class TestFolder:
     folder = run(out=None)
     assert folder.parent == Path("runs")
     assert len(keys(folder)) == 8
+
+  def test_two_runs_of_the_same_second_have_one_each(self, run, sweep, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pipeline, "default_folder", lambda config, task: Path("runs/sst2-tiny"))
+    started = []
+
+    def start_another(number):
+      sweep.after = lambda number: None
+      started.append(run(out=None, seeds=(5,)))
+
+    sweep.after = start_another
+    first = run(out=None)
+    (second,) = started
+    assert (first, second) == (Path("runs/sst2-tiny"), Path("runs/sst2-tiny-2"))
+    assert run(out=None) == Path("runs/sst2-tiny-3")
+    assert [len(keys(folder)) for folder in (first, second)] == [8, 4]
+
+  def test_while_it_is_written_nobody_else_takes_it(self, run, sweep, tmp_path):
+    chunks = []
+
+    def start_others(number):
+      chunks.append(number)
+      with pytest.raises(FolderTaken, match="is not empty"):
+        run()
+      with pytest.raises(FolderTaken, match="is in use by process"):
+        run(resume=str(tmp_path / "run"))
+
+    sweep.after = start_others
+    run()
+    assert chunks == [1, 2, 3, 4]
+    run(resume=str(tmp_path / "run"))
+
+  def test_the_others_end_where_the_first_process_cannot_write(self, run, tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "is_first", lambda: False)
+    monkeypatch.setattr(processes, "gather", lambda *numbers: np.ones((2, len(numbers))))
+    with pytest.raises(WayjaxError, match="the first process cannot write the run folder"):
+      run()
+    assert not (tmp_path / "run").exists()
 
   def test_a_wrong_input_leaves_none_behind(self, run, tmp_path):
     with pytest.raises(WayjaxError, match="does not exist"):

@@ -19,7 +19,7 @@ from safetensors.numpy import save_file
 import wayjax
 from wayjax import report
 from wayjax.results import storage
-from wayjax.results.folder import RunWriter
+from wayjax.results.writer import RunWriter
 from wayjax.run import main
 from wayjax.tuning import checkpoint, program, sweep
 from wayjax.tuning.checkpoint import Checkpoints

@@ -40,9 +40,3 @@ def gather(*numbers: float) -> np.ndarray:
   if jax.process_count() == 1:
     return np.array([numbers])
   return np.asarray(multihost_utils.process_allgather(np.array(numbers, np.float64)))
-
-
-def wait_for_all(what: str) -> None:
-  """Returns once every process has called it."""
-  if jax.process_count() > 1:
-    multihost_utils.sync_global_devices(what)

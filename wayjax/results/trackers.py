@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Protocol
 
 from wayjax.errors import WayjaxError, reason
-from wayjax.results.folder import RunWriter, read_run
+from wayjax.results.folder import read_run
 from wayjax.results.rows import field_names
 from wayjax.results.storage import GCS, open_files
+from wayjax.results.writer import RunWriter
 
 TENSORBOARD, WANDB = "tensorboard", "wandb"
 WANDB_ID = "wandb-id"

@@ -12,8 +12,9 @@ from wayjax.models import LanguageModel
 from wayjax.prompts import SoftPrompt
 from wayjax.readers import READERS, Reading
 from wayjax.readers.nearest import project
-from wayjax.results.folder import Run, RunWriter
+from wayjax.results.folder import Run
 from wayjax.results.rows import Row
+from wayjax.results.writer import RunWriter
 from wayjax.run.display import Display
 from wayjax.tuning.callbacks import Progress
 from wayjax.tuning.members import Member, TunedPrompt

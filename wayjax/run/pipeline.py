@@ -1,6 +1,7 @@
 """One run, top to bottom: prepare, recover what an earlier run left, tune and measure in a loop."""
 
 import contextlib
+import itertools
 import logging
 import re
 import signal
@@ -15,7 +16,9 @@ from wayjax.devices import processes
 from wayjax.errors import WayjaxError
 from wayjax.evaluation import PROMPTS_AT_ONCE, Evaluator
 from wayjax.results import summary, trackers
-from wayjax.results.folder import Run, RunWriter, read_run
+from wayjax.results.folder import Run, read_run
+from wayjax.results.lock import FolderTaken
+from wayjax.results.writer import RunWriter
 from wayjax.run.display import Display
 from wayjax.run.measure import Curves, Measure
 from wayjax.run.prepare import Prepared, prepare
@@ -65,7 +68,7 @@ def run(
         # Of several processes another may have been asked to stop.
         raise RunStopped(writer.path, stop.signal or signal.SIGTERM) from stopped
   finally:
-    writer.discard_if_empty()  # a wrong input leaves nothing behind
+    writer.close()  # a wrong input leaves nothing behind
   return writer.path
 
 
@@ -94,15 +97,31 @@ def default_folder(config: RunConfig, task: Task) -> Path:
 
 def _open_folder(config: RunConfig, task: Task) -> RunWriter:
   """The run folder's writer; the first process makes the folder, or mends it."""
-  folder = config.resume or config.out or default_folder(config, task)
-  if not processes.is_first():
-    writer = RunWriter(folder, writes=False)
-  elif config.resume:
-    writer = RunWriter.resume(folder)
-  else:
-    writer = RunWriter.begin(folder)
-  processes.wait_for_all("run folder")
-  return writer
+  writer, failure = None, None
+  if processes.is_first():
+    try:
+      writer = _hold_folder(config, task)
+    except WayjaxError as error:
+      failure = error
+  failed = processes.gather(failure is not None)[0, 0]
+  if failure:
+    raise failure
+  if failed:
+    raise WayjaxError("the first process cannot write the run folder: its message says why")
+  return writer or RunWriter(config.resume or config.out, writes=False)
+
+
+def _hold_folder(config: RunConfig, task: Task) -> RunWriter:
+  if config.resume:
+    return RunWriter.resume(config.resume)
+  if config.out:
+    return RunWriter.begin(config.out)
+  first = folder = default_folder(config, task)
+  for number in itertools.count(2):
+    try:
+      return RunWriter.begin(folder)
+    except FolderTaken:  # by a run that began in the same second
+      folder = first.with_name(f"{first.name}-{number}")
 
 
 def _tune(prepared: Prepared, display: Display, writer: RunWriter, stop: StopRequest) -> None:
@@ -182,7 +201,7 @@ def _require_the_same(earlier: Run, now: dict) -> None:
 
 def _close(prepared: Prepared, display: Display, writer: RunWriter, rows: list[dict]) -> None:
   """The closing table, in the folder and on the display."""
-  writer.write_summary(summary.to_markdown(rows, prepared.majority))
+  writer.finish(summary.to_markdown(rows, prepared.majority))
   display.table(rows, prepared.majority)
   display.best(rows)
   display.line()
