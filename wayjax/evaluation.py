@@ -67,7 +67,8 @@ class Evaluator:
     self._rows, self._slots = packing.pack_evaluation(
       examples, ROW_POSITIONS, packing.row_multiple()
     )
-    self._programs: dict[tuple[int, int], Fitted] = {}
+    self._padded = 0
+    self._programs: dict[int, Fitted] = {}  # by how many prompts
 
   def __call__(self, prompts: list[SoftPrompt]) -> list[Evaluation]:
     """Scores prompts of any lengths.
@@ -107,7 +108,9 @@ class Evaluator:
     """The program for so many prompts, or for as many as fit the memory."""
     # Powers of two bound how many sizes are ever compiled.
     size = 1 << (prompts - 1).bit_length()
-    if (padded, size) not in self._programs:
+    if padded != self._padded:
+      self._padded, self._programs = padded, {}  # those of other lengths would hold memory for ever
+    if size not in self._programs:
       lm, width = self._lm, self._lm.width
 
       def lower(size: int) -> jax.stages.Lowered:
@@ -118,8 +121,8 @@ class Evaluator:
         )
         return _score_rows.lower(lm.graphdef, lm.params, *shapes, self._dispatches()[0])
 
-      self._programs[padded, size] = compilation.compile_to_fit(lower, size)
-    return self._programs[padded, size]
+      self._programs[size] = compilation.compile_to_fit(lower, size)
+    return self._programs[size]
 
   def _losses(self, program: Fitted, prompts: list[np.ndarray], padded: int) -> np.ndarray:
     layout = self._lm.layout

@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import gc
+from pathlib import Path
 
 import chex
 import jax
@@ -28,6 +30,7 @@ from wayjax.config import INITS
 from wayjax.constraints import get_constraint
 from wayjax.data.targets import Target
 from wayjax.errors import WayjaxError
+from wayjax.evaluation import Evaluator
 from wayjax.prompts import SoftPrompt
 from wayjax.tuning import batches, program, sweep
 from wayjax.tuning.callbacks import Callbacks, Recovery
@@ -264,3 +267,16 @@ def test_tune_returns_members_in_the_order_given(lm):
   assert [(found.member.target.text, found.member.gamma, found.member.seed) for found in tuned] == [
     (text, gamma, seed) for text in texts for gamma in (0.0, 0.1) for seed in (1, 2)
   ]
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells its memory maps")
+def test_programs_are_freed_with_the_length_that_they_are_for(lm):
+  """A process may have 65,530 memory maps; each length's programs took hundreds for ever."""
+  members = members_of(lm, tuple("x" * length for length in (4, 12, 20, 28)), (0.0,), (1,))
+  evaluator, maps = Evaluator(lm, examples()), []
+  for chunk in chunks_of(lm, members, steps=2):
+    evaluator([tuned.prompt for tuned in chunk])
+    gc.collect()
+    maps.append(len(Path("/proc/self/maps").read_text().splitlines()))
+  assert len(maps) == 4
+  assert max(maps[2:]) - maps[1] < 150

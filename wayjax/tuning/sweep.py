@@ -21,7 +21,7 @@ from wayjax.config import C_DIST, TrainSettings
 from wayjax.data import packing
 from wayjax.data.encoding import EncodedExamples
 from wayjax.data.targets import Target
-from wayjax.devices import processes
+from wayjax.devices import compilation, processes
 from wayjax.devices.sharding import place
 from wayjax.errors import WayjaxError
 from wayjax.models import LanguageModel
@@ -68,7 +68,10 @@ def tune_chunks(
   program, shared_by = None, None
   for group in make_groups(members, examples, tokens, settings, recovery.decisions):
     if shared_by != (group.padded, group.constraint):
-      program, shared_by = None, (group.padded, group.constraint)
+      if program:
+        program = None
+        compilation.forget_programs()
+      shared_by = (group.padded, group.constraint)
     done = 0
     while done < len(group.members):
       decision = recovery.decisions.find(group.padded, group.constraint, group.before + done)
