@@ -1,6 +1,7 @@
 """Compiled programs: of a size that fits the free memory, and kept on disk for the next run."""
 
 import contextlib
+import ctypes
 import gc
 import hashlib
 from collections.abc import Callable
@@ -51,6 +52,8 @@ def forget_programs() -> None:
   for every shape. Functions that are still needed are compiled, or taken from disk, once more.
   """
   jax.clear_caches()
+  with contextlib.suppress(AttributeError, OSError):  # the C library of Linux alone has it
+    ctypes.CDLL(None).malloc_trim(0)  # what compiling took stays with the process otherwise
 
 
 class Fitted(NamedTuple):
