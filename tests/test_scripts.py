@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -76,7 +77,8 @@ def stand_in(tmp_path):
 def test_create_asks_for_a_queued_resource_and_looks():
   look, create, look_again = dry_run("create")
   assert look == look_again
-  assert look[:6] == ["gcloud", "compute", "tpus", "queued-resources", "describe", "wayjax"]
+  assert look[:5] == ["gcloud", "compute", "tpus", "queued-resources", "list"]
+  assert '--filter=name.basename()="wayjax"' in look
   assert create[4:] == [
     "create",
     "wayjax",
@@ -127,6 +129,36 @@ def test_setup_clones_a_repository():
   assert "--python 3.13" in remote(install)
 
 
+def test_setup_installs_what_brings_python_from_the_package_index(stand_in, tmp_path):
+  install = remote(dry_run("setup", PYTHON_VERSION="3.12; touch broken")[-1])
+  assert "curl" not in install
+  make, path, calls = stand_in
+  make("python3", then=f"os.rename({str(tmp_path / 'uv')!r}, {str(tmp_path / '.local/bin/uv')!r})")
+  make("uv", folder=tmp_path)
+  (tmp_path / ".local" / "bin").mkdir(parents=True)
+  (tmp_path / "wayjax-checkout").mkdir()
+  home = {"HOME": str(tmp_path), "PATH": path}
+  subprocess.run(["bash", "-c", install], cwd=tmp_path, env=home, check=True, timeout=60)
+  pip, venv, _ = calls()
+  assert pip[:5] == ["python3", "-m", "pip", "install", "--user"]
+  assert re.fullmatch(r"uv==[\d.]+", pip[5])  # a version that does not change by itself
+  assert venv[-2:] == ["--python", "3.12; touch broken"]
+
+
+def test_a_name_with_odd_characters_stays_one_word(stand_in, tmp_path):
+  make, path, calls = stand_in
+  make("gcloud")
+  make("python", folder=tmp_path / "wayjax-checkout" / ".venv" / "bin")
+  name = "it's; touch broken"
+  done = bash(FOLDER / "run.sh", path=path, NAME=name, OUT="one")
+  (start,) = calls()
+  subprocess.run(["bash", "-c", remote(start) + "wait"], cwd=tmp_path, check=True, timeout=60)
+  assert (tmp_path / f"{name}.log").is_file()
+  assert not (tmp_path / "broken").exists()
+  watch = shlex.split(done.stderr.splitlines()[-1])[-1].removeprefix("--command=")
+  assert shlex.split(watch) == ["tail", "-f", f"{name}.log"]
+
+
 def test_run_starts_a_distributed_run_on_every_worker():
   (start,) = dry_run("run", OUT="gs://b/one", RUN_ARGS="--dataset sst2 --steps 5", NAME="n")
   python = "nohup wayjax-checkout/.venv/bin/python -m wayjax.run"
@@ -156,7 +188,7 @@ def test_an_open_quote_is_named():
 def test_resume_makes_a_new_vm_and_goes_on():
   commands = dry_run("resume", OUT="gs://b/one", SPOT="1")
   assert [command[4] for command in commands] == (
-    ["describe", "delete", "describe", "create", "describe", "ssh", "scp", "ssh", "ssh"]
+    ["list", "delete", "list", "create", "list", "ssh", "scp", "ssh", "ssh"]
   )
   assert "--spot" in commands[3]
   assert "-m wayjax.run --resume gs://b/one --distributed >>" in remote(commands[-1])
@@ -164,11 +196,11 @@ def test_resume_makes_a_new_vm_and_goes_on():
 
 def test_resume_keeps_a_vm_that_is_there(stand_in):
   make, path, calls = stand_in
-  make("gcloud", then='if "describe" in sys.argv: print("ACTIVE")')
+  make("gcloud", then='if "list" in sys.argv: print("ACTIVE")')
   done = bash(FOLDER / "resume.sh", path=path)
   assert done.returncode == 0, done.stderr
   kinds = [call[4] for call in calls()]
-  assert kinds == ["describe", "describe", "describe", "ssh", "scp", "ssh", "ssh"]
+  assert kinds == ["list", "list", "ssh", "scp", "ssh", "ssh"]
   assert "--resume runs/wayjax" in remote(calls()[-1])
 
 
@@ -178,21 +210,32 @@ def test_resume_says_that_a_folder_on_the_vm_is_lost():
   assert "only a run folder on gs:// outlives its VM" in done.stderr
 
 
-def test_create_waits_until_the_vm_is_there(stand_in, tmp_path):
+@pytest.fixture
+def gcloud(stand_in, tmp_path):
+  """Makes a gcloud that answers looks in turn: a state, NONE for no such thing, or FAILS."""
   make, path, calls = stand_in
   states = tmp_path / "states"
-  states.write_text("WAITING_FOR_RESOURCES WAITING_FOR_RESOURCES PROVISIONING ACTIVE")
-  # one state a look; none at first
-  then = f"""
-if "describe" in sys.argv:
+
+  def answers(text):
+    states.write_text(text)
+    then = f"""
+if "list" in sys.argv:
   with open({str(states)!r}) as file: first, *rest = file.read().split()
   with open({str(states)!r}, "w") as file: file.write(" ".join(rest))
-  print(first)
+  if first == "FAILS": sys.exit("ERROR: (gcloud) UNAVAILABLE: try again")
+  if first != "NONE": print(first)
 """
-  make("gcloud", then=then)
+    make("gcloud", then=then)
+
+  return answers, path, lambda: [call[4] for call in calls()]
+
+
+def test_create_waits_until_the_vm_is_there(gcloud):
+  answers, path, kinds = gcloud
+  answers("WAITING_FOR_RESOURCES WAITING_FOR_RESOURCES PROVISIONING ACTIVE")
   done = bash(FOLDER / "create.sh", path=path, POLL="0")
   assert done.returncode == 0, done.stderr
-  assert [call[4] for call in calls()] == ["describe"] * 4
+  assert kinds() == ["list"] * 4
   assert "wayjax is PROVISIONING" in done.stderr
   assert done.stderr.endswith("wayjax is ACTIVE\n")
 
@@ -200,17 +243,56 @@ if "describe" in sys.argv:
 @pytest.mark.parametrize("state", ["FAILED", "SUSPENDED"])
 def test_create_fails_where_there_will_be_no_vm(stand_in, state):
   make, path, _ = stand_in
-  make("gcloud", then=f'if "describe" in sys.argv: print("{state}")')
+  make("gcloud", then=f'if "list" in sys.argv: print("{state}")')
   done = bash(FOLDER / "create.sh", path=path)
   assert done.returncode == 1
   assert done.stderr.endswith(f"wayjax is {state}\n")
 
 
-def test_create_asks_where_there_is_none(stand_in):
-  make, path, calls = stand_in
-  make("gcloud", then='if "describe" in sys.argv: sys.exit(1)')
-  assert bash(FOLDER / "create.sh", path=path).returncode == 1  # it never comes
-  assert [call[4] for call in calls()] == ["describe", "create", "describe"]
+def test_create_asks_where_there_is_none(gcloud):
+  answers, path, kinds = gcloud
+  answers("NONE NONE")
+  assert bash(FOLDER / "create.sh", path=path, POLL="0").returncode == 1  # it never comes
+  assert kinds() == ["list", "create", "list"]
+
+
+def test_a_look_that_fails_does_not_end_the_waiting(gcloud):
+  answers, path, kinds = gcloud
+  answers("NONE FAILS WAITING_FOR_RESOURCES FAILS FAILS ACTIVE")
+  done = bash(FOLDER / "create.sh", path=path, POLL="0")
+  assert done.returncode == 0, done.stderr
+  assert kinds() == ["list", "create", *["list"] * 5]
+  assert done.stderr.count("UNAVAILABLE") == done.stderr.count("looking again") == 3
+  assert done.stderr.endswith("wayjax is ACTIVE\n")
+
+
+@pytest.mark.parametrize("name", ["create", "resume"])
+def test_a_first_look_that_fails_is_not_taken_for_a_loss(gcloud, name):
+  answers, path, kinds = gcloud
+  answers("FAILS")
+  done = bash(FOLDER / f"{name}.sh", path=path)
+  assert done.returncode == 2
+  assert done.stderr.endswith("gcloud did not say how wayjax is, so nothing has been done\n")
+  assert kinds() == ["list"]
+
+
+def test_resume_waits_through_a_look_that_fails(gcloud):
+  answers, path, kinds = gcloud
+  answers("SUSPENDING FAILS SUSPENDED NONE FAILS ACTIVE")
+  done = bash(FOLDER / "resume.sh", path=path, OUT="gs://b/one", POLL="0")
+  assert done.returncode == 0, done.stderr
+  assert kinds() == ["list"] * 3 + ["delete", "list", "create", "list", "list"] + (
+    ["ssh", "scp", "ssh", "ssh"]
+  )
+
+
+def test_resume_says_that_a_folder_on_a_vm_that_is_gone_is_lost(gcloud):
+  answers, path, kinds = gcloud
+  answers("NONE")
+  done = bash(FOLDER / "resume.sh", path=path)
+  assert done.returncode == 2
+  assert done.stderr.startswith("wayjax is NONE, and runs/wayjax went with it")
+  assert kinds() == ["list"]
 
 
 def test_fetch_copies_from_the_bucket_or_from_worker_0(tmp_path):

@@ -58,20 +58,28 @@ need_gcloud() {
   fi
 }
 
-# The state of the queued resource, NONE where there is none; a dry run takes it to be $1.
+# The state of the queued resource, NONE where there is none; fails where gcloud does not answer.
+# A list, since `describe` fails in both cases. A dry run takes the state to be $1.
 state() {
-  run gcloud compute tpus queued-resources describe "$NAME" "${where[@]}" \
-    --format='value(state.state)' || echo NONE
-  if [ "$DRY_RUN" = 1 ]; then echo "$1"; fi
+  local found
+  found=$(run gcloud compute tpus queued-resources list "${where[@]}" \
+    --filter="name.basename()=\"$NAME\"" --format='value(state.state)') || return
+  if [ "$DRY_RUN" = 1 ]; then found=$1; fi
+  echo "${found:-NONE}"
 }
 
-# The same, as soon as it is one that stays.
+# The same, or the end of a script that has not done anything yet.
+first_state() {
+  state "$1" || complain "gcloud did not say how $NAME is, so nothing has been done"
+}
+
+# Waits from state $2 on for one that stays, and prints it; a look that fails is one of many.
 settled() {
-  local now
-  while now=$(state "$1"); do
-    case $now in ACTIVE | FAILED | SUSPENDED | NONE) break ;; esac
+  local now=$2
+  until [[ $now =~ ^(ACTIVE|FAILED|SUSPENDED|NONE)$ ]]; do
     say "$(date +%T) $NAME is $now"
-    sleep "$POLL"
+    if [ "$DRY_RUN" = 0 ]; then sleep "$POLL"; fi
+    now=$(state "$1") || now="unknown, since gcloud did not answer; looking again"
   done
   echo "$now"
 }
@@ -83,11 +91,12 @@ on_workers() {
 
 # Starts python -m wayjax.run with these arguments on every worker, to go on when ssh has ended.
 start() {
-  local line
+  local line log
   line=$(quote nohup wayjax-checkout/.venv/bin/python -m wayjax.run "$@" --distributed)
-  on_workers "$line >> $NAME.log 2>&1 < /dev/null &"
+  log=$(quote "$NAME.log")
+  on_workers "$line >> $log 2>&1 < /dev/null &"
   say "to watch it:"
-  say "$(quote gcloud compute tpus tpu-vm ssh "$NAME" "${where[@]}" --command="tail -f $NAME.log")"
+  say "$(quote gcloud compute tpus tpu-vm ssh "$NAME" "${where[@]}" --command="tail -f $log")"
 }
 
 # Sets `arguments` to those of a new run. RUN_ARGS is split as by a shell, but a $ in it stays a $.
