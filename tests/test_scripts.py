@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import bucket
+import fsspec
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -372,10 +374,22 @@ def test_sbatch_passes_a_failure_on(stand_in):
   assert len(calls()) == 1
 
 
+def read_yaml(name):
+  """A launch file in YAML."""
+  yaml = pytest.importorskip("yaml")
+  return yaml.safe_load((FOLDER / name).read_text())
+
+
 def sky_task():
   """The SkyPilot task file."""
-  yaml = pytest.importorskip("yaml")
-  return yaml.safe_load((FOLDER / "wayjax.sky.yaml").read_text())
+  return read_yaml("wayjax.sky.yaml")
+
+
+def gke_container():
+  """The container of the JobSet."""
+  (job,) = read_yaml("wayjax.jobset.yaml")["spec"]["replicatedJobs"]
+  (container,) = job["template"]["spec"]["template"]["spec"]["containers"]
+  return container
 
 
 def test_sky_begins_and_after_a_preemption_goes_on(tmp_path):
@@ -393,6 +407,62 @@ def test_sky_begins_and_after_a_preemption_goes_on(tmp_path):
   assert resume[1:] == ["-m", "wayjax.run", "--resume", str(tmp_path)]
 
 
+@pytest.mark.parametrize(("programs", "extra"), [(["nvidia-smi"], "cuda"), ([], "tpu")])
+def test_sky_installs_what_the_machine_needs(stand_in, tmp_path, programs, extra):
+  make, path, calls = stand_in
+  for program in ("uv", *programs):
+    make(program)
+  job = tmp_path / "job"
+  job.write_text(sky_task()["setup"])
+  done = bash(job, path=path)
+  assert done.returncode == 0, done.stderr
+  assert calls()[-1] == ["uv", "pip", "install", "-e", f".[{extra}]"]
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_gke_begins_and_after_a_loss_goes_on(stand_in, tmp_path, monkeypatch, begun):
+  container = gke_container()
+  make, path, calls = stand_in
+  clone = f"os.symlink({str(ROOT)!r}, sys.argv[-1])"
+  make("git", then=clone)
+  make("pip")
+  make("python", then=f"sys.exit(sys.argv[1] == '-c' and not {begun})")
+  settings = {entry["name"]: entry["value"] for entry in container["env"]}
+  settings |= {"REPOSITORY": "https://host/it's.git", "RUN_ARGS": RUN_ARGS, "PATH": path}
+  done = subprocess.run(
+    [*container["command"], *container["args"]],
+    cwd=tmp_path, env=settings, capture_output=True, text=True, timeout=60,
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr
+  git, pip, look, run = calls()
+  assert git[-2:] == ["https://host/it's.git", "wayjax-checkout"]
+  assert pip == ["pip", "install", "-e", ".[tpu,gcs]"]
+  out = settings["OUT"]
+  begin = ["--dataset", "trec", "--target", TARGET, "--out", out]
+  arguments = ["--resume", out] if begun else begin
+  assert run == ["python", "-m", "wayjax.run", *arguments, "--distributed"]
+  # how it looks for a run, looking into a bucket
+  objects = bucket.install(monkeypatch)
+  if begun:
+    with fsspec.open(f"{out}/config.json", "wb") as file:
+      file.write(b"{}")
+  assert len(objects.objects()) == begun
+  monkeypatch.setattr(sys, "argv", ["-c", *look[3:]])
+  with pytest.raises(SystemExit) as ended:
+    exec(look[2], {})
+  assert bool(ended.value.code) is not begun
+
+
+def test_gke_asks_for_tpu7x_machines():
+  (job,) = read_yaml("wayjax.jobset.yaml")["spec"]["replicatedJobs"]
+  spec = job["template"]["spec"]
+  pod = spec["template"]["spec"]
+  assert spec["parallelism"] == spec["completions"]
+  assert pod["restartPolicy"] == "Never"  # all machines of a slice begin again together
+  assert pod["nodeSelector"]["cloud.google.com/gke-tpu-accelerator"] == "tpu7x"
+  assert gke_container()["resources"]["limits"] == {"google.com/tpu": 4}
+
+
 def test_what_is_run_can_be_run():
   for file in SHELL_FILES:
     subprocess.run(["bash", "-n", str(file)], check=True)
@@ -406,12 +476,13 @@ def test_shellcheck_finds_nothing(tmp_path):
   shellcheck = shutil.which("shellcheck", path=beside_python + os.pathsep + os.environ["PATH"])
   if shellcheck is None:
     pytest.skip("no shellcheck")
-  task = sky_task()
+  embedded = {name: sky_task()[name] for name in ("setup", "run")}
+  embedded["gke"] = gke_container()["args"][0]
   parts = []
-  for name in ("setup", "run"):
+  for name, text in embedded.items():
     parts.append(tmp_path / f"{name}.sh")
-    # the task's working directory is the checkout
-    parts[-1].write_text(f"#!/usr/bin/env bash\n# shellcheck source-path={ROOT}\n{task[name]}")
+    # their working directory is the checkout
+    parts[-1].write_text(f"#!/usr/bin/env bash\n# shellcheck source-path={ROOT}\n{text}")
   done = subprocess.run(
     [shellcheck, "--external-sources", *map(str, SHELL_FILES + parts)],
     capture_output=True,

@@ -19,7 +19,7 @@ PYTHON_VERSION=${PYTHON_VERSION:-3.12}  # the images' own Python is too old
 OUT=${OUT:-runs/$NAME}  # the run folder: gs://… or a path from the VM's home
 RUN_ARGS=${RUN_ARGS:---dataset agnews}  # of python -m wayjax.run, quoted as in a shell
 INTO=${INTO:-runs}  # the folder here that fetch.sh copies the run folder into
-PYTHON=${PYTHON:-python}  # what wayjax.sbatch runs
+PYTHON=${PYTHON:-python}  # of wayjax.sbatch and wayjax.jobset.yaml
 POLL=${POLL:-30}  # seconds between two looks at the queued resource
 DRY_RUN=${DRY_RUN:-0}
 
@@ -111,5 +111,15 @@ new_run() {
 
 # The same, but of a run that goes on where OUT holds one.
 new_or_resumed_run() {
-  if [ -e "$OUT/config.json" ]; then arguments=(--resume "$OUT"); else new_run; fi
+  if begun; then arguments=(--resume "$OUT"); else new_run; fi
+}
+
+# Whether OUT holds a run. Where a bucket cannot be looked into, a new run will say why.
+begun() {
+  local look='import sys; from wayjax.results.storage import open_files'
+  look+='; sys.exit(open_files(sys.argv[1]).read("config.json") is None)'
+  case $OUT in
+    gs://*) "$PYTHON" -c "$look" "$OUT" 2> /dev/null ;;
+    *) [ -e "$OUT/config.json" ] ;;
+  esac
 }
