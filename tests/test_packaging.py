@@ -3,22 +3,18 @@
 import contextlib
 import email
 import os
-import shutil
 import subprocess
 import tarfile
 import tomllib
-import venv
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
+from checkouts import ROOT, copy_checkout, fresh_environment
 
 import wayjax
 
-ROOT = Path(wayjax.__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-CLONED = ("wayjax", "experiments", "tests", "tpu_scripts", "pyproject.toml", "README.md", "LICENSE")
 
 
 def build(hook: str, source: Path, out: Path) -> Path:
@@ -45,12 +41,7 @@ def clone(tmp_path_factory):
   """A clone named wayjax with rows in its `data`, in a home folder under version control itself."""
   home = tmp_path_factory.mktemp("a home, with é")
   (home / ".gitignore").write_text("*\n")
-  for name in CLONED:
-    if (ROOT / name).is_dir():
-      ignored = shutil.ignore_patterns("__pycache__")
-      shutil.copytree(ROOT / name, home / "wayjax" / name, ignore=ignored)
-    else:
-      shutil.copy(ROOT / name, home / "wayjax" / name)
+  copy_checkout(home / "wayjax")
   (home / "wayjax" / "data" / "trec").mkdir(parents=True)
   (home / "wayjax" / "data" / "trec" / "train.csv").write_text("text,label\n")
   return home / "wayjax"
@@ -58,18 +49,14 @@ def clone(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=["build_editable", "build_wheel"])
 def python(request, clone, tmp_path_factory):
-  """Python in a fresh environment with the clone installed, beside this one's other packages."""
+  """Python in a fresh environment with the clone installed."""
   wheel = build(request.param, clone, tmp_path_factory.mktemp("wheels"))
-  environment = tmp_path_factory.mktemp("environment")
-  venv.EnvBuilder(symlinks=True).create(environment)
-  (site_packages,) = environment.glob("lib/python*/site-packages")
+  executable, site_packages = fresh_environment(tmp_path_factory.mktemp("environment"))
   zipfile.ZipFile(wheel).extractall(site_packages)
-  others = Path(np.__file__).parents[1]
-  (site_packages / "others.pth").write_text(f"{others}\n")
 
   def run(*arguments: str) -> str:
     done = subprocess.run(
-      [environment / "bin" / "python", *arguments],
+      [executable, *arguments],
       cwd=clone.parent,
       env={"PATH": os.defpath},
       capture_output=True,
