@@ -107,6 +107,23 @@ def test_settings_come_from_the_environment():
   assert bash(FOLDER / "create.sh", SPOT="yes").returncode == 2
 
 
+@pytest.mark.parametrize("poll", ["soon", "-1", "5 m"])
+def test_a_pause_that_is_no_number_is_refused(gcloud, poll):
+  answers, path, kinds = gcloud
+  answers("WAITING_FOR_RESOURCES ACTIVE")
+  done = bash(FOLDER / "create.sh", path=path, POLL=poll)
+  assert done.returncode == 2
+  assert done.stderr == f"POLL must be a number of seconds, not {poll}\n"
+  assert kinds() == []
+
+
+@pytest.mark.parametrize("kind", ["tpu7x-8", "v7x-8"])
+def test_what_queued_resources_do_not_have_is_sent_elsewhere(kind):
+  done = bash(FOLDER / "create.sh", "--dry-run", ACCELERATOR_TYPE=kind)
+  assert (done.returncode, done.stdout) == (2, "")
+  assert done.stderr.startswith(f"queued resources have no {kind}: use wayjax.jobset.yaml")
+
+
 def test_setup_copies_this_checkout_to_every_worker(stand_in, tmp_path):
   _, copy, install = dry_run("setup")
   assert copy[4:6] == ["scp", "--recurse"]

@@ -4,6 +4,9 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/settings.sh"
 need_gcloud
 
+case $ACCELERATOR_TYPE in
+  *7x*) complain "queued resources have no $ACCELERATOR_TYPE: use wayjax.jobset.yaml, see README.md" ;;
+esac
 now=$(first_state NONE)
 if [ "$now" = NONE ]; then
   create=(gcloud compute tpus queued-resources create "$NAME" --node-id="$NAME" "${where[@]}"

@@ -37,6 +37,7 @@ case "$#${1:-}" in
   *) complain "usage: ${0##*/} [--dry-run]; settings: see tpu_scripts/README.md" ;;
 esac
 case $SPOT in [01]) ;; *) complain "SPOT must be 0 or 1, not $SPOT" ;; esac
+case $POLL in *[!0-9]*) complain "POLL must be a number of seconds, not $POLL" ;; esac
 export DRY_RUN  # resume.sh calls other scripts
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
