@@ -79,9 +79,9 @@ def measure(configs: list[RunConfig], out: Path) -> dict:
     "name": "fig6",
     "title": "Figure 6: the cell of a token",
     "caption": f"A plane through the token table of {lm.name}, in which the embedding of {text!r} "
-    f"and two prompts that were tuned from it for {config.dataset} lie. In each cell one token is "
-    "nearest; a prompt reads as the token of its cell, and all of the cell is free for solving the "
-    "task.",
+    f"and the vectors of two prompts in its place, tuned for {config.dataset}, lie. In each cell "
+    "one token is nearest; a prompt reads as the token of its cell, wherever in it its vector "
+    "lies.",
     "model": lm.name,
     "dataset": config.dataset,
     "token_text": text,

@@ -51,7 +51,7 @@ def measure(configs: list[RunConfig], out: Path) -> dict:
   return {
     "figure": "histogram",
     "name": "prop1",
-    "title": "Proposition 1: room around every token",
+    "title": "Proposition 1: the room around tokens",
     "caption": f"{len(table_VxD):,} tokens of {lm.name}: half the distance to the nearest other "
     f"token. Of {POINTS:,} random points inside of these radii {hits:,} project back to their "
     f"token; {twins:,} tokens have a twin with the same embedding, and no room. Dotted: "

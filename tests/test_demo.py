@@ -92,7 +92,18 @@ def test_a_demo_says_that_it_is_one(shown_and_run):
   assert all(row["demo"] and row["model"] == "demo" for row in run.rows)
   assert "Demo: agnews (test), demo, 100 steps" in shown
   assert demo.MEANING.format(dataset="agnews") in shown
+  assert demo.NEXT.format(dataset="agnews") in shown
   assert (run.path / "summary.md").read_text().splitlines()[-1].startswith("Demo: ")
+
+
+@pytest.mark.parametrize("options", [["--init", "vocab"], ["--gamma", "0.01"]])
+def test_a_demo_whose_numbers_do_not_bear_it_out_claims_nothing(tmp_path, capsys, options):
+  few = ["--steps", "2", "--max-targets", "1", "--train-rows", "40", "--eval-rows", "20"]
+  arguments = ["--dataset", "agnews", "--demo", "--seeds", "1", "--out", str(tmp_path)]
+  assert main([*arguments, *few, *options]) == 0
+  shown = capsys.readouterr().out
+  assert demo.MEANING.format(dataset="agnews") not in shown
+  assert demo.NEXT.format(dataset="agnews") in shown
 
 
 def solves(run, least: float) -> None:

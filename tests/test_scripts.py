@@ -2,12 +2,15 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import bucket
+import fsspec
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -76,7 +79,8 @@ def stand_in(tmp_path):
 def test_create_asks_for_a_queued_resource_and_looks():
   look, create, look_again = dry_run("create")
   assert look == look_again
-  assert look[:6] == ["gcloud", "compute", "tpus", "queued-resources", "describe", "wayjax"]
+  assert look[:5] == ["gcloud", "compute", "tpus", "queued-resources", "list"]
+  assert '--filter=name.basename()="wayjax"' in look
   assert create[4:] == [
     "create",
     "wayjax",
@@ -103,6 +107,23 @@ def test_settings_come_from_the_environment():
   assert bash(FOLDER / "create.sh", SPOT="yes").returncode == 2
 
 
+@pytest.mark.parametrize("poll", ["soon", "-1", "5 m"])
+def test_a_pause_that_is_no_number_is_refused(gcloud, poll):
+  answers, path, kinds = gcloud
+  answers("WAITING_FOR_RESOURCES ACTIVE")
+  done = bash(FOLDER / "create.sh", path=path, POLL=poll)
+  assert done.returncode == 2
+  assert done.stderr == f"POLL must be a number of seconds, not {poll}\n"
+  assert kinds() == []
+
+
+@pytest.mark.parametrize("kind", ["tpu7x-8", "v7x-8"])
+def test_what_queued_resources_do_not_have_is_sent_elsewhere(kind):
+  done = bash(FOLDER / "create.sh", "--dry-run", ACCELERATOR_TYPE=kind)
+  assert (done.returncode, done.stdout) == (2, "")
+  assert done.stderr.startswith(f"queued resources have no {kind}: use wayjax.jobset.yaml")
+
+
 def test_setup_copies_this_checkout_to_every_worker(stand_in, tmp_path):
   _, copy, install = dry_run("setup")
   assert copy[4:6] == ["scp", "--recurse"]
@@ -125,6 +146,36 @@ def test_setup_clones_a_repository():
   clone, install = dry_run("setup", REPOSITORY="https://host/it's.git", PYTHON_VERSION="3.13")
   assert "git clone " + shlex.quote("https://host/it's.git") in remote(clone)
   assert "--python 3.13" in remote(install)
+
+
+def test_setup_installs_what_brings_python_from_the_package_index(stand_in, tmp_path):
+  install = remote(dry_run("setup", PYTHON_VERSION="3.12; touch broken")[-1])
+  assert "curl" not in install
+  make, path, calls = stand_in
+  make("python3", then=f"os.rename({str(tmp_path / 'uv')!r}, {str(tmp_path / '.local/bin/uv')!r})")
+  make("uv", folder=tmp_path)
+  (tmp_path / ".local" / "bin").mkdir(parents=True)
+  (tmp_path / "wayjax-checkout").mkdir()
+  home = {"HOME": str(tmp_path), "PATH": path}
+  subprocess.run(["bash", "-c", install], cwd=tmp_path, env=home, check=True, timeout=60)
+  pip, venv, _ = calls()
+  assert pip[:5] == ["python3", "-m", "pip", "install", "--user"]
+  assert re.fullmatch(r"uv==[\d.]+", pip[5])  # a version that does not change by itself
+  assert venv[-2:] == ["--python", "3.12; touch broken"]
+
+
+def test_a_name_with_odd_characters_stays_one_word(stand_in, tmp_path):
+  make, path, calls = stand_in
+  make("gcloud")
+  make("python", folder=tmp_path / "wayjax-checkout" / ".venv" / "bin")
+  name = "it's; touch broken"
+  done = bash(FOLDER / "run.sh", path=path, NAME=name, OUT="one")
+  (start,) = calls()
+  subprocess.run(["bash", "-c", remote(start) + "wait"], cwd=tmp_path, check=True, timeout=60)
+  assert (tmp_path / f"{name}.log").is_file()
+  assert not (tmp_path / "broken").exists()
+  watch = shlex.split(done.stderr.splitlines()[-1])[-1].removeprefix("--command=")
+  assert shlex.split(watch) == ["tail", "-f", f"{name}.log"]
 
 
 def test_run_starts_a_distributed_run_on_every_worker():
@@ -156,7 +207,7 @@ def test_an_open_quote_is_named():
 def test_resume_makes_a_new_vm_and_goes_on():
   commands = dry_run("resume", OUT="gs://b/one", SPOT="1")
   assert [command[4] for command in commands] == (
-    ["describe", "delete", "describe", "create", "describe", "ssh", "scp", "ssh", "ssh"]
+    ["list", "delete", "list", "create", "list", "ssh", "scp", "ssh", "ssh"]
   )
   assert "--spot" in commands[3]
   assert "-m wayjax.run --resume gs://b/one --distributed >>" in remote(commands[-1])
@@ -164,11 +215,11 @@ def test_resume_makes_a_new_vm_and_goes_on():
 
 def test_resume_keeps_a_vm_that_is_there(stand_in):
   make, path, calls = stand_in
-  make("gcloud", then='if "describe" in sys.argv: print("ACTIVE")')
+  make("gcloud", then='if "list" in sys.argv: print("ACTIVE")')
   done = bash(FOLDER / "resume.sh", path=path)
   assert done.returncode == 0, done.stderr
   kinds = [call[4] for call in calls()]
-  assert kinds == ["describe", "describe", "describe", "ssh", "scp", "ssh", "ssh"]
+  assert kinds == ["list", "list", "ssh", "scp", "ssh", "ssh"]
   assert "--resume runs/wayjax" in remote(calls()[-1])
 
 
@@ -178,21 +229,32 @@ def test_resume_says_that_a_folder_on_the_vm_is_lost():
   assert "only a run folder on gs:// outlives its VM" in done.stderr
 
 
-def test_create_waits_until_the_vm_is_there(stand_in, tmp_path):
+@pytest.fixture
+def gcloud(stand_in, tmp_path):
+  """Makes a gcloud that answers looks in turn: a state, NONE for no such thing, or FAILS."""
   make, path, calls = stand_in
   states = tmp_path / "states"
-  states.write_text("WAITING_FOR_RESOURCES WAITING_FOR_RESOURCES PROVISIONING ACTIVE")
-  # one state a look; none at first
-  then = f"""
-if "describe" in sys.argv:
+
+  def answers(text):
+    states.write_text(text)
+    then = f"""
+if "list" in sys.argv:
   with open({str(states)!r}) as file: first, *rest = file.read().split()
   with open({str(states)!r}, "w") as file: file.write(" ".join(rest))
-  print(first)
+  if first == "FAILS": sys.exit("ERROR: (gcloud) UNAVAILABLE: try again")
+  if first != "NONE": print(first)
 """
-  make("gcloud", then=then)
+    make("gcloud", then=then)
+
+  return answers, path, lambda: [call[4] for call in calls()]
+
+
+def test_create_waits_until_the_vm_is_there(gcloud):
+  answers, path, kinds = gcloud
+  answers("WAITING_FOR_RESOURCES WAITING_FOR_RESOURCES PROVISIONING ACTIVE")
   done = bash(FOLDER / "create.sh", path=path, POLL="0")
   assert done.returncode == 0, done.stderr
-  assert [call[4] for call in calls()] == ["describe"] * 4
+  assert kinds() == ["list"] * 4
   assert "wayjax is PROVISIONING" in done.stderr
   assert done.stderr.endswith("wayjax is ACTIVE\n")
 
@@ -200,17 +262,56 @@ if "describe" in sys.argv:
 @pytest.mark.parametrize("state", ["FAILED", "SUSPENDED"])
 def test_create_fails_where_there_will_be_no_vm(stand_in, state):
   make, path, _ = stand_in
-  make("gcloud", then=f'if "describe" in sys.argv: print("{state}")')
+  make("gcloud", then=f'if "list" in sys.argv: print("{state}")')
   done = bash(FOLDER / "create.sh", path=path)
   assert done.returncode == 1
   assert done.stderr.endswith(f"wayjax is {state}\n")
 
 
-def test_create_asks_where_there_is_none(stand_in):
-  make, path, calls = stand_in
-  make("gcloud", then='if "describe" in sys.argv: sys.exit(1)')
-  assert bash(FOLDER / "create.sh", path=path).returncode == 1  # it never comes
-  assert [call[4] for call in calls()] == ["describe", "create", "describe"]
+def test_create_asks_where_there_is_none(gcloud):
+  answers, path, kinds = gcloud
+  answers("NONE NONE")
+  assert bash(FOLDER / "create.sh", path=path, POLL="0").returncode == 1  # it never comes
+  assert kinds() == ["list", "create", "list"]
+
+
+def test_a_look_that_fails_does_not_end_the_waiting(gcloud):
+  answers, path, kinds = gcloud
+  answers("NONE FAILS WAITING_FOR_RESOURCES FAILS FAILS ACTIVE")
+  done = bash(FOLDER / "create.sh", path=path, POLL="0")
+  assert done.returncode == 0, done.stderr
+  assert kinds() == ["list", "create", *["list"] * 5]
+  assert done.stderr.count("UNAVAILABLE") == done.stderr.count("looking again") == 3
+  assert done.stderr.endswith("wayjax is ACTIVE\n")
+
+
+@pytest.mark.parametrize("name", ["create", "resume"])
+def test_a_first_look_that_fails_is_not_taken_for_a_loss(gcloud, name):
+  answers, path, kinds = gcloud
+  answers("FAILS")
+  done = bash(FOLDER / f"{name}.sh", path=path)
+  assert done.returncode == 2
+  assert done.stderr.endswith("gcloud did not say how wayjax is, so nothing has been done\n")
+  assert kinds() == ["list"]
+
+
+def test_resume_waits_through_a_look_that_fails(gcloud):
+  answers, path, kinds = gcloud
+  answers("SUSPENDING FAILS SUSPENDED NONE FAILS ACTIVE")
+  done = bash(FOLDER / "resume.sh", path=path, OUT="gs://b/one", POLL="0")
+  assert done.returncode == 0, done.stderr
+  assert kinds() == ["list"] * 3 + ["delete", "list", "create", "list", "list"] + (
+    ["ssh", "scp", "ssh", "ssh"]
+  )
+
+
+def test_resume_says_that_a_folder_on_a_vm_that_is_gone_is_lost(gcloud):
+  answers, path, kinds = gcloud
+  answers("NONE")
+  done = bash(FOLDER / "resume.sh", path=path)
+  assert done.returncode == 2
+  assert done.stderr.startswith("wayjax is NONE, and runs/wayjax went with it")
+  assert kinds() == ["list"]
 
 
 def test_fetch_copies_from_the_bucket_or_from_worker_0(tmp_path):
@@ -290,10 +391,22 @@ def test_sbatch_passes_a_failure_on(stand_in):
   assert len(calls()) == 1
 
 
+def read_yaml(name):
+  """A launch file in YAML."""
+  yaml = pytest.importorskip("yaml")
+  return yaml.safe_load((FOLDER / name).read_text())
+
+
 def sky_task():
   """The SkyPilot task file."""
-  yaml = pytest.importorskip("yaml")
-  return yaml.safe_load((FOLDER / "wayjax.sky.yaml").read_text())
+  return read_yaml("wayjax.sky.yaml")
+
+
+def gke_container():
+  """The container of the JobSet."""
+  (job,) = read_yaml("wayjax.jobset.yaml")["spec"]["replicatedJobs"]
+  (container,) = job["template"]["spec"]["template"]["spec"]["containers"]
+  return container
 
 
 def test_sky_begins_and_after_a_preemption_goes_on(tmp_path):
@@ -311,6 +424,62 @@ def test_sky_begins_and_after_a_preemption_goes_on(tmp_path):
   assert resume[1:] == ["-m", "wayjax.run", "--resume", str(tmp_path)]
 
 
+@pytest.mark.parametrize(("programs", "extra"), [(["nvidia-smi"], "cuda"), ([], "tpu")])
+def test_sky_installs_what_the_machine_needs(stand_in, tmp_path, programs, extra):
+  make, path, calls = stand_in
+  for program in ("uv", *programs):
+    make(program)
+  job = tmp_path / "job"
+  job.write_text(sky_task()["setup"])
+  done = bash(job, path=path)
+  assert done.returncode == 0, done.stderr
+  assert calls()[-1] == ["uv", "pip", "install", "-e", f".[{extra}]"]
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_gke_begins_and_after_a_loss_goes_on(stand_in, tmp_path, monkeypatch, begun):
+  container = gke_container()
+  make, path, calls = stand_in
+  clone = f"os.symlink({str(ROOT)!r}, sys.argv[-1])"
+  make("git", then=clone)
+  make("pip")
+  make("python", then=f"sys.exit(sys.argv[1] == '-c' and not {begun})")
+  settings = {entry["name"]: entry["value"] for entry in container["env"]}
+  settings |= {"REPOSITORY": "https://host/it's.git", "RUN_ARGS": RUN_ARGS, "PATH": path}
+  done = subprocess.run(
+    [*container["command"], *container["args"]],
+    cwd=tmp_path, env=settings, capture_output=True, text=True, timeout=60,
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr
+  git, pip, look, run = calls()
+  assert git[-2:] == ["https://host/it's.git", "wayjax-checkout"]
+  assert pip == ["pip", "install", "-e", ".[tpu,gcs]"]
+  out = settings["OUT"]
+  begin = ["--dataset", "trec", "--target", TARGET, "--out", out]
+  arguments = ["--resume", out] if begun else begin
+  assert run == ["python", "-m", "wayjax.run", *arguments, "--distributed"]
+  # how it looks for a run, looking into a bucket
+  objects = bucket.install(monkeypatch)
+  if begun:
+    with fsspec.open(f"{out}/config.json", "wb") as file:
+      file.write(b"{}")
+  assert len(objects.objects()) == begun
+  monkeypatch.setattr(sys, "argv", ["-c", *look[3:]])
+  with pytest.raises(SystemExit) as ended:
+    exec(look[2], {})
+  assert bool(ended.value.code) is not begun
+
+
+def test_gke_asks_for_tpu7x_machines():
+  (job,) = read_yaml("wayjax.jobset.yaml")["spec"]["replicatedJobs"]
+  spec = job["template"]["spec"]
+  pod = spec["template"]["spec"]
+  assert spec["parallelism"] == spec["completions"]
+  assert pod["restartPolicy"] == "Never"  # all machines of a slice begin again together
+  assert pod["nodeSelector"]["cloud.google.com/gke-tpu-accelerator"] == "tpu7x"
+  assert gke_container()["resources"]["limits"] == {"google.com/tpu": 4}
+
+
 def test_what_is_run_can_be_run():
   for file in SHELL_FILES:
     subprocess.run(["bash", "-n", str(file)], check=True)
@@ -324,12 +493,13 @@ def test_shellcheck_finds_nothing(tmp_path):
   shellcheck = shutil.which("shellcheck", path=beside_python + os.pathsep + os.environ["PATH"])
   if shellcheck is None:
     pytest.skip("no shellcheck")
-  task = sky_task()
+  embedded = {name: sky_task()[name] for name in ("setup", "run")}
+  embedded["gke"] = gke_container()["args"][0]
   parts = []
-  for name in ("setup", "run"):
+  for name, text in embedded.items():
     parts.append(tmp_path / f"{name}.sh")
-    # the task's working directory is the checkout
-    parts[-1].write_text(f"#!/usr/bin/env bash\n# shellcheck source-path={ROOT}\n{task[name]}")
+    # their working directory is the checkout
+    parts[-1].write_text(f"#!/usr/bin/env bash\n# shellcheck source-path={ROOT}\n{text}")
   done = subprocess.run(
     [shellcheck, "--external-sources", *map(str, SHELL_FILES + parts)],
     capture_output=True,

@@ -4,7 +4,8 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/settings.sh"
 need_gcloud
 
-now=$(settled SUSPENDED)
+now=$(first_state SUSPENDED)
+now=$(settled SUSPENDED "$now")
 if [ "$now" != ACTIVE ] && [[ $OUT != gs://* ]]; then
   complain "$NAME is $now, and $OUT went with it: only a run folder on gs:// outlives its VM"
 fi

@@ -19,7 +19,7 @@ PYTHON_VERSION=${PYTHON_VERSION:-3.12}  # the images' own Python is too old
 OUT=${OUT:-runs/$NAME}  # the run folder: gs://… or a path from the VM's home
 RUN_ARGS=${RUN_ARGS:---dataset agnews}  # of python -m wayjax.run, quoted as in a shell
 INTO=${INTO:-runs}  # the folder here that fetch.sh copies the run folder into
-PYTHON=${PYTHON:-python}  # what wayjax.sbatch runs
+PYTHON=${PYTHON:-python}  # of wayjax.sbatch and wayjax.jobset.yaml
 POLL=${POLL:-30}  # seconds between two looks at the queued resource
 DRY_RUN=${DRY_RUN:-0}
 
@@ -37,6 +37,7 @@ case "$#${1:-}" in
   *) complain "usage: ${0##*/} [--dry-run]; settings: see tpu_scripts/README.md" ;;
 esac
 case $SPOT in [01]) ;; *) complain "SPOT must be 0 or 1, not $SPOT" ;; esac
+case $POLL in *[!0-9]*) complain "POLL must be a number of seconds, not $POLL" ;; esac
 export DRY_RUN  # resume.sh calls other scripts
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -58,20 +59,28 @@ need_gcloud() {
   fi
 }
 
-# The state of the queued resource, NONE where there is none; a dry run takes it to be $1.
+# The state of the queued resource, NONE where there is none; fails where gcloud does not answer.
+# A list, since `describe` fails in both cases. A dry run takes the state to be $1.
 state() {
-  run gcloud compute tpus queued-resources describe "$NAME" "${where[@]}" \
-    --format='value(state.state)' || echo NONE
-  if [ "$DRY_RUN" = 1 ]; then echo "$1"; fi
+  local found
+  found=$(run gcloud compute tpus queued-resources list "${where[@]}" \
+    --filter="name.basename()=\"$NAME\"" --format='value(state.state)') || return
+  if [ "$DRY_RUN" = 1 ]; then found=$1; fi
+  echo "${found:-NONE}"
 }
 
-# The same, as soon as it is one that stays.
+# The same, or the end of a script that has not done anything yet.
+first_state() {
+  state "$1" || complain "gcloud did not say how $NAME is, so nothing has been done"
+}
+
+# Waits from state $2 on for one that stays, and prints it; a look that fails is one of many.
 settled() {
-  local now
-  while now=$(state "$1"); do
-    case $now in ACTIVE | FAILED | SUSPENDED | NONE) break ;; esac
+  local now=$2
+  until [[ $now =~ ^(ACTIVE|FAILED|SUSPENDED|NONE)$ ]]; do
     say "$(date +%T) $NAME is $now"
-    sleep "$POLL"
+    if [ "$DRY_RUN" = 0 ]; then sleep "$POLL"; fi
+    now=$(state "$1") || now="unknown, since gcloud did not answer; looking again"
   done
   echo "$now"
 }
@@ -83,11 +92,12 @@ on_workers() {
 
 # Starts python -m wayjax.run with these arguments on every worker, to go on when ssh has ended.
 start() {
-  local line
+  local line log
   line=$(quote nohup wayjax-checkout/.venv/bin/python -m wayjax.run "$@" --distributed)
-  on_workers "$line >> $NAME.log 2>&1 < /dev/null &"
+  log=$(quote "$NAME.log")
+  on_workers "$line >> $log 2>&1 < /dev/null &"
   say "to watch it:"
-  say "$(quote gcloud compute tpus tpu-vm ssh "$NAME" "${where[@]}" --command="tail -f $NAME.log")"
+  say "$(quote gcloud compute tpus tpu-vm ssh "$NAME" "${where[@]}" --command="tail -f $log")"
 }
 
 # Sets `arguments` to those of a new run. RUN_ARGS is split as by a shell, but a $ in it stays a $.
@@ -102,5 +112,15 @@ new_run() {
 
 # The same, but of a run that goes on where OUT holds one.
 new_or_resumed_run() {
-  if [ -e "$OUT/config.json" ]; then arguments=(--resume "$OUT"); else new_run; fi
+  if begun; then arguments=(--resume "$OUT"); else new_run; fi
+}
+
+# Whether OUT holds a run. Where a bucket cannot be looked into, a new run will say why.
+begun() {
+  local look='import sys; from wayjax.results.storage import open_files'
+  look+='; sys.exit(open_files(sys.argv[1]).read("config.json") is None)'
+  case $OUT in
+    gs://*) "$PYTHON" -c "$look" "$OUT" 2> /dev/null ;;
+    *) [ -e "$OUT/config.json" ] ;;
+  esac
 }

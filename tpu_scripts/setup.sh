@@ -14,8 +14,9 @@ else
     "$NAME:wayjax-checkout/" "${where[@]}" --worker=all
 fi
 
-# uv brings a Python with it.
-line="set -e; [ -x .local/bin/uv ] || curl -LsSf https://astral.sh/uv/install.sh | sh"
-line+="; cd wayjax-checkout; ~/.local/bin/uv venv --allow-existing --python $PYTHON_VERSION"
+# uv brings a Python with it. PIP_BREAK_SYSTEM_PACKAGES lets newer images install for this user too.
+line="set -e; export PIP_BREAK_SYSTEM_PACKAGES=1"
+line+="; [ -x .local/bin/uv ] || python3 -m pip install --user uv==0.13.9"
+line+="; cd wayjax-checkout; ~/.local/bin/uv venv --allow-existing --python $(quote "$PYTHON_VERSION")"
 line+="; ~/.local/bin/uv pip install -e '.[tpu,gcs]'"
 on_workers "$line"

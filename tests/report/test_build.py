@@ -50,11 +50,11 @@ def test_earlier_measurements_are_reported_as_before():
   slice_of, room = report.figures
   assert slice_of.title == "Figure 6: the cell of a token"
   assert slice_of.caption == (
-    "A plane through the token table of m, in which the embedding of ' a' and two prompts that "
-    "were tuned from it for agnews lie. In each cell one token is nearest; a prompt reads as the "
-    "token of its cell, and all of the cell is free for solving the task."
+    "A plane through the token table of m, in which the embedding of ' a' and the vectors of two "
+    "prompts in its place, tuned for agnews, lie. In each cell one token is nearest; a prompt "
+    "reads as the token of its cell, wherever in it its vector lies."
   )
-  assert room.title == "Proposition 1: room around every token"
+  assert room.title == "Proposition 1: the room around tokens"
   assert room.caption == (
     "4,096 tokens of m: half the distance to the nearest other token. Of 1,000 random points "
     "inside of these radii 999 project back to their token; 2 tokens have a twin with the same "

@@ -45,7 +45,7 @@ def test_what_stands_in_the_columns(tmp_path):
     "acc. γ=0": "40.0", "acc. γ": "50.0", "Δ̂ %": "-25.0", "F1 γ": "70.0",
   }  # fmt: skip
   assert lines_of(tables.comparison([(described, any_text)])) == [
-    {"task": "sst2", "reads as": name, "γ": "0.01", "targets": "1"}
+    {"task": "sst2", "target": name, "γ": "0.01", "targets": "1"}
     | dict(zip(("acc. γ", "Δ̂ %", "F1 γ"), numbers, strict=True))
     for name, numbers in (
       ("true description", ("50.0", "-25.0", "70.0")),
@@ -89,7 +89,7 @@ def test_constraints_are_never_averaged(two_constraints):
     assert (line["paper's F1"] == "–") == (line["constraint"] == "ball")
   assert variants(tables.true_descriptions([described])) == main
   compared = lines_of(tables.comparison([(described, any_text)]))
-  assert [(line["reads as"], line["constraint"], line["targets"]) for line in compared] == [
+  assert [(line["target"], line["constraint"], line["targets"]) for line in compared] == [
     (name, constraint, targets)
     for name, targets in (("true description", "1"), ("any text", "2"))
     for constraint, _, _ in main

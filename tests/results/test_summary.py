@@ -2,7 +2,7 @@
 
 import pytest
 
-from wayjax.results.summary import cells, headings, summarise, to_markdown
+from wayjax.results.summary import cells, headings, shows_waywardness, summarise, to_markdown
 
 
 def row(target="t", gamma=0.0, seed=1, accuracy=0.5, f1=1.0, **changes):
@@ -106,3 +106,47 @@ def test_markdown_escapes_texts_and_shows_line_ends():
   assert len(table) == 3
   assert "50.0" in text
   assert to_markdown([], 0.5) == "No member has finished.\n"
+
+
+def wayward(**changes):
+  """Two targets that a constrained prompt reads as, at hardly any cost, with changes to one row."""
+  changed = {"target": "b", "gamma": 0.01, "accuracy": 0.79, "f1": 1.0} | changes
+  return [row("a", 0.0, accuracy=0.8), row("a", 0.01, accuracy=0.8)] + [
+    row("b", 0.0, accuracy=0.8, f1=0.0), row(**changed)
+  ]  # fmt: skip
+
+
+def test_the_claim_is_made_where_every_target_is_read_at_hardly_any_cost():
+  assert shows_waywardness(wayward(), 0.5)
+  assert shows_waywardness([*wayward(), row("a", 0.1, f1=0.0), row("b", 0.1, f1=0.0)], 0.5)
+
+
+@pytest.mark.parametrize(
+  "changes",
+  [
+    {"f1": 0.0},  # one of two: their mean would be 0.5
+    {"f1": 0.9},
+    {"f1": None},  # undefined
+    {"accuracy": 0.7},
+    {"status": "diverged"},
+    {"gamma": 0.1},  # no gamma at which both are read
+    {"seed": 2},  # no unconstrained prompt of that seed
+  ],
+)
+def test_no_claim_is_made_that_the_numbers_do_not_bear_out(changes):
+  assert not shows_waywardness(wayward(**changes), 0.5)
+
+
+def test_no_claim_is_made_of_prompts_that_do_not_solve_the_task():
+  assert not shows_waywardness(wayward(), 0.75)
+  assert not shows_waywardness([row("a", 0.0), row("a", 0.01)], 0.5)
+
+
+def test_no_claim_is_made_of_texts_that_solve_the_task_as_they_are():
+  assert not shows_waywardness([{**row, "text_accuracy": 0.75} for row in wayward()], 0.5)
+
+
+def test_no_claim_is_made_without_unconstrained_or_without_constrained_prompts():
+  assert not shows_waywardness([row for row in wayward() if row["gamma"]], 0.5)
+  assert not shows_waywardness([row for row in wayward() if not row["gamma"]], 0.5)
+  assert not shows_waywardness([], 0.5)

@@ -24,6 +24,6 @@ DEFAULTS = {
 
 MEANING = (
   "A prompt can solve {dataset} and read as a text of your choosing: what a prompt reads as does "
-  "not tell you what it does. On a real model: python -m wayjax.run --dataset {dataset} --model "
-  "openai-community/gpt2"
+  "not tell you what it does."
 )
+NEXT = "On a real model: python -m wayjax.run --dataset {dataset} --model openai-community/gpt2"

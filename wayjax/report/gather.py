@@ -187,15 +187,15 @@ def _renewed(content: dict) -> dict:
       "name": "fig6",
       "title": "Figure 6: the cell of a token",
       "caption": f"A plane through the token table of {content['model']}, in which the embedding "
-      f"of {content['token_text']!r} and two prompts that were tuned from it for "
-      f"{content['dataset']} lie. In each cell one token is nearest; a prompt reads as the token "
-      "of its cell, and all of the cell is free for solving the task.",
+      f"of {content['token_text']!r} and the vectors of two prompts in its place, tuned for "
+      f"{content['dataset']}, lie. In each cell one token is nearest; a prompt reads as the token "
+      "of its cell, wherever in it its vector lies.",
     }
   if "edges" in content and "figure" not in content:
     return content | {
       "figure": "histogram",
       "name": "prop1",
-      "title": "Proposition 1: room around every token",
+      "title": "Proposition 1: the room around tokens",
       "caption": f"{content['tokens']:,} tokens of {content['model']}: half the distance to the "
       f"nearest other token. Of {content['points']:,} random points inside of these radii "
       f"{content['hits']:,} project back to their token; {content['twins']:,} tokens have a twin "

@@ -102,7 +102,7 @@ def examples(results: list[Results]) -> Table:
 
 
 def true_descriptions(results: list[Results]) -> Table:
-  """Table 4: prompts that read as a description of the task that they solve."""
+  """Table 4: prompts whose target is a description of their own task."""
   table = []
   for task, found in zip(labels(results), results, strict=True):
     for line in found.lines:
@@ -113,8 +113,8 @@ def true_descriptions(results: list[Results]) -> Table:
   return _table(
     "table4",
     "Table 4: true descriptions",
-    'Prompts that read as a description of their own task, means over seeds in per cent. "As text" '
-    "is the description itself as the prompt, before any step.",
+    'Prompts whose target is a description of their own task, means over seeds in per cent. "As '
+    'text" is the description itself as the prompt, before any step.',
     ("task", "description", *_VARIANT, "acc. as text", "acc. γ=0", "acc. γ", "Δ̂ %", "F1 γ"),
     table,
   )
@@ -137,7 +137,7 @@ def comparison(pairs: list[tuple[Results, Results]]) -> Table:
     "table5",
     "Table 5: true descriptions and other texts",
     MEANS,
-    ("task", "reads as", *_VARIANT, "targets", "acc. γ", "Δ̂ %", "F1 γ"),
+    ("task", "target", *_VARIANT, "targets", "acc. γ", "Δ̂ %", "F1 γ"),
     table,
   )
 

@@ -211,6 +211,34 @@ def best(rows: list[dict]) -> list[dict]:
   return list(found.values())
 
 
+# What counts as reading as a text, as about as accurate, and as solving a task.
+_LEAST_F1, _MOST_DELTA, _LEAST_GAIN = 0.95, 0.03, 0.1
+
+
+def shows_waywardness(rows: list[dict], majority: float) -> bool:
+  """Whether the rows bear out, at one constraint and gamma, what the paper claims of any text.
+
+  That is: the prompts read as every one of the targets (a prompt F1 of 95 % at least), are about as
+  accurate as the unconstrained ones (a drop of 3 % at most), and solve the task: they are right
+  10 percentage points more often than both the most frequent class and the targets as plain text.
+
+  Args:
+    rows: rows of one setting. Without unconstrained prompts among them nothing is shown.
+    majority: accuracy of always answering the most frequent class.
+  """
+  lines = by_target(rows)
+  targets = {_target(row) for row in rows}
+  for variant in dict.fromkeys(map(variant_of, lines)):
+    own = [line for line in lines if variant_of(line) == variant]
+    read = {target_of(line) for line in own if (line["f1"] or 0) >= _LEAST_F1}
+    if read == targets and all(line["delta"] is not None for line in own):
+      mean = _over_targets(own)
+      gain = mean["accuracy"] - max(majority, mean["text_accuracy"])
+      if mean["delta"] <= _MOST_DELTA and gain >= _LEAST_GAIN:
+        return True
+  return False
+
+
 def differences(target: str, text: str) -> tuple[list[tuple[str, bool]], list[tuple[str, bool]]]:
   """The words of two texts, and of each whether the other lacks it at this place."""
   sides = target.split(), text.split()

@@ -207,4 +207,6 @@ def _close(prepared: Prepared, display: Display, writer: RunWriter, rows: list[d
   display.line()
   display.line(f"{len(rows)} of {len(prepared.members)} members are in {writer.path}")
   if prepared.config.demo and prepared.config.dataset and summary.best(rows):
-    display.line(demo.MEANING.format(dataset=prepared.task.name))
+    if summary.shows_waywardness(rows, prepared.majority):
+      display.line(demo.MEANING.format(dataset=prepared.task.name))
+    display.line(demo.NEXT.format(dataset=prepared.task.name))
