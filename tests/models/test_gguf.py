@@ -300,6 +300,7 @@ class TestWhatIsWrong:
   def test_a_pipe_and_a_device(self, path):
     os.mkfifo(path)
     self.refused(path, "model.gguf cannot be read: it is not a regular file")
+    self.refused("/proc/self/mem", "/proc/self/mem cannot be read: Input/output error")
     self.refused("/dev/zero", "/dev/zero cannot be read: it is not a regular file")
 
   def test_a_number_that_is_not_finite(self, path):

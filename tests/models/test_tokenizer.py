@@ -135,6 +135,31 @@ class TestTextsThatGrow:
       load(folder)
 
 
+class TestWhatElseIsRefused:
+  def test_dropout_which_gives_a_text_other_tokens_each_time(self, folder):
+    rewrite(folder, model=rewrite(folder)["model"] | {"dropout": 0.1})
+    with pytest.raises(
+      WayjaxError, match=r"tokenizer\.json sets dropout to 0\.1, so that a text has"
+    ):
+      load(folder)
+    rewrite(folder, model=rewrite(folder)["model"] | {"dropout": 0.0})
+    load(folder)
+
+  def test_a_tokenizer_that_leaves_nothing_of_a_line(self, folder):
+    rewrite(folder, model={"type": "BPE", "vocab": {}, "merges": []})
+    with pytest.raises(WayjaxError, match="cannot encode a line of text: no tokens are left of it"):
+      load(folder)
+
+  @pytest.mark.parametrize(
+    ("name", "key"),
+    [(TOKENIZER, "added_tokens"), (SETTINGS, "extra_special_tokens"), (SETTINGS, "anything")],
+  )
+  def test_more_added_tokens_than_any_tokenizer_has(self, folder, name, key):
+    rewrite(folder, name, **{key: [f"<{i}>" for i in range(2**15 + 1)]})
+    with pytest.raises(WayjaxError, match=rf"{name} adds 32,769 tokens to its vocabulary; 32,768"):
+      load(folder)
+
+
 class TestRegularExpressions:
   @pytest.mark.parametrize("regex", ["(a+)+$", r"(\s|\s\s)+$", "(.*)*(.*)*x"])
   def test_one_that_panics_on_a_line_is_refused_when_it_is_loaded(self, folder, regex):

@@ -168,7 +168,7 @@ def _reader(path: Path, name: str):
 
 
 def _open(path: Path):
-  with open_regular(path, sys.maxsize) as file:
+  with open_regular(path, sys.maxsize) as file, in_one_sentence(f"{path} cannot be read"):
     described = int.from_bytes(file.read(8), "little")
   if _MOST < described < 2**32:  # more than that is no safetensors file at all
     raise WayjaxError(

@@ -10,7 +10,7 @@ import gguf
 import numpy as np
 from gguf import GGUFValueType
 
-from wayjax.errors import WayjaxError, reason
+from wayjax.errors import WayjaxError, in_one_sentence, reason
 from wayjax.files import open_regular
 from wayjax.models.family import Family
 from wayjax.models.gguf_tokenizer import build_tokenizer
@@ -228,7 +228,7 @@ def _require_apart(reader: gguf.GGUFReader) -> None:
 
 def _read(path: Path) -> tuple[dict, dict[str, gguf.ReaderTensor]]:
   """Metadata and tensors; the tensors' data stays in the file until it is read."""
-  with open_regular(path, sys.maxsize) as file:
+  with open_regular(path, sys.maxsize) as file, in_one_sentence(f"{path} cannot be read"):
     magic = file.read(len(_MAGIC))
   if magic != _MAGIC:
     raise WayjaxError(
@@ -273,9 +273,10 @@ def _dequantise(tensor: gguf.ReaderTensor, path: Path) -> np.ndarray:
   # A vector is one row, because its bytes cannot be split just anywhere.
   floats, stored = (x.reshape(-1, x.shape[-1]) for x in (array, tensor.data))
   try:
-    for first in range(0, len(floats), _ROWS):
-      rows = slice(first, first + _ROWS)
-      floats[rows] = gguf.dequantize(stored[rows], tensor.tensor_type)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused by name
+      for first in range(0, len(floats), _ROWS):
+        rows = slice(first, first + _ROWS)
+        floats[rows] = gguf.dequantize(stored[rows], tensor.tensor_type)
   except NotImplementedError as error:
     raise WayjaxError(
       f"{path} contains {tensor.name} as {tensor.tensor_type.name}, which cannot be dequantised: "

@@ -18,11 +18,12 @@ _FILES = {
   "vocab.*": 128 * MIB,
   "merges.txt": 128 * MIB,
   "tokenizer.model": 128 * MIB,
-  "added_tokens.json": 16 * MIB,
-  "special_tokens_map.json": 16 * MIB,
+  "added_tokens.json": MIB,
+  "special_tokens_map.json": MIB,
   "chat_template*": 16 * MIB,
   "additional_chat_templates/*": 16 * MIB,
 }
+_MOST_ADDED = 2**15  # tokens besides the vocabulary, each of which takes a tenth of a millisecond
 _LONGER = 256  # times that a text may become longer before it is split
 # Steps by type, and how many times longer they make a text each time; others keep its length.
 _GROWTH = {"NFKC": 18, "NFKD": 18, "NFC": 3, "NFD": 4, "Lowercase": 3}
@@ -37,7 +38,8 @@ def check_files(folder: Path) -> None:
   """Checks a tokenizer's files before they are read.
 
   Raises:
-    WayjaxError: one is no regular file or too large, or would make any text very much longer.
+    WayjaxError: one is no regular file or too large, would make texts very much longer or encode
+      them by chance, or adds more tokens than any tokenizer.
   """
   for pattern, most in _FILES.items():
     for path in folder.glob(pattern):
@@ -45,23 +47,35 @@ def check_files(folder: Path) -> None:
         continue  # transformers passes over these
       open_regular(path, most).close()
       if pattern == _TOKENIZERS:
-        _check_growth(path, read_bytes(path, most))
+        _check_content(path, read_bytes(path, most))
 
 
-def _check_growth(path: Path, content: bytes) -> None:
-  # A step of the wrong shape may fail in any way.
+def _check_content(path: Path, content: bytes) -> None:
+  """Checks tokenizer.json, or tokenizer_config.json, which has no such steps."""
+  # What has the wrong shape may fail in any way.
   with in_one_sentence(f"the tokenizer in {path.parent} cannot be loaded: {path.name} is damaged"):
-    steps = json.loads(content)
-    if not isinstance(steps, dict):
+    parts = json.loads(content)
+    if not isinstance(parts, dict):
       raise ValueError("it is not an object")
     longer = max(
-      _growth([steps.get("normalizer"), steps.get("pre_tokenizer")]), _growth(steps.get("decoder"))
+      _growth([parts.get("normalizer"), parts.get("pre_tokenizer")]), _growth(parts.get("decoder"))
     )
+    dropout = (parts.get("model") or {}).get("dropout")
+    longest = max(
+      (len(part) for part in parts.values() if isinstance(part, dict | list)), default=0
+    )
+  why = None
   if longer > _LONGER:
-    raise WayjaxError(
-      f"the tokenizer in {path.parent} cannot be used: {path.name} replaces characters by more and "
-      f"more others, so that a text may become over {_LONGER} times longer"
+    why = (
+      "replaces characters by more and more others, so that a text may become over "
+      f"{_LONGER} times longer"
     )
+  elif dropout:
+    why = f"sets dropout to {dropout}, so that a text has other tokens each time"
+  elif longest > _MOST_ADDED:
+    why = f"adds {longest:,} tokens to its vocabulary; {_MOST_ADDED:,} are the most"
+  if why:
+    raise WayjaxError(f"the tokenizer in {path.parent} cannot be used: {path.name} {why}")
 
 
 def _growth(steps) -> float:
@@ -134,7 +148,9 @@ def _try_out(tokenizer, path: Path) -> None:
   def try_out():
     try:
       with in_one_sentence(f"the tokenizer in {path} cannot encode a line of text"):
-        tokenizer.decode(tokenizer([_LINE], add_special_tokens=False)["input_ids"][0])
+        ids = tokenizer([_LINE], add_special_tokens=False)["input_ids"][0]
+        if not tokenizer.decode(ids):
+          raise ValueError("no tokens are left of it")
     except WayjaxError as error:
       failed.append(error)
 
