@@ -1,9 +1,11 @@
 """Errors are one sentence on one line, whatever they quote."""
 
+import time
+
 import pytest
 from forall import ANY_TEXT, forall
 
-from wayjax.errors import WayjaxError, reason
+from wayjax.errors import WayjaxError, in_one_sentence, reason
 
 
 def test_what_cannot_be_printed_is_escaped():
@@ -44,3 +46,42 @@ def test_any_error_has_a_reason(text):
   for error in (ValueError(text), OSError(5, text), KeyError(text)):
     assert reason(error)
     assert str(WayjaxError(reason(error))).isprintable()
+
+
+@pytest.mark.parametrize("text", ["x" * 10**7, "\n" * 10**6, "\U0001f600\ud800" * 10**6])
+def test_a_message_of_megabytes_is_cut_in_its_middle(text):
+  started = time.monotonic()
+  message = str(WayjaxError(f"a file says {text}: download it again"))
+  assert len(message) <= 2_000
+  assert message.startswith("a file says ")
+  assert message.endswith(": download it again")
+  assert " ... " in message
+  assert message.isprintable()
+  assert time.monotonic() - started < 1
+
+
+def test_an_ordinary_message_is_not_cut():
+  assert str(WayjaxError("x" * 2_000)) == "x" * 2_000
+
+
+class PanicException(BaseException):
+  """As PyO3 raises for a panic in Rust; it is not an Exception."""
+
+
+@pytest.mark.parametrize("error", [ValueError("no\nmore"), PanicException("no"), KeyError("no")])
+def test_what_another_library_raises_becomes_one_sentence(error):
+  with (
+    pytest.raises(WayjaxError, match=r"^it failed: '?no'?$") as caught,
+    in_one_sentence("it failed"),
+  ):
+    raise error
+  assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
+  "error", [KeyboardInterrupt, SystemExit, WayjaxError("a sentence already")]
+)
+def test_what_is_no_failure_of_the_library_passes(error):
+  with pytest.raises(BaseException) as caught, in_one_sentence("it failed"):  # noqa: PT011
+    raise error
+  assert caught.value is error or caught.type is error

@@ -69,3 +69,14 @@ def test_wayjaxs_own_cache_follows_xdg(tmp_path, monkeypatch):
   assert hub.user_cache() == Path.home() / ".cache" / "wayjax"
   monkeypatch.delenv("XDG_CACHE_HOME")
   assert hub.user_cache() == Path.home() / ".cache" / "wayjax"
+
+
+def test_the_cache_keeps_a_file_whole_or_not_at_all(tmp_path):
+  path = tmp_path / "a" / "b"
+  hub.keep(path, b"1")
+  hub.keep(path, b"2")
+  assert path.read_bytes() == b"2"
+  (tmp_path / "c").mkdir()
+  hub.keep(tmp_path / "c", b"3")  # a folder cannot be replaced by a file
+  hub.keep(path / "d", b"4")  # nor is there room below a file
+  assert sorted(file.name for file in tmp_path.rglob("*")) == ["a", "b", "c"]

@@ -3,6 +3,8 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from forall import forall
+from hypothesis import strategies as st
 
 from wayjax.errors import WayjaxError
 from wayjax.projection import METRICS, c_proj, d_proj, margins, nearest_tokens
@@ -131,3 +133,32 @@ def test_points_within_the_margin_project_to_their_token(rng):
   direction /= np.linalg.norm(direction, axis=1, keepdims=True)
   points = table + 0.999 * margins(table)[:, None] * direction
   np.testing.assert_array_equal(d_proj(points, table), np.arange(200))
+
+
+@forall(
+  25,
+  metric=st.sampled_from(METRICS),
+  size=st.integers(2, 60),
+  seed=st.integers(0, 100),
+  share=st.floats(0, 0.99),
+)
+def test_rows_that_belong_to_no_token_are_never_chosen(metric, size, seed, share):
+  rng = np.random.default_rng(seed)
+  table = rng.normal(size=(size, 6)).astype(np.float32)
+  unused = np.sort(rng.choice(size, int(share * size), replace=False))
+  used = np.setdiff1d(np.arange(size), unused)
+  prompt = np.concatenate([table, rng.normal(size=(5, 6)).astype(np.float32)])
+  expected = used[brute_force(prompt, table[used], metric)]
+  np.testing.assert_array_equal(d_proj(prompt, table, metric, unused), expected)
+  ids, scores = nearest_tokens(prompt, table, unused, metric=metric, k=5)
+  assert ids.shape[1] == min(5, len(used))
+  assert np.isin(ids, used).all()
+  assert np.isfinite(scores).all()
+
+
+def test_without_holes_nothing_is_masked():
+  table = np.eye(4, 3, dtype=np.float32)
+  program = nearest_tokens.lower(table, table, None, k=2).as_text()
+  assert program == nearest_tokens.lower(table, table, k=2).as_text()
+  assert "scatter" not in program
+  assert "scatter" in nearest_tokens.lower(table, table, np.array([1]), k=2).as_text()

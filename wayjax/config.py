@@ -36,6 +36,8 @@ def _shard(text: str) -> tuple[int, int]:
 _shard.__name__ = "I/N"
 
 _COUNT = {"type": int, "metavar": "N", "least": 1}
+# Of the embedding table, of all that a model computes with, and of its tokenizer.
+MODEL_HASHES = "model_sha256", "weights_sha256", "tokenizer_sha256"
 _ROWS = {**_COUNT, "unset": "all", "recorded": ("data_sha256",)}
 
 
@@ -69,11 +71,11 @@ class RunConfig:
 
   model: str = option(
     "gpt2-large", "model", SETTING, "folder, or id on the Hugging Face Hub; demo is the embedded "
-    "model", metavar="DIR_OR_ID", recorded=("model", "model_sha256"),
+    "model", metavar="DIR_OR_ID", recorded=("model", *MODEL_HASHES),
     may_change=True)  # a resumed run compares the weights themselves
   revision: str | None = option(
     None, "model", SETTING, "branch, tag or commit on the Hub", metavar="REV", unset="main",
-    recorded=("model_sha256",))
+    recorded=MODEL_HASHES)
   precision: str = option(
     AUTO, "model", SETTING, "of the matrix products; auto is bfloat16 where the device is fast at "
     "it", choices=PRECISIONS)

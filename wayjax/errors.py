@@ -1,15 +1,21 @@
 """The one error that wayjax raises for a wrong input."""
 
+import contextlib
+
+_LONGEST = 2_000  # characters of a message
+
 
 class WayjaxError(Exception):
   """A wrong input, described in one sentence: what is wrong, where, and what to do.
 
   The command line prints it without a traceback and exits with code 2. It is a single line whatever
-  the files it quotes contain: unprintable characters appear as Python escapes them.
+  the files it quotes contain: unprintable characters appear as Python escapes them, and a long
+  message is cut in its middle, because what to do stands at its end.
   """
 
   def __init__(self, message: str):
-    super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in message))
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in _cut(message))
+    super().__init__(_cut(shown))
 
 
 def reason(error: BaseException, longest: int = 200) -> str:
@@ -25,3 +31,25 @@ def reason(error: BaseException, longest: int = 200) -> str:
   text = getattr(error, "strerror", None) or str(error)
   lines = [line.strip() for line in text.splitlines() if line.strip()]
   return (lines or [type(error).__name__])[0][:longest]
+
+
+@contextlib.contextmanager
+def in_one_sentence(what: str):
+  """Turns whatever another library raises into a WayjaxError that begins with `what`."""
+  try:
+    yield
+  except WayjaxError:
+    raise
+  except BaseException as error:
+    # A panic in Rust is not an Exception.
+    if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+      raise
+    raise WayjaxError(f"{what}: {reason(error)}") from error
+
+
+def _cut(text: str) -> str:
+  if len(text) <= _LONGEST:
+    return text
+  end = _LONGEST // 4
+  start = _LONGEST - end - len(" ... ")
+  return f"{text[:start]} ... {text[-end:]}"

@@ -62,6 +62,7 @@ class Evaluator:
   def __init__(
     self, lm: LanguageModel, examples: EncodedExamples, prompts_at_once: int = PROMPTS_AT_ONCE
   ):
+    examples.require_embeddings(lm)
     self._lm, self._at_once = lm, prompts_at_once
     self._examples = examples
     self._rows, self._slots = packing.pack_evaluation(

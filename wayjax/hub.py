@@ -24,6 +24,18 @@ def user_cache() -> Path:
   return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wayjax"
 
 
+def keep(path: Path, content: bytes) -> None:
+  """Writes a file of the cache, whole or not at all; without a cache nothing is kept."""
+  with contextlib.suppress(OSError):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}")
+    try:
+      partial.write_bytes(content)
+      partial.replace(path)
+    finally:
+      partial.unlink(missing_ok=True)
+
+
 def snapshot(
   repo_id: str,
   kind: str,

@@ -30,7 +30,7 @@ def c_proj(ids_P, table_VxD):
   return table_VxD[ids_P]
 
 
-def d_proj(prompt_PxD, table_VxD, metric: str = "euclidean"):
+def d_proj(prompt_PxD, table_VxD, metric: str = "euclidean", unused_U=None):
   """The nearest vocabulary token to every prompt vector (Eq. 2).
 
   The paper's Eq. 2 takes the highest dot product, its released code the smallest Euclidean
@@ -40,20 +40,22 @@ def d_proj(prompt_PxD, table_VxD, metric: str = "euclidean"):
     prompt_PxD: vectors of one or more prompts.
     table_VxD: the input embedding table.
     metric: `euclidean`, `dot` or `cosine`.
+    unused_U: rows of the table that are never chosen, such as `LanguageModel.unused_U`.
 
   Returns:
     (P,) token ids; ties go to the lowest id.
   """
-  return nearest_tokens(prompt_PxD, table_VxD, metric=metric, k=1)[0][:, 0]
+  return nearest_tokens(prompt_PxD, table_VxD, unused_U, metric=metric, k=1)[0][:, 0]
 
 
 @functools.partial(jax.jit, static_argnames=("metric", "k"))
-def nearest_tokens(prompt_PxD, table_VxD, *, metric: str = "euclidean", k: int = 5):
+def nearest_tokens(prompt_PxD, table_VxD, unused_U=None, *, metric: str = "euclidean", k: int = 5):
   """The k nearest vocabulary tokens to every prompt vector, nearest first.
 
   Args:
     prompt_PxD: vectors of one or more prompts.
     table_VxD: the input embedding table.
+    unused_U: rows of the table that are never chosen, because they belong to no token.
     metric: `euclidean`, `dot` or `cosine`.
     k: how many tokens per vector.
 
@@ -73,7 +75,8 @@ def nearest_tokens(prompt_PxD, table_VxD, *, metric: str = "euclidean", k: int =
       f"the prompt's vectors have {prompt_PxD.shape[1]} dimensions, but the embedding "
       f"table's have {table_VxD.shape[1]}: use the model that the prompt was tuned for"
     )
-  count = min(k + _RERANKED, table_VxD.shape[0])
+  used = table_VxD.shape[0] - (0 if unused_U is None else len(unused_U))
+  count = min(k + _RERANKED, used)
   # Distances do not change when everything is shifted, and round less once the mean is removed.
   origin_D = jnp.mean(table_VxD, axis=0) * float(metric == "euclidean")
   moved_VxD = table_VxD - origin_D[None, :]
@@ -87,6 +90,8 @@ def nearest_tokens(prompt_PxD, table_VxD, *, metric: str = "euclidean", k: int =
       coarse_V = products_V
     else:
       coarse_V = products_V * lax.rsqrt(jnp.maximum(squared_V, jnp.finfo(jnp.float32).tiny))
+    if unused_U is not None:
+      coarse_V = coarse_V.at[unused_U].set(-jnp.inf)
     ids = lax.top_k(coarse_V, count)[1]
     # The product loses digits where a vector is close to a token, so the best are scored exactly.
     exact = _exact_scores(p_D, table_VxD[ids], metric)

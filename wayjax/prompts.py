@@ -13,7 +13,7 @@ import ml_dtypes  # safetensors also looks bfloat16 up among NumPy's types
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from wayjax.data.encoding import token_ids
+from wayjax.data.encoding import target_ids
 from wayjax.data.targets import Target
 from wayjax.errors import WayjaxError, reason
 
@@ -98,8 +98,8 @@ def text_prompt(lm, text: str | Target) -> SoftPrompt:
   from wayjax.devices.sharding import fetch  # imported here: prompts are read without jax
 
   target = text if isinstance(text, Target) else Target("text", "text", text)
-  ids = token_ids(lm.tokenizer, [target.text])[0]
-  if not ids:
+  ids = target_ids(lm, target)
+  if not len(ids):
     raise WayjaxError(f"target '{target.name}' has no tokens: give it some text")
   return SoftPrompt(fetch(lm.table_VxD)[ids], lm.name, target, {"text": target.text})
 

@@ -1,10 +1,15 @@
 """GGUF files: what they contain, how it is read, and everything that can be wrong with them."""
 
+import os
+import struct
+import tracemalloc
+
 import gguf
 import jax
 import numpy as np
 import pytest
 from gguf import GGMLQuantizationType as Quantisation
+from gguf import GGUFValueType
 from tiny import GGUF_LLAMA as LLAMA
 from tiny import rewrite_gguf as rewrite
 from tokenizers.pre_tokenizers import ByteLevel
@@ -211,6 +216,110 @@ class TestWhatIsWrong:
 
   def test_a_padding_token_that_is_cut_off_does_no_harm(self, path):
     load(rewrite(path, fields={"tokenizer.ggml.padding_token_id": 5000}))
+
+  def described(self, path, tensors=b"", fields=b"", counts=(0, 0)):
+    """A file of this description, and some data."""
+    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, *counts) + fields + tensors + bytes(512))
+
+  def test_tensors_that_overlap(self, path):
+    whole = bytearray(LLAMA.read_bytes())
+    for name in (b"blk.0.attn_q.weight", b"blk.1.attn_q.weight"):
+      at = whole.index(name) + len(name)
+      (dimensions,) = struct.unpack_from("<I", whole, at)
+      at += 4 + 8 * dimensions + 4  # where its offset stands
+      whole[at : at + 8] = bytes(8)
+    path.write_bytes(whole)
+    self.refused(path, r"damaged or cut short \(\S+ overlaps with \S+\)")
+
+  def test_many_tensors_of_the_same_bytes(self, path):
+    """Each alone fits; together they would take thousands of times the file's memory."""
+    tensors = [
+      struct.pack("<Q5sIQIQ", 5, b"%05d" % i, 1, 64, 0, 0) for i in range(2_000)
+    ]  # 64 float32s at offset 0
+    self.described(path, b"".join(tensors), counts=(len(tensors), 0))
+    self.refused(path, "00001 overlaps with 00000")
+
+  def test_a_tensor_that_lies_in_the_metadata(self, path):
+    self.described(path, struct.pack("<Q1sIQIQ", 1, b"a", 1, 4, 0, 2**64 - 64), counts=(1, 0))
+    self.refused(path, "a overlaps with the metadata")
+
+  @pytest.mark.parametrize("counts", [(2**14 + 1, 0), (0, 2**12 + 1), (2**63, 0), (0, 2**63)])
+  def test_more_fields_or_tensors_than_any_model_has(self, path, counts):
+    self.described(path, counts=counts)
+    self.refused(path, r"it has [\d,]+ (fields of metadata|tensors)")
+
+  @pytest.mark.parametrize(
+    ("array", "message"),
+    [
+      (struct.pack("<IQ", 0, 2**22 + 1) + bytes(2**22 + 1), "an array of 4,194,305 elements"),
+      (struct.pack("<IQ", 9, 1) + struct.pack("<IQ", 0, 0), "an array of arrays"),
+      (struct.pack("<IQ", 8, 1) + struct.pack("<Q", 2**63), "byte 9,223,372,036,854,775,"),
+      (struct.pack("<IQ", 8, 2**22), "cut short"),
+      (struct.pack("<IQ", 8, 1) + struct.pack("<Q2s", 2, b"\xff\xfe"), "'utf-8' codec"),
+      (struct.pack("<IQ", 77, 1), "77. is not a valid"),
+    ],
+  )
+  def test_an_array_that_no_model_has(self, path, array, message):
+    fields = struct.pack("<Q1sI", 1, b"a", 9) + array
+    self.described(path, fields=fields, counts=(0, 1))
+    self.refused(path, message)
+
+  @pytest.mark.parametrize("of", ["numbers", "strings"])
+  def test_a_long_array_takes_little_memory_and_time(self, path, of):
+    """The library alone takes 400 bytes and 16 microseconds for each of its elements."""
+    count = 500_000
+    array = struct.pack("<IQ", 0 if of == "numbers" else 8, count)
+    array += bytes(count if of == "numbers" else 8 * count)
+    self.described(path, fields=struct.pack("<Q1sI", 1, b"a", 9) + array, counts=(0, 1))
+    tracemalloc.start()
+    try:
+      metadata, _ = gguf_file._read(path)
+      _, most = tracemalloc.get_traced_memory()
+    finally:
+      tracemalloc.stop()
+    assert metadata["a"] == ([0] if of == "numbers" else [""]) * count
+    assert most < 50 * count
+
+  @pytest.mark.parametrize("kind", [*gguf.GGUFReader.gguf_scalar_to_np, GGUFValueType.STRING])
+  def test_arrays_of_every_type_are_what_the_library_reads(self, path, kind):
+    values = {
+      GGUFValueType.STRING: ["a", "", "\u00e9\n"], GGUFValueType.BOOL: [True, False],
+      GGUFValueType.FLOAT32: [0.5, -2.0], GGUFValueType.FLOAT64: [0.1, 1e300],
+    }.get(kind, [0, 1, 127])  # fmt: skip
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_key_value("some.array", values, GGUFValueType.ARRAY, kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    metadata, _ = gguf_file._read(path)
+    theirs = {key: field.contents() for key, field in gguf.GGUFReader(path).fields.items()}
+    assert metadata == theirs
+    assert metadata["some.array"] == values
+
+  def test_a_pipe_and_a_device(self, path):
+    os.mkfifo(path)
+    self.refused(path, "model.gguf cannot be read: it is not a regular file")
+    self.refused("/proc/self/mem", "/proc/self/mem cannot be read: Input/output error")
+    self.refused("/dev/zero", "/dev/zero cannot be read: it is not a regular file")
+
+  def test_a_number_that_is_not_finite(self, path):
+    table = np.zeros((258, 32), np.float32)
+    table[257, 0] = np.nan
+    rewrite(path, tensors={"token_embd.weight": table})
+    self.refused(path, r"the weights contain nan \(token_embd\.weight, row 257\)")
+
+  @pytest.mark.filterwarnings("error")
+  def test_a_scale_that_is_not_finite(self, path):
+    quantised = gguf.quantize(np.ones((258, 32), np.float32), Quantisation.Q8_0)
+    quantised[257, :2] = np.frombuffer(np.float16(np.inf).tobytes(), np.uint8)
+    stored = {tensor.name: tensor for tensor in gguf.GGUFReader(LLAMA).tensors}
+    whole = bytearray(rewrite(path).read_bytes())
+    last = bytes(stored["token_embd.weight"].data[257])
+    at = whole.rindex(last)
+    whole[at : at + len(last)] = bytes(quantised[257])
+    path.write_bytes(whole)
+    self.refused(path, r"the weights contain -?(inf|nan) \(token_embd\.weight, row 257\)")
 
   def test_a_revision_belongs_to_the_hub(self):
     with pytest.raises(WayjaxError, match="--revision belongs to models on the Hub"):

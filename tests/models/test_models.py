@@ -1,6 +1,8 @@
 """`load_lm`: folders as the Hub lays them out, and everything that can be wrong with them."""
 
 import json
+import os
+import re
 import shutil
 
 import chex
@@ -9,7 +11,9 @@ import numpy as np
 import pytest
 import tiny
 from flax import nnx
-from safetensors.numpy import load_file, save_file
+from forall import forall, put
+from hypothesis import strategies as st
+from safetensors.numpy import load_file, save, save_file
 from tokenizers import Tokenizer, pre_tokenizers
 
 from wayjax.errors import WayjaxError
@@ -274,3 +278,105 @@ def test_revision_needs_the_hub(model_dir):
 def test_a_missing_folder_is_not_taken_for_a_hub_id(name):
   with pytest.raises(WayjaxError, match="does not exist"):
     load_lm(name)
+
+
+NAMED = tiny.tensors()
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_nan_in_an_unused_row_is_refused_by_name(folder, value, precision):
+  """Row 260 is padding, which no text ever reads; the table's mean would be wrong all the same."""
+  table = NAMED["transformer.wte.weight"].copy()
+  table[260, 3] = value
+  save_file(NAMED | {"transformer.wte.weight": table}, folder / "model.safetensors")
+  message = (
+    rf"the weights contain {value} \(transformer\.wte\.weight, row 260\), with which nothing"
+  )
+  with pytest.raises(WayjaxError, match=message):
+    load_lm(str(folder), precision=precision)
+
+
+@forall(
+  10,
+  name=st.sampled_from(sorted(NAMED)),
+  place=st.integers(0, 10**6),
+  value=st.sampled_from([np.nan, np.inf, -np.inf]),
+  dtype=st.sampled_from([np.float64, np.float32, np.float16, ml_dtypes.bfloat16]),
+  precision=st.sampled_from(["float32", "bfloat16"]),
+)
+def test_a_number_that_is_not_finite_is_found_in_any_tensor_of_any_type(
+  folder, name, place, value, dtype, precision
+):
+  named = {key: array.astype(dtype) for key, array in NAMED.items()}
+  at = np.unravel_index(place % named[name].size, named[name].shape)
+  named[name][at] = value
+  put(folder / "model.safetensors", save(named))
+  place = f"{'row' if named[name].ndim > 1 else 'place'} {at[0]}"
+  with pytest.raises(WayjaxError, match=rf"contain {value} \({re.escape(name)}, {place}\), with"):
+    load_lm(str(folder), precision=precision)
+
+
+@pytest.mark.parametrize(
+  ("dtype", "largest", "precision", "name"),
+  [
+    (np.float64, 1e39, "float32", "transformer.wte.weight"),
+    (np.float32, 3.4e38, "bfloat16", "transformer.h.1.mlp.c_fc.weight"),
+  ],
+)
+def test_a_number_beyond_the_compute_type_is_refused_by_name(
+  folder, dtype, largest, precision, name
+):
+  named = {key: array.astype(dtype) for key, array in NAMED.items()}
+  named[name][5, 1] = largest
+  save_file(named, folder / "model.safetensors")
+  message = rf"contain {largest:g} \({re.escape(name)}, row 5\), which is beyond {precision}"
+  with pytest.raises(WayjaxError, match=re.escape(message).replace(r"\\", "")):
+    load_lm(str(folder), precision=precision)
+
+
+def test_what_is_not_loaded_may_hold_anything(folder):
+  buffer = {"transformer.h.0.attn.masked_bias": np.float32([-np.inf])}
+  save_file(NAMED | buffer, folder / "model.safetensors")
+  load_lm(str(folder), precision="float32")
+
+
+def test_a_pipe_as_a_shard_is_refused_and_nothing_waits_for_it(folder):
+  (folder / "model.safetensors").unlink()
+  os.mkfifo(folder / "model-1.safetensors")
+  weight_map = dict.fromkeys(NAMED, "model-1.safetensors")
+  (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+  with pytest.raises(WayjaxError, match=r"model-1\.safetensors .* it is not a regular file"):
+    load_lm(str(folder))
+
+
+@pytest.mark.parametrize(
+  "name", ["config.json", "model.safetensors", "model.safetensors.index.json"]
+)
+def test_a_pipe_in_place_of_a_file_never_hangs(folder, name):
+  (folder / name).unlink(missing_ok=True)
+  os.mkfifo(folder / name)
+  if name.endswith("index.json"):
+    load_lm(str(folder), precision="float32")  # one file is enough
+  else:
+    with pytest.raises(WayjaxError, match=r"has no config.json|contains no weights"):
+      load_lm(str(folder))
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors.index.json"])
+def test_json_beyond_all_bounds_is_not_read(folder, name):
+  with (folder / name).open("ab") as file:
+    file.truncate(2**40)  # it takes no room
+  with pytest.raises(WayjaxError, match=r"json cannot be read: it has more than 16 MiB"):
+    load_lm(str(folder))
+
+
+def test_a_safetensors_file_may_not_say_much_more_than_it_holds(folder):
+  whole = (folder / "model.safetensors").read_bytes()
+  length = int.from_bytes(whole[:8], "little")
+  filled = whole[8 : 8 + length] + b" " * 2**24  # each tensor that is read would read it again
+  (folder / "model.safetensors").write_bytes(
+    len(filled).to_bytes(8, "little") + filled + whole[8 + length :]
+  )
+  with pytest.raises(WayjaxError, match="says of its tensors takes more than 16 MiB"):
+    load_lm(str(folder))

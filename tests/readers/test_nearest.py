@@ -1,5 +1,6 @@
 """The paper's reader against distances taken one by one, and readings together against alone."""
 
+import copy
 import dataclasses
 import math
 
@@ -151,3 +152,21 @@ def test_an_unknown_metric_is_refused(lm):
 
 def test_it_is_the_reader_named_nearest():
   assert READERS["nearest"] is nearest.read
+
+
+def test_a_hole_in_the_vocabulary_is_never_read(lm, monkeypatch):
+  """A prompt that lies on an unused row reads as the next token, not as nothing."""
+  vocab = {token: i for token, i in lm.tokenizer.get_vocab().items() if i not in range(100, 140)}
+  tokenizer = copy.copy(lm.tokenizer)
+  monkeypatch.setattr(tokenizer, "get_vocab", lambda: vocab, raising=False)
+  holed = dataclasses.replace(lm, tokenizer=tokenizer)
+  assert holed.unused_U.tolist() == list(range(100, 140))
+  prompt = SoftPrompt(np.asarray(lm.table_VxD)[95:145], lm.name)
+  for metric in METRICS:
+    (whole,) = nearest.read(lm, [prompt], metric)
+    (found,) = nearest.read(holed, [prompt], metric)
+    assert not set(found.ids_P.tolist()) & set(range(100, 140))
+    np.testing.assert_array_equal(found.ids_P, nearest.project(holed, [prompt], metric)[0])
+    if metric == "euclidean":
+      assert whole.ids_P.tolist() == list(range(95, 145))
+      assert found.ids_P[:5].tolist() == list(range(95, 100))

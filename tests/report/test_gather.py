@@ -5,7 +5,7 @@ import json
 import pytest
 from reports import EARLIER, held, read, row, write_run
 
-from wayjax.config import options
+from wayjax.config import MODEL_HASHES, options
 from wayjax.errors import WayjaxError
 from wayjax.options import SETTING, recorded_names
 from wayjax.report import gather, tables
@@ -19,7 +19,7 @@ def test_a_setting_is_all_that_options_of_that_role_record():
   assert names == [
     *("model", "dataset", "split", "steps", "init", "lr", "precision", "projection"),
     *("batch_size", "prompt_tokens", "template", "label_words", "max_length"),
-    *("data_sha256", "model_sha256"),
+    *("data_sha256", "model_sha256", "tokenizer_sha256", "weights_sha256"),
   ]
   for field in options(SETTING):
     assert set(recorded_names(field)) <= set(names)
@@ -145,3 +145,11 @@ def test_earlier_measurements_are_given_the_words_that_the_report_had_for_them(t
     ["sst2", "x", "It is ….", "bad, good", "6,000", "60", "6", "50.0"]
   ]
   assert found["prop1_margins"]["marks"] == {"5 %": 0.1, "50 %": 0.4}
+
+
+@pytest.mark.parametrize("name", MODEL_HASHES)
+def test_models_that_differ_in_any_hash_are_never_averaged(tmp_path, name):
+  for digest in ("a", "b"):
+    resolved = {"parameters": 1, "majority": 0.5, "device": "", "versions": {}, name: digest}
+    write_run(tmp_path / digest, PAIR, resolved=resolved)
+  assert gather.labels(read(str(tmp_path))) == [f"sst2, {name} a", f"sst2, {name} b"]

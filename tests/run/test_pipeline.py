@@ -4,12 +4,15 @@ import io
 import json
 import logging
 import re
+import shutil
 import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny
 from rich.console import Console
+from safetensors.numpy import save_file
 
 import wayjax
 from wayjax.config import RunConfig
@@ -361,7 +364,13 @@ class TestResume:
     assert "numbers may differ in their last digits" in run.shown[-1]
 
   @pytest.mark.parametrize(
-    ("name", "what"), [("data_sha256", "rows"), ("model_sha256", "model's weights")]
+    ("name", "what"),
+    [
+      ("data_sha256", "rows"),
+      ("model_sha256", "model's weights"),
+      ("weights_sha256", "model's weights or hyper-parameters"),
+      ("tokenizer_sha256", "tokenizer's tokens or rules"),
+    ],
   )
   def test_other_rows_or_weights_are_refused(self, run, begun, name, what):
     config = json.loads((begun / "config.json").read_text())
@@ -372,6 +381,52 @@ class TestResume:
     with pytest.raises(WayjaxError, match=sentence):
       run(out=None, resume=str(begun))
     assert len(keys(begun)) == 2
+
+  @pytest.fixture
+  def own_model(self, model_dir, tmp_path):
+    return shutil.copytree(model_dir, tmp_path / "model")
+
+  def begin(self, run, sweep, model):
+    def stop(number):
+      raise KeyboardInterrupt
+
+    sweep.after = stop
+    with pytest.raises(KeyboardInterrupt):
+      run(model=str(model))
+    sweep.after = lambda number: None
+
+  def test_other_layers_are_refused_though_the_embeddings_are_the_same(
+    self, run, sweep, own_model, tmp_path
+  ):
+    self.begin(run, sweep, own_model)
+    zeroed = {name: array * (0 if ".h." in name else 1) for name, array in tiny.tensors().items()}
+    save_file(zeroed, own_model / "model.safetensors")
+    with pytest.raises(WayjaxError, match=r"model's weights or .* \(weights_sha256 is .*: give"):
+      run(model=str(own_model), out=None, resume=str(tmp_path / "run"))
+    assert len(keys(tmp_path / "run")) == 2
+    save_file(tiny.tensors(), own_model / "model.safetensors")
+    run(model=str(own_model), out=None, resume=str(tmp_path / "run"))
+    assert len(keys(tmp_path / "run")) == 8
+
+  def test_another_tokenizer_is_refused(self, run, sweep, own_model, tmp_path):
+    self.begin(run, sweep, own_model)
+    path = own_model / "tokenizer.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"normalizer": {"type": "NFC"}}))
+    with pytest.raises(WayjaxError, match=r"the tokenizer's tokens or rules .*tokenizer_sha256 is"):
+      run(model=str(own_model), out=None, resume=str(tmp_path / "run"))
+
+  def test_a_folder_that_knows_only_the_embeddings_is_resumed_and_compares_them(self, run, begun):
+    """As versions wrote it that did not hash the other weights, or the tokenizer."""
+    config = json.loads((begun / "config.json").read_text())
+    for name in ("weights_sha256", "tokenizer_sha256"):
+      assert len(config["resolved"].pop(name)) == 64
+    (begun / "config.json").write_text(json.dumps(config))
+    run(out=None, resume=str(begun))
+    assert len(keys(begun)) == 8
+    config["resolved"]["model_sha256"] = "0" * 64
+    (begun / "config.json").write_text(json.dumps(config))
+    with pytest.raises(WayjaxError, match="model_sha256 is"):
+      run(out=None, resume=str(begun))
 
 
 @pytest.mark.parametrize(

@@ -142,3 +142,15 @@ class TestShard:
     members = make_members(lm, TARGETS, (0.0, 0.01), (1, 10))
     with pytest.raises(WayjaxError, match="--shard 4/5 is empty: the sweep has 4 pairs"):
       take_shard(members, 4, 5)
+
+
+def test_no_start_is_drawn_from_rows_that_belong_to_no_token():
+  table = np.arange(20, dtype=np.float32)[:, None]
+  unused = np.array([0, 3, *range(5, 20)])
+  drawn = initial_prompt(table, np.array([1]), "vocab", 200, 0, unused)
+  assert set(drawn[:, 0]) == {1, 2, 4}
+  whole = initial_prompt(table, np.array([1]), "vocab", 200, 0)
+  np.testing.assert_array_equal(
+    whole, initial_prompt(table, np.array([1]), "vocab", 200, 0, unused_U=None)
+  )
+  assert len(set(whole[:, 0])) == 20

@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 
 from wayjax.data.examples import Examples
+from wayjax.data.targets import Target
 from wayjax.data.tasks import Task
-from wayjax.errors import WayjaxError
+from wayjax.errors import WayjaxError, in_one_sentence
 
 TEMPLATE_ROOM = 16  # tokens of max_length that the released code keeps for the template
 
@@ -33,6 +34,11 @@ class EncodedExamples:
     """Positions that the longest example takes with the longest continuation."""
     # The last scored token is predicted, never read, so it takes no position.
     return max(map(len, self.prefixes)) + max(map(len, self.candidates)) - 1
+
+  def require_embeddings(self, lm) -> None:
+    """Raises WayjaxError where a token has no embedding; in XLA it would get another one's."""
+    for ids, what in ((self.candidates, "a label"), (self.prefixes, "an example")):
+      _require_embeddings(lm, np.concatenate([np.zeros(0, np.int32), *ids]), what)
 
 
 def encode(
@@ -63,8 +69,38 @@ def encode(
 
 
 def token_ids(tokenizer, texts: list[str]) -> list[list[int]]:
-  """Token ids of texts, without special tokens."""
-  return tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+  """Token ids of texts, without special tokens.
+
+  Raises:
+    WayjaxError: the tokenizer fails.
+  """
+  with in_one_sentence("the model's tokenizer cannot encode the texts"):
+    return tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+
+
+def target_ids(lm, target: Target) -> np.ndarray:
+  """Token ids of a target, (P,), int32.
+
+  Args:
+    lm: the frozen language model.
+    target: the target.
+
+  Raises:
+    WayjaxError: it contains a token that the model has no embedding for.
+  """
+  ids_P = np.array(token_ids(lm.tokenizer, [target.text])[0], np.int32)
+  _require_embeddings(lm, ids_P, f"target '{target.name}'")
+  return ids_P
+
+
+def _require_embeddings(lm, ids_N: np.ndarray, what: str) -> None:
+  beyond = ids_N[ids_N >= lm.vocab_size]
+  if len(beyond):
+    token = lm.tokenizer.convert_ids_to_tokens(int(beyond[0]))
+    raise WayjaxError(
+      f"{what} contains the token {token!r}, number {beyond[0]}, but the model has only "
+      f"{lm.vocab_size} embeddings: change the text, or use another model"
+    )
 
 
 def _candidates(tokenizer, task: Task):

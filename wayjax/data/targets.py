@@ -1,6 +1,5 @@
 """Target prompts: the texts that tuned prompts are to read as."""
 
-import contextlib
 import dataclasses
 import hashlib
 import http.client
@@ -195,11 +194,7 @@ def _fetch(group: str, name: str, sha256: str) -> bytes:
       f"{url} does not have the expected sha256: it was changed on the way; try again, or "
       "use --targets-dir"
     )
-  with contextlib.suppress(OSError):  # without a cache, it is fetched again next time
-    cached.parent.mkdir(parents=True, exist_ok=True)
-    partial = cached.with_suffix(f".{os.getpid()}")
-    partial.write_bytes(content)
-    partial.replace(cached)
+  hub.keep(cached, content)
   return content
 
 

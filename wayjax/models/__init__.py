@@ -1,11 +1,13 @@
 """Frozen language models, all loaded by `load_lm`."""
 
 import dataclasses
+import functools
 import os
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from wayjax import demo, hub
@@ -15,6 +17,8 @@ from wayjax.errors import WayjaxError
 from wayjax.models import folder, gpt2, gpt_neox, gptj, llama, qwen, weights
 from wayjax.models.family import Family
 from wayjax.models.gguf_file import GGUFFile
+from wayjax.models.identity import WeightsHash
+from wayjax.models.tokenizer import check_tokenizer, known_ids
 
 # model_type in config.json, architecture in GGUF files -> family
 FAMILIES: dict[str, Family] = {
@@ -40,6 +44,7 @@ class LanguageModel:
     max_positions: longest sequence, soft prompt included, in tokens.
     dtype: compute type of the matrices.
     parameters: how many parameters the model has; a tied head counts once.
+    weights_sha256: the hash of its hyper-parameters and tensors, whatever the compute type.
     layout: how its weights, and the members of a sweep, are laid out over the devices.
   """
 
@@ -51,21 +56,39 @@ class LanguageModel:
   max_positions: int
   dtype: jnp.dtype
   parameters: int
+  weights_sha256: str
   layout: Layout
+
+  @functools.cached_property
+  def vocab_size(self) -> int:
+    """V, how many tokens have an embedding; of some the tokenizer knows nothing."""
+    return self._whole_table().shape[0]
 
   @property
   def width(self) -> int:
     """D, the width of a soft prompt."""
-    return nnx.merge(self.graphdef, self.params).embedding_table().shape[1]
+    return self._whole_table().shape[1]
 
   @property
   def table_VxD(self) -> jax.Array:
-    """Embeddings of the tokenizer's tokens, (len(tokenizer), D), float32.
+    """Embeddings of the tokenizer's tokens, (largest id + 1, D), float32.
 
     Rows beyond the tokenizer, with which some models pad their table, are left out.
     """
-    table_VxD = nnx.merge(self.graphdef, self.params).embedding_table()
-    return table_VxD[: len(self.tokenizer)]
+    return self._whole_table()[: self._ids[-1] + 1]
+
+  @functools.cached_property
+  def unused_U(self) -> np.ndarray | None:
+    """The rows of `table_VxD` that belong to no token; None, as in most models, for none."""
+    unused_U = np.setdiff1d(np.arange(self._ids[-1] + 1), self._ids)
+    return unused_U if len(unused_U) else None
+
+  @functools.cached_property
+  def _ids(self) -> np.ndarray:
+    return known_ids(self.tokenizer, self.vocab_size)
+
+  def _whole_table(self) -> jax.Array:
+    return nnx.merge(self.graphdef, self.params).embedding_table()
 
 
 def load_lm(
@@ -93,24 +116,33 @@ def load_lm(
   family = _family(files)
   settings = family.read_config(files.config)
   tokenizer = files.load_tokenizer()
-  _check_tokenizer(tokenizer, files.path, settings.vocab_size)
+  check_tokenizer(tokenizer, files.path, settings.vocab_size)
   dtype = jnp.dtype(select.resolve_precision(precision))
   tied = settings.tie_word_embeddings
   graphdef, abstract = nnx.split(
     nnx.eval_shape(lambda: family.module(settings, dtype, rngs=nnx.Rngs(0)))
   )
   stored, transposed = files.find_tensors(family, weights.tensor_names(abstract, family, tied=tied))
+  digest = WeightsHash(settings, files.weight_files)
+  params = weights.load_weights(
+    abstract,
+    stored,
+    family,
+    tied=tied,
+    transposed=transposed,
+    layout=layout,
+    seen=digest.add,
+  )
   return LanguageModel(
     name=name,
     revision=commit,
     tokenizer=tokenizer,
     graphdef=graphdef,
-    params=weights.load_weights(
-      abstract, stored, family, tied=tied, transposed=transposed, layout=layout
-    ),
+    params=params,
     max_positions=settings.max_position_embeddings,
     dtype=dtype,
     parameters=weights.count_parameters(abstract, family, tied=tied),
+    weights_sha256=digest.hexdigest(),
     layout=layout,
   )
 
@@ -149,16 +181,3 @@ def _family(files: folder.Folder | GGUFFile) -> Family:
       "only; use those, or the model's unquantised safetensors"
     )
   return FAMILIES[model_type]
-
-
-def _check_tokenizer(tokenizer, path: Path, vocab_size: int) -> None:
-  if tokenizer.eos_token_id is None:
-    raise WayjaxError(
-      f"the tokenizer in {path} has no end-of-sequence token, which every label ends with: set "
-      "eos_token in tokenizer_config.json, or use another file"
-    )
-  if len(tokenizer) > vocab_size:
-    raise WayjaxError(
-      f"the tokenizer in {path} has {len(tokenizer)} tokens, but the model has only {vocab_size} "
-      "embeddings: use the tokenizer that belongs to it"
-    )

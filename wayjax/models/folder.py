@@ -1,19 +1,23 @@
 """A model folder in Hugging Face's layout: config.json, safetensors, tokenizer."""
 
 import json
+import sys
 from pathlib import Path
 
 import ml_dtypes  # noqa: F401  safetensors looks bfloat16 up among NumPy's types
 from safetensors import SafetensorError, safe_open
 
-from wayjax.errors import WayjaxError, reason
+from wayjax.errors import WayjaxError, in_one_sentence, reason
+from wayjax.files import MIB, open_regular, read_text
 from wayjax.models.family import Family
+from wayjax.models.tokenizer import check_files
 from wayjax.models.weights import StoredTensor
 
 PATTERNS = ["*.json", "*.txt", "*.safetensors"]  # what is fetched from the Hub
 _INDEX = "model.safetensors.index.json"
 _SINGLE = "model.safetensors"
 _FLOATS = ("F64", "F32", "F16", "BF16")
+_MOST = 16 * MIB  # of JSON, and of what a safetensors file says of its tensors
 
 
 class Folder:
@@ -31,6 +35,11 @@ class Folder:
     self.path = path
     self.config = _read_config(path)
 
+  @property
+  def weight_files(self) -> set[Path]:
+    """The files that the tensors come from."""
+    return set(_files(self.path).values())
+
   def load_tokenizer(self):
     """The tokenizer.
 
@@ -44,8 +53,10 @@ class Folder:
       raise WayjaxError(
         f"{self.path} has no tokenizer: it needs tokenizer.json, or vocab.json and merges.txt"
       )
+    check_files(self.path)
     options = {"local_files_only": True, "clean_up_tokenization_spaces": False}
-    try:
+    # transformers raises whatever its parsers raise
+    with in_one_sentence(f"the tokenizer in {self.path} cannot be loaded"):
       if not (self.path / "tokenizer.json").is_file():
         return AutoTokenizer.from_pretrained(self.path, trust_remote_code=False, **options)
       # AutoTokenizer would replace the file's own pre-tokenizer by that of the class.
@@ -54,10 +65,6 @@ class Folder:
         default = AutoTokenizer.from_pretrained(self.path, trust_remote_code=False, **options)
         tokenizer.eos_token = default.eos_token
       return tokenizer
-    except Exception as error:  # transformers raises whatever its parsers raise
-      raise WayjaxError(
-        f"the tokenizer in {self.path} cannot be loaded: {reason(error)}"
-      ) from error
 
   def find_tensors(self, family: Family, names: set[str]) -> tuple[dict[str, StoredTensor], bool]:
     """The tensors by name without the family's prefix, and whether matrices are (out, in).
@@ -108,9 +115,9 @@ def _read_config(folder: Path) -> dict:
     hint = "; pass the .gguf file itself" if any(folder.glob("*.gguf")) else ""
     raise WayjaxError(f"{folder} is not a model folder: it has no config.json{hint}")
   try:
-    config = json.loads(path.read_text(encoding="utf-8"))
-  except (OSError, ValueError, RecursionError) as error:
-    raise WayjaxError(f"{path} cannot be read as JSON: {error}") from error
+    config = json.loads(read_text(path, _MOST))
+  except (ValueError, RecursionError) as error:
+    raise WayjaxError(f"{path} cannot be read as JSON: {reason(error)}") from error
   if not isinstance(config, dict):
     raise WayjaxError(f"{path} does not contain a JSON object")
   return config
@@ -120,7 +127,7 @@ def _files(folder: Path) -> dict[str, Path]:
   """Tensor name -> the safetensors file that contains it."""
   if (folder / _INDEX).is_file():
     try:
-      weight_map = json.loads((folder / _INDEX).read_text(encoding="utf-8"))["weight_map"]
+      weight_map = json.loads(read_text(folder / _INDEX, _MOST))["weight_map"]
       return {name: folder / Path(file).name for name, file in weight_map.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
       raise WayjaxError(f"{folder / _INDEX} is damaged ({error!r}): download it again") from error
@@ -161,6 +168,12 @@ def _reader(path: Path, name: str):
 
 
 def _open(path: Path):
+  with open_regular(path, sys.maxsize) as file, in_one_sentence(f"{path} cannot be read"):
+    described = int.from_bytes(file.read(8), "little")
+  if _MOST < described < 2**32:  # more than that is no safetensors file at all
+    raise WayjaxError(
+      f"{path} cannot be read: what it says of its tensors takes more than {_MOST // MIB} MiB"
+    )
   try:
     return safe_open(path, framework="numpy")
   except (SafetensorError, OSError, ValueError) as error:  # ValueError: no file can have this name

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from wayjax.errors import WayjaxError, reason
+from wayjax.errors import WayjaxError, in_one_sentence
 
 _WORDS = (
   r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
@@ -73,7 +73,8 @@ def build_tokenizer(metadata: dict, path):
   for key in ("tokenizer.ggml.tokens", "tokenizer.ggml.merges"):
     if key not in metadata:
       raise WayjaxError(f"{path} has no {key}, without which its tokenizer cannot be built")
-  try:
+  # tokenizers raises plain Exception
+  with in_one_sentence(f"the tokenizer in {path} cannot be built"):
     tokens, special, added = _vocabulary(metadata)
     tokenizer = _byte_level_bpe(tokens, metadata["tokenizer.ggml.merges"], PRE_TOKENIZERS[pre])
     tokenizer.add_special_tokens(special)
@@ -84,8 +85,6 @@ def build_tokenizer(metadata: dict, path):
       clean_up_tokenization_spaces=False,
       eos_token=tokens[eos] if eos in range(len(tokens)) else None,
     )
-  except Exception as error:  # tokenizers raises plain Exception
-    raise WayjaxError(f"the tokenizer in {path} cannot be built: {reason(error)}") from error
 
 
 def _vocabulary(metadata: dict) -> tuple[list[str], list, list]:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -29,6 +30,7 @@ def load_weights(
   tied: bool,
   transposed: bool,
   layout: Layout,
+  seen: Callable[[str, np.ndarray], None] = lambda name, array: None,
 ) -> nnx.State:
   """Fills a model's parameters, one tensor at a time.
 
@@ -39,13 +41,15 @@ def load_weights(
     tied: whether the head is the embedding table.
     transposed: whether matrices are stored (out, in).
     layout: where the arrays go.
+    seen: called with the name and content of each tensor that is read.
 
   Returns:
     The same state with arrays on the devices, each in its parameter's type. Parameters that share a
     tensor and a type share one array.
 
   Raises:
-    WayjaxError: naming every tensor that is missing, unknown or of the wrong shape.
+    WayjaxError: naming every tensor that is missing, unknown or of the wrong shape, or the first
+      row whose numbers are not finite.
   """
   parameters = dict(nnx.to_flat_state(abstract))
   sources = {path: family.tensor_name(path, tied) for path in parameters}
@@ -70,10 +74,37 @@ def load_weights(
       rows = host if "{}" in sources[path] else host[None]
       for row, name in zip(rows, _names(sources[path], leaf.shape), strict=True):
         tensor = stored[name].read()
-        row[...] = tensor.T if flipped[path] else tensor
+        seen(name, tensor)
+        with np.errstate(over="ignore"):  # what overflows is refused below
+          row[...] = tensor.T if flipped[path] else tensor
+        if not _is_finite(row):
+          raise _not_finite(stored[name], tensor, leaf.dtype)
       arrays[key] = place(host, layout.weight(host.shape))
   return nnx.from_flat_state(
     [(path, leaf.replace(arrays[sources[path], leaf.dtype])) for path, leaf in parameters.items()]
+  )
+
+
+def _is_finite(array: np.ndarray) -> bool:
+  if array.dtype == jnp.bfloat16:  # NumPy's own test of this type takes four times as long
+    return not np.any((array.view(np.uint16) & 0x7F80) == 0x7F80)
+  return bool(np.isfinite(array).all())
+
+
+def _not_finite(stored: StoredTensor, tensor: np.ndarray, dtype) -> WayjaxError:
+  with np.errstate(over="ignore"):
+    cast = tensor.astype(dtype).astype(np.float32)
+  at = np.unravel_index(np.argmin(np.isfinite(cast)), cast.shape)
+  value = float(tensor[at])
+  where = f"{stored.name}, {'row' if tensor.ndim > 1 else 'place'} {at[0]}"
+  if np.isfinite(value):
+    return WayjaxError(
+      f"the weights contain {value:g} ({where}), which is beyond {dtype.name}: use another copy of "
+      "the model"
+    )
+  return WayjaxError(
+    f"the weights contain {value} ({where}), with which nothing can be computed: download the "
+    "model again, or use another copy of it"
   )
 
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from wayjax.config import METRICS
-from wayjax.data.encoding import token_ids
+from wayjax.data.encoding import target_ids
 from wayjax.data.packing import PROMPT_MULTIPLE, round_up
 from wayjax.devices.sharding import fetch, place
 from wayjax.loss import c_dist
@@ -107,13 +107,13 @@ def _nearest(lm: LanguageModel, table_VxD, prompts: list[SoftPrompt], metric: st
   # Filled up to a round number, so that chunks of similar sizes share one compilation.
   fill = round_up(len(vectors_NxD), PROMPT_MULTIPLE * 4) - len(vectors_NxD)
   padded_NxD = place(np.pad(vectors_NxD, [(0, fill), (0, 0)]), lm.layout.everywhere())
-  found = nearest_tokens(padded_NxD, table_VxD, metric=metric, k=_NEAREST)
+  found = nearest_tokens(padded_NxD, table_VxD, lm.unused_U, metric=metric, k=_NEAREST)
   ends = np.cumsum([len(prompt) for prompt in prompts])
   return list(zip(*(np.split(fetch(part_Nxk)[: ends[-1]], ends[:-1]) for part_Nxk in found)))
 
 
-def _target_ids(lm: LanguageModel, prompt: SoftPrompt) -> list[int]:
-  return [] if prompt.reads_as is None else token_ids(lm.tokenizer, [prompt.reads_as.text])[0]
+def _target_ids(lm: LanguageModel, prompt: SoftPrompt) -> np.ndarray:
+  return np.array([], np.int32) if prompt.reads_as is None else target_ids(lm, prompt.reads_as)
 
 
 def _tokens(lm: LanguageModel, ids_P) -> list[str]:

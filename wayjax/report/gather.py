@@ -7,14 +7,14 @@ import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from wayjax.config import options
+from wayjax.config import MODEL_HASHES, options
 from wayjax.errors import WayjaxError, reason
 from wayjax.options import SETTING, recorded_names
 from wayjax.results import rows
 from wayjax.results.folder import CONFIG, Run, read_run
 from wayjax.results.summary import by_target, percent
 
-MODEL = ("model", "model_sha256")
+MODEL = ("model", *MODEL_HASHES)
 _HASH = "_sha256"  # how the names of hashes end
 # What reports cannot do without, of rows and of what configurations were resolved to.
 _READ = ("target_group", "target_name", "target_text", "gamma", "seed", "status", "accuracy")

@@ -12,6 +12,7 @@ import urllib.parse
 from collections.abc import Iterable
 from pathlib import Path
 
+from wayjax.config import MODEL_HASHES
 from wayjax.report.content import Entry, Figure, Report, Table
 from wayjax.report.gather import setting_names
 from wayjax.results.rows import Row
@@ -30,7 +31,7 @@ _CURVES = "cross_entropy", "c_dist", "dev_accuracy"
 # What a page leaves out of rows and settings: what is shown otherwise, or tells readers little.
 _UNSHOWN = (
   *("prompt_key", "prompt_tokens", "token_match", "readings", "train_loss", "wall_seconds"),
-  *("batch_size", "template", "label_words", "max_length", "data_sha256", "model_sha256"),
+  *("batch_size", "template", "label_words", "max_length", "data_sha256", *MODEL_HASHES),
 )
 
 

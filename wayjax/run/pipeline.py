@@ -183,10 +183,16 @@ def _recover(
 
 
 def _require_the_same(earlier: Run, now: dict) -> None:
-  """Raises WayjaxError where rows or weights differ from those that a run began with."""
+  """Raises WayjaxError where rows or model differ from those that a run began with."""
   before = earlier.config["resolved"]
-  for name, what in (("data_sha256", "rows"), ("model_sha256", "model's weights")):
-    if before[name] != now[name]:
+  for name, what in (
+    ("data_sha256", "rows"),
+    ("model_sha256", "model's weights"),  # of the embeddings alone
+    ("weights_sha256", "model's weights or hyper-parameters"),
+    ("tokenizer_sha256", "tokenizer's tokens or rules"),
+  ):
+    # Folders of earlier versions hold only the first two.
+    if name in before and before[name] != now[name]:
       raise WayjaxError(
         f"the {what} are not those that the run began with ({name} is {now[name][:12]}, and was "
         f"{before[name][:12]}): give the same, or begin a new run"

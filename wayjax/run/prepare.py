@@ -17,6 +17,7 @@ from wayjax.devices import compilation, select
 from wayjax.devices.sharding import fetch
 from wayjax.metrics import majority
 from wayjax.models import LanguageModel, load_lm
+from wayjax.models.identity import tokenizer_sha256
 from wayjax.tuning.groups import by_length
 from wayjax.tuning.members import Member, make_members, take_shard
 
@@ -70,6 +71,8 @@ class Prepared:
         "device": select.describe(),
         "parameters": self.lm.parameters,
         "model_revision": self.lm.revision,
+        "weights_sha256": self.lm.weights_sha256,
+        "tokenizer_sha256": tokenizer_sha256(self.lm.tokenizer),
         "model_sha256": hashlib.sha256(fetch(self.lm.table_VxD).tobytes()).hexdigest(),
         "data_revision": self.data.revision,
         "data_sha256": self.data.sha256,
@@ -131,6 +134,8 @@ def prepare(config: RunConfig, task: Task, targets: list[Target]) -> Prepared:
     encode(lm.tokenizer, task, part, config.max_length)
     for part in (data.train, data.dev, data.evaluation)
   )
+  for part in (train, dev, evaluation):
+    part.require_embeddings(lm)
   members = make_members(
     lm,
     targets,

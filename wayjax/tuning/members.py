@@ -6,7 +6,7 @@ import numpy as np
 
 from wayjax.config import C_DIST, INITS, is_unconstrained, options
 from wayjax.constraints import get_constraint
-from wayjax.data.encoding import token_ids
+from wayjax.data.encoding import target_ids
 from wayjax.data.targets import Target
 from wayjax.errors import WayjaxError
 from wayjax.models import LanguageModel
@@ -117,13 +117,13 @@ def make_members(
   table_VxD = np.asarray(lm.table_VxD)
   members = []
   for target in targets:
-    ids = np.array(token_ids(lm.tokenizer, [target.text])[0], np.int32)
+    ids = target_ids(lm, target)
     length = len(ids) if prompt_tokens is None else prompt_tokens
     _check_length(lm, target, ids, length, longest_example)
     if length != len(ids):
       _require_free(target, ids, length, init, constraints, gammas)
     target_PxD = c_proj(ids, table_VxD)
-    starts = [initial_prompt(table_VxD, ids, init, length, seed) for seed in seeds]
+    starts = [initial_prompt(table_VxD, ids, init, length, seed, lm.unused_U) for seed in seeds]
     for name, prepare in prepares.items():
       held = prepare(ids, table_VxD)
       members += [
@@ -185,13 +185,18 @@ def take_shard(members: list[Member], index: int, count: int) -> list[Member]:
   return [member for member in members if (member.target, member.seed) in mine]
 
 
-def initial_prompt(table_VxD, target_ids, init: str, length: int, seed: int) -> np.ndarray:
+def initial_prompt(
+  table_VxD, target_ids, init: str, length: int, seed: int, unused_U=None
+) -> np.ndarray:
   """The prompt at step 0, (length, D); a function of the target's tokens and the seed."""
   require_choice("init", init, INITS)
   rng = np.random.default_rng([seed, *target_ids.tolist()])
   if init == "target":
     return c_proj(target_ids, table_VxD)
   if init == "vocab":
-    return table_VxD[rng.choice(len(table_VxD), length)]
+    tokens = len(table_VxD)
+    if unused_U is not None:
+      tokens = np.setdiff1d(np.arange(tokens), unused_U)
+    return table_VxD[rng.choice(tokens, length)]
   noise_PxD = rng.standard_normal((length, table_VxD.shape[1]))
   return (table_VxD.mean() + table_VxD.std() * noise_PxD).astype(np.float32)

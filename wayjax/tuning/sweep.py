@@ -62,6 +62,7 @@ def tune_chunks(
     Stopped: it was asked to.
   """
   callbacks, recovery = callbacks or Callbacks(), recovery or Recovery()
+  examples.require_embeddings(lm)
   tokens = packing.training_tokens(examples)
   on_device = place(tokens, lm.layout.everywhere())
   meter = Meter(len(members) * settings.steps)
