@@ -81,19 +81,37 @@ def test_cut_off_anywhere(options, undisturbed, tmp_path, monkeypatch, owner, na
   assert what_counts(out) == what_counts(undisturbed)
 
 
-def test_killed_ten_times(options, undisturbed, tmp_path):
-  """By SIGKILL, in processes of their own: during compile, step, checkpoint and so on."""
-  out = tmp_path / "run"
+def kill(count: int, sweep: list[str], folder: Path) -> None:
+  """A run that is killed by SIGKILL so often ends like one that is not; see `kills.py`."""
+  whole, out = folder / "whole", folder / "run"
+  assert main([*sweep, "--out", str(whole)]) == 0
   done = subprocess.run(
-    [sys.executable, Path(__file__).with_name("kills.py"), out, *options],
+    [sys.executable, Path(__file__).with_name("kills.py"), out, str(count), *sweep],
     env={**os.environ, "JAX_DEFAULT_MATMUL_PRECISION": "highest", "JAX_PLATFORMS": "cpu"},
     capture_output=True, text=True, check=False,
   )  # fmt: skip
   assert done.returncode == 0, done.stdout + done.stderr
   ended, moments = done.stdout.splitlines()[-1].split(" during ")
   assert ended == "killed"
-  assert len(moments.split(", ")) == 10
-  assert what_counts(out) == what_counts(undisturbed)
+  assert len(moments.split(", ")) == count
+  assert what_counts(out) == what_counts(whole)
+
+
+TWO_LENGTHS = ["--target", "read me", "--target", "or this one, a long one"]
+
+
+def test_killed_ten_times(inputs, tmp_path):
+  """In processes of their own: during compile, step, checkpoint and so on; then by SIGHUP."""
+  sweep = [*inputs, *TWO_LENGTHS, "--seeds", "1", "2", "3", "4", "--gamma", "0.01", "--steps", "40"]
+  kill(10, [*sweep, "--members-at-once", "1", "--checkpoint-every", "0"], tmp_path)
+
+
+@pytest.mark.nightly
+def test_killed_twenty_times(inputs, tmp_path):
+  """After the first row and the first checkpoint, half of the times at any moment whatever."""
+  seeds = [str(seed) for seed in range(1, 13)]
+  sweep = [*inputs, *TWO_LENGTHS, "--seeds", *seeds, "--steps", "200"]
+  kill(20, [*sweep, "--members-at-once", "2", "--checkpoint-every", "1"], tmp_path)
 
 
 def test_on_a_store_it_is_resumed_as_well(options, undisturbed, monkeypatch):
@@ -174,7 +192,7 @@ def test_a_torn_last_line_is_dropped_with_a_warning(undisturbed, copied, capsys,
   assert what_counts(copied)[:2] == what_counts(undisturbed)[:2]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_saves_and_says_how_to_resume(
   options, undisturbed, tmp_path, monkeypatch, capsys, number
 ):
