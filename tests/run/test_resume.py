@@ -1,11 +1,13 @@
 """A run that was cut off, at whatever moment, ends with the bits of one that was not."""
 
 import functools
+import itertools
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import bucket
@@ -212,6 +214,22 @@ def test_a_signal_saves_and_says_how_to_resume(
   assert len(calls) == 3
   assert main(["--resume", str(out)]) == 0
   assert what_counts(out) == what_counts(undisturbed)
+
+
+def test_a_clock_that_jumps_back_changes_nothing(options, undisturbed, tmp_path, monkeypatch):
+  days = itertools.count(20_000, -1)
+  out = tmp_path / "run"
+  monkeypatch.setattr(time, "time", lambda: next(days) * 86_400.0)
+  with monkeypatch.context() as patch:
+    cut(patch, Checkpoints, "save", (6, "before"))
+    with pytest.raises(Cut):
+      main([*options, "--out", str(out)])
+  os.utime(out / "checkpoints" / FILES[0], (0, 0))  # as they are where another clock wrote them
+  os.utime(out / "config.json", (2**32, 2**32))
+  assert main(["--resume", str(out)]) == 0
+  assert what_counts(out) == what_counts(undisturbed)
+  assert all(row["wall_seconds"] > 0 for row in wayjax.read_run(out).rows)
+  assert next(days) < 20_000
 
 
 class TestWhatMayChange:

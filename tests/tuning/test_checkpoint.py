@@ -208,6 +208,16 @@ def failing_reads(number: int):
 
 
 @contextlib.contextmanager
+def failing_device(file: Path):
+  """While this holds, reading a file fails as on a device that fails: with EIO, for real."""
+  kept = file.rename(file.parent / "kept")
+  file.symlink_to("/proc/self/mem")
+  yield
+  assert file.is_symlink()
+  kept.replace(file)
+
+
+@contextlib.contextmanager
 def closed_to_nobody(path: Path):
   with disks.mode(path, 0), disks.as_nobody():
     yield
@@ -218,7 +228,7 @@ UNREADABLE = {
   "the folder is closed": closed_to_nobody,
   "the newer is closed": lambda folder: closed_to_nobody(folder / FILES[1]),
   "the older is closed": lambda folder: closed_to_nobody(folder / FILES[0]),
-  "EIO": lambda folder: failing_reads(errno.EIO),
+  "the device fails": lambda folder: failing_device(folder / FILES[1]),
   "ENOMEM": lambda folder: failing_reads(errno.ENOMEM),
   "ESTALE": lambda folder: failing_reads(errno.ESTALE),
 }

@@ -89,15 +89,18 @@ class Checkpoints:
       size: the length of its leading axis, which depends on the number of devices.
 
     Raises:
-      WayjaxError: the checkpoint before cannot be written.
+      WayjaxError: this checkpoint or the one before cannot be written.
     """
     self.wait()
     file, header = self._next, _Header(number, members, step, size)
     arrays = _by_name(fetch(state))
     if processes.is_first():
-      # A copy: the next dispatch takes over the state's memory.
-      arrays = {name: np.array(array, order="C") for name, array in arrays.items()}
-      self._writing = self._writer.submit(self._write, file, header, arrays)
+      try:
+        # A copy: the next dispatch takes over the state's memory.
+        arrays = {name: np.array(array, order="C") for name, array in arrays.items()}
+        self._writing = self._writer.submit(self._write, file, header, arrays)
+      except (MemoryError, RuntimeError) as error:  # no memory or no thread
+        raise _cannot_write(self._files.path, error) from error
     self._headers[file] = header
     (self._next,) = set(FILES) - {file}
     self._last = time.monotonic()
@@ -154,7 +157,11 @@ class Checkpoints:
   def _write(self, file: str, header: _Header, arrays: dict[str, np.ndarray]) -> None:
     text = json.dumps(header._asdict())
     metadata = {"header": text, "checksum": str(_checksum(text, arrays))}
-    self._files.replace(file, save(arrays, metadata))
+    try:
+      content = save(arrays, metadata)
+    except MemoryError as error:  # the file is as large as the state once more
+      raise _cannot_write(self._files.path, error) from error
+    self._files.replace(file, content)
 
   def _find(self, like, members: list[str], size: int) -> Saved | None:
     for file in sorted(FILES, key=lambda file: self._headers[file].number, reverse=True):
@@ -214,9 +221,13 @@ def _prepare(folder: Path) -> None:
     with tempfile.TemporaryFile(dir=folder):
       pass
   except OSError as error:
-    raise WayjaxError(
-      f"{folder} cannot be written to ({reason(error)}); what was written so far stays readable"
-    ) from error
+    raise _cannot_write(folder, error) from error
+
+
+def _cannot_write(folder: Path | str, error: Exception) -> WayjaxError:
+  return WayjaxError(
+    f"{folder} cannot be written to ({reason(error)}); what was written so far stays readable"
+  )
 
 
 def _by_name(state) -> dict:
