@@ -22,7 +22,9 @@ from hypothesis import strategies as st
 from safetensors.numpy import load
 from safetensors.numpy import save as to_bytes
 
+from wayjax.devices import processes
 from wayjax.errors import WayjaxError
+from wayjax.tuning import checkpoint
 from wayjax.tuning.checkpoint import FILES, Checkpoints
 
 
@@ -142,8 +144,6 @@ def test_an_edited_header_changes_no_state(written, tmp_path, edits):
 
 def test_a_header_of_the_wrong_shape_is_damage(written, tmp_path, logged):
   # With a checksum that matches, as only someone who means harm would write it.
-  from wayjax.tuning import checkpoint
-
   arrays = load(written[1])
   for header in ([], {}, {"number": 9}, None, 5, {"number": "9", "members": 1, "step": {}}, "x"):
     text = json.dumps(header)
@@ -411,3 +411,35 @@ def test_one_that_is_being_written_is_waited_for(checkpoints, logged):
   save(checkpoints, 1, value=0.5)
   chex.assert_trees_all_equal(restore(checkpoints).state, tree(2, 0.5))
   assert not logged.records
+
+
+def as_one_of_two(monkeypatch, others: list) -> None:
+  """Makes this process one of two: what it tells and what the other tells come together."""
+  monkeypatch.setattr(processes, "gather", lambda *told: np.array([others, told], np.float64))
+
+
+def test_all_processes_stop_where_the_first_cannot_write(checkpoints, monkeypatch):
+  save(checkpoints, 1)
+  as_one_of_two(monkeypatch, [False])
+  with pytest.raises(WayjaxError, match="checkpoints cannot be written to by the first process"):
+    checkpoints.wait()
+
+
+@pytest.mark.parametrize("other", [(-1, False), (4, False), (5, True)])
+def test_processes_that_read_different_checkpoints_stop(checkpoints, monkeypatch, other):
+  save(checkpoints, 1)
+  checkpoints.wait()
+  monkeypatch.setattr(checkpoints, "wait", lambda: None)
+  as_one_of_two(monkeypatch, [5, False])
+  assert restore(checkpoints).step == 5
+  as_one_of_two(monkeypatch, [*other])
+  with pytest.raises(WayjaxError, match=r"do not read the same checkpoints in .* share"):
+    restore(checkpoints)
+
+
+def test_only_the_first_process_writes(tmp_path, monkeypatch):
+  monkeypatch.setattr(processes, "is_first", lambda: False)
+  made = Checkpoints(str(tmp_path / "checkpoints"), 0)
+  save(made, 1)
+  made.close()
+  assert not (tmp_path / "checkpoints").exists()
