@@ -6,14 +6,12 @@ import bucket
 import fsspec
 import numpy as np
 import pytest
-from orbax.checkpoint import v1 as ocp
 
 from wayjax.errors import WayjaxError
 from wayjax.results.folder import read_run
 from wayjax.results.rows import from_json
 from wayjax.results.storage import open_files
 from wayjax.results.writer import RunWriter
-from wayjax.tuning.checkpoint import Checkpoints
 
 
 @pytest.fixture
@@ -114,12 +112,3 @@ def test_without_gcsfs_it_is_named(monkeypatch):
   monkeypatch.setattr(fsspec.core, "url_to_fs", missing)
   with pytest.raises(WayjaxError, match=r"pip install 'wayjax\[gcs\]'"):
     open_files("gs://bucket/run")
-
-
-@pytest.mark.parametrize("folder", ["gs://bucket/run/checkpoints", "run/checkpoints"])
-def test_orbax_is_given_whole_paths(monkeypatch, tmp_path, folder):
-  monkeypatch.chdir(tmp_path)
-  given = []
-  monkeypatch.setattr(ocp.training, "Checkpointer", lambda path, **options: given.append(path))
-  Checkpoints(folder, 60)
-  assert str(given[0]) == (folder if "gs://" in folder else str(tmp_path / folder))

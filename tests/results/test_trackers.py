@@ -255,3 +255,18 @@ def test_a_folder_for_every_name(tmp_path):
   assert len({key for key, *_ in tensorboard_points(tmp_path)}) == len(keys)
   assert (tmp_path / "tensorboard" / keys[0]).is_dir()
   assert [path.name for path in tmp_path.iterdir()] == ["tensorboard"]
+
+
+def test_event_files_of_a_resumed_run_sort_later_even_where_the_clock_has_jumped_back(
+  tmp_path, monkeypatch
+):
+  point = {"prompt_key": "a", "step": 1, "cross_entropy": 1.0}
+  names = []
+  for now in (1_800_000_000, 1_700_000_000, 1_700_000_001, 1_900_000_000):
+    monkeypatch.setattr(trackers.time, "time", lambda now=now: float(now))
+    trackers.TensorBoard(tmp_path).add_points([point])
+    (file,) = (path for path in (tmp_path / "tensorboard").rglob("*") if path.is_file())
+    names.append(file.name)
+  assert names == sorted(set(names))
+  assert names[-1] == "events.out.tfevents.1900000000.wayjax"
+  assert len(tensorboard_points(tmp_path)) == 1

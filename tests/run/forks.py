@@ -9,7 +9,6 @@ from pathlib import Path
 # What a run imports when it needs it, all before the first fork.
 import datasets  # noqa: F401
 import nltk.stem  # noqa: F401
-from orbax.checkpoint import v1  # noqa: F401
 from transformers import AutoTokenizer, PreTrainedTokenizerFast  # noqa: F401
 
 from wayjax import run

@@ -131,3 +131,45 @@ def test_an_unfinished_one_continues_from_its_checkpoint(
     assert found[key] == expected[key]
   points = collections.Counter(at["step"] for at in wayjax.read_run(unfinished).metrics)
   assert points == {20: 8, 30: 8, 40: 8, 60: 8}
+
+
+def cut_short(checkpoint: Path) -> None:
+  for path in checkpoint.rglob("*"):
+    if path.is_file() and path.stat().st_size > 300:
+      path.write_bytes(path.read_bytes()[:-200])
+
+
+@pytest.mark.parametrize(
+  "damage",
+  [
+    cut_short,
+    lambda checkpoint: (checkpoint / "_CHECKPOINT_METADATA").unlink(),
+    lambda checkpoint: (checkpoint / "_CHECKPOINT_METADATA").write_text("[]"),
+    lambda checkpoint: shutil.rmtree(checkpoint / "state"),
+  ],
+)
+def test_a_checkpoint_of_orbax_that_cannot_be_read_stops_the_run_and_stays(
+  unfinished, model_dir, data_dir, capfd, damage
+):
+  checkpoint = unfinished / "checkpoints" / "140"
+  damage(checkpoint)
+  before = {path: path.read_bytes() for path in checkpoint.rglob("*") if path.is_file()}
+  resume = ["--resume", str(unfinished), "--model", str(model_dir), "--data-dir", str(data_dir)]
+  assert main(resume) == 2
+  error = capfd.readouterr().err
+  assert f"wayjax: error: checkpoint {checkpoint} cannot be read (" in error
+  assert "nothing is lost: resume when it can be read, or delete it" in error
+  assert error.count("\n") == 1
+  assert before == {path: path.read_bytes() for path in checkpoint.rglob("*") if path.is_file()}
+
+
+def test_without_its_checkpoint_an_old_run_trains_those_members_again(
+  unfinished, undisturbed, model_dir, data_dir
+):
+  before = prompts(unfinished)
+  shutil.rmtree(unfinished / "checkpoints" / "140")
+  where = ["--model", str(model_dir), "--data-dir", str(data_dir)]
+  assert main(["--resume", str(unfinished), *where]) == 0
+  whole = prompts(undisturbed)
+  trained = {key: prompt for key, prompt in prompts(unfinished).items() if key not in before}
+  assert_same_prompts(trained, {key: whole[key] for key in trained})

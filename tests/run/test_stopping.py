@@ -1,6 +1,8 @@
-"""SIGTERM and Ctrl-C are requests; a second Ctrl-C interrupts; afterwards all is as before."""
+"""SIGTERM, SIGHUP and Ctrl-C are requests; a second Ctrl-C interrupts; later all is as before."""
 
 import logging
+import os
+import pty
 import signal
 import threading
 
@@ -8,7 +10,7 @@ import pytest
 
 from wayjax.run.stopping import RunStopped, StopRequest
 
-BOTH = (signal.SIGINT, signal.SIGTERM)
+ALL = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @pytest.fixture(autouse=True)
@@ -18,17 +20,17 @@ def handlers():
   def unexpected(number, _):
     raise AssertionError(f"{signal.Signals(number).name} came through")
 
-  before = {number: signal.signal(number, unexpected) for number in BOTH}
-  yield dict.fromkeys(BOTH, unexpected)
+  before = {number: signal.signal(number, unexpected) for number in ALL}
+  yield dict.fromkeys(ALL, unexpected)
   for number, handler in before.items():
     signal.signal(number, handler)
 
 
 def now() -> dict:
-  return {number: signal.getsignal(number) for number in BOTH}
+  return {number: signal.getsignal(number) for number in ALL}
 
 
-@pytest.mark.parametrize("number", BOTH)
+@pytest.mark.parametrize("number", ALL)
 def test_the_first_signal_asks(number, caplog):
   caplog.set_level(logging.INFO, "wayjax")
   with StopRequest() as stop:
@@ -40,7 +42,7 @@ def test_the_first_signal_asks(number, caplog):
   assert caplog.messages == ["stopping when these steps are done and saved; Ctrl-C stops at once"]
 
 
-@pytest.mark.parametrize("first", BOTH)
+@pytest.mark.parametrize("first", ALL)
 def test_a_second_ctrl_c_interrupts(first):
   with StopRequest() as stop:
     signal.raise_signal(first)
@@ -49,11 +51,48 @@ def test_a_second_ctrl_c_interrupts(first):
     assert stop.signal is first
 
 
-def test_a_second_sigterm_is_still_a_request():
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_second_signal_of_another_kind_is_still_a_request(number):
   with StopRequest() as stop:
     signal.raise_signal(signal.SIGINT)
-    signal.raise_signal(signal.SIGTERM)
-    assert stop.signal is signal.SIGTERM
+    signal.raise_signal(number)
+    signal.raise_signal(number)
+    assert stop.signal is number
+
+
+def test_under_nohup_a_closed_terminal_stops_nothing():
+  signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup leaves it
+  with StopRequest() as stop:
+    signal.raise_signal(signal.SIGHUP)
+    assert not stop
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+  assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+def test_output_to_a_terminal_that_was_closed_goes_nowhere():
+  master, terminal = pty.openpty()
+  kept = [os.dup(stream) for stream in (1, 2)]
+  try:
+    os.dup2(terminal, 2)
+    os.close(terminal)
+    with StopRequest() as stop:
+      os.write(2, b"shown")
+      assert os.read(master, 9) == b"shown"
+      signal.raise_signal(signal.SIGTERM)  # it is open still
+      os.write(2, b"shown")
+      assert os.read(master, 9) == b"shown"
+      os.close(master)
+      with pytest.raises(OSError, match="Input/output"):
+        os.write(2, b"lost")
+      signal.raise_signal(signal.SIGHUP)
+      assert stop.signal is signal.SIGHUP
+      os.write(2, b"goes nowhere")
+      os.write(1, b"")  # not a terminal, and left as it is
+      assert os.path.sameopenfile(1, kept[0])
+  finally:
+    for stream, before in zip((1, 2), kept):
+      os.dup2(before, stream)
+      os.close(before)
 
 
 @pytest.mark.parametrize("error", [None, KeyboardInterrupt, ValueError])

@@ -67,20 +67,26 @@ class LocalFiles(Files):
     return not text.endswith(b"\n") and bool(text)
 
   def _names(self) -> list[str]:
-    if not os.path.isdir(self.path):
+    try:  # `os.path.isdir` would call a folder that cannot be looked at one that is not there
+      with os.scandir(self.path) as entries:
+        return [entry.name for entry in entries if entry.is_file()]
+    except (FileNotFoundError, NotADirectoryError):
       return []
-    return [entry.name for entry in os.scandir(self.path) if entry.is_file()]
 
   def _get(self, names: list[str]) -> list[bytes]:
     return [(self.path / name).read_bytes() for name in names]
 
   def _put(self, name: str, content: bytes) -> None:
     partial = self.path / f"{name}.{secrets.token_hex(4)}{PARTIAL}"
-    with partial.open("xb") as file:
-      file.write(content)
-      file.flush()
-      os.fsync(file.fileno())  # a row is written after its prompt, and must never be without it
-    os.replace(partial, self.path / name)
+    try:
+      with partial.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())  # a row is written after its prompt, and must never be without it
+      os.replace(partial, self.path / name)
+    except BaseException:
+      partial.unlink(missing_ok=True)  # on a full disk it would take the last of the space
+      raise
 
   def _delete(self, name: str) -> None:
     (self.path / name).unlink()

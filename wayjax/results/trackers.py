@@ -163,7 +163,10 @@ class TensorBoard:
     self._event, self._summary, self._checksum = Event, Summary, masked_crc32c
     self._start = SessionLog(status=SessionLog.START)
     self._root = Path(folder) / TENSORBOARD
-    self._name = f"events.out.tfevents.{time.time():.0f}.wayjax"
+    names = " ".join(path.name for path in self._root.glob("**/*.wayjax"))
+    earlier = map(int, re.findall(r"tfevents\.(\d{1,18})\.wayjax", names))
+    # An open TensorBoard reads on in names that sort later, even where the clock has jumped back.
+    self._name = f"events.out.tfevents.{max([int(time.time()) - 1, *earlier]) + 1}.wayjax"
     if self._root.exists():
       shutil.rmtree(self._root)
 

@@ -1,21 +1,30 @@
-"""Checkpoints of a pytree in training, by Orbax: saved while it changes, found again afterwards."""
+"""Checkpoints of a pytree in training: written while it changes, found again afterwards.
 
+Two files take turns, so that the newer is whole whatever happens while the other is written. Each
+is a safetensors file whose metadata say what it is of, and hold a checksum of everything in it.
+"""
+
+import json
 import logging
-import os
+import tempfile
 import time
 import zlib
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from etils import epath
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from wayjax.devices import processes
-from wayjax.devices.sharding import fetch
+from wayjax.devices.sharding import fetch, place
 from wayjax.errors import WayjaxError, reason
+from wayjax.results.storage import GCS, open_files
+from wayjax.tuning import orbax_checkpoint
 
-KEPT = 2  # in case the newest is damaged
+FILES = ("0.safetensors", "1.safetensors")
 _log = logging.getLogger("wayjax")
 
 
@@ -31,6 +40,18 @@ class Saved(NamedTuple):
   step: int
 
 
+class _Header(NamedTuple):
+  """What a checkpoint is of; the arguments of `save`."""
+
+  number: int
+  members: list[str]
+  step: int
+  size: int
+
+
+_NOTHING = _Header(-1, [], 0, 0), {}  # what a file that is not there holds
+
+
 class Checkpoints:
   """The checkpoints of one run folder.
 
@@ -39,38 +60,30 @@ class Checkpoints:
     every: seconds between two.
 
   Raises:
-    WayjaxError: the folder cannot be written to.
+    WayjaxError: the folder cannot be written to, or what is in it cannot be read.
   """
 
   def __init__(self, folder: str, every: float):
-    from orbax.checkpoint import v1 as ocp  # imported here: it takes long, and few need it
-
-    self._every = every
-    self._saving, self._last = None, time.monotonic()
-    # Orbax takes no relative path, and `resolve` would turn gs:// into one.
-    self._folder = epath.Path(folder if "://" in folder else os.path.abspath(folder))
-    try:
-      self._checkpointer = ocp.training.Checkpointer(
-        self._folder,
-        preservation_policy=ocp.training.preservation_policies.LatestN(KEPT),
-        cleanup_tmp_directories=True,
-      )
-    except OSError as error:
-      raise self._cannot_write(error) from error
+    self._every, self._last = every, time.monotonic()
+    self._files = open_files(folder)
+    if processes.is_first() and not folder.startswith(GCS):
+      _prepare(Path(folder))
+    self._writer, self._writing = ThreadPoolExecutor(1), None
+    found = {file: self._read(file) for file in FILES}
+    self._headers = {file: header for file, (header, _) in found.items()}
+    self._next = min(FILES, key=lambda file: self._headers[file].number)
 
   def due(self) -> bool:
     """Whether it is time for the next one, and the last one is done."""
-    return (
-      time.monotonic() - self._last >= self._every
-      and not self._checkpointer.is_saving_in_progress()
-    )
+    done = self._writing is None or self._writing.done()
+    return done and time.monotonic() - self._last >= self._every
 
   def save(self, number: int, state, *, members: list[str], step: int, size: int) -> None:
     """Starts to save a state; returns when its arrays are free to change.
 
     Args:
       number: larger than that of every earlier checkpoint.
-      state: any pytree of arrays.
+      state: any pytree of arrays, of types that NumPy has.
       members: what the state is of; `restore` finds it by this.
       step: steps that it has done.
       size: the length of its leading axis, which depends on the number of devices.
@@ -79,28 +92,27 @@ class Checkpoints:
       WayjaxError: this checkpoint or the one before cannot be written.
     """
     self.wait()
-    # The next dispatch takes over the state's memory, and Orbax does not copy a CPU's arrays.
-    state = jax.tree.map(lambda x: jnp.copy(x) if isinstance(x, jax.Array) else x.copy(), state)
-    metadata = {"members": members, "step": step, "size": size, "checksum": _checksum(state)}
-    try:
-      self._saving = self._checkpointer.save_async(
-        number, state, force=True, custom_metadata=metadata
-      )
-    except (OSError, ValueError) as error:
-      raise self._cannot_write(error) from error
+    file, header = self._next, _Header(number, members, step, size)
+    arrays = _by_name(fetch(state))
+    if processes.is_first():
+      try:
+        # A copy: the next dispatch takes over the state's memory.
+        arrays = {name: np.array(array, order="C") for name, array in arrays.items()}
+        self._writing = self._writer.submit(self._write, file, header, arrays)
+      except (MemoryError, RuntimeError) as error:  # no memory or no thread
+        raise _cannot_write(self._files.path, error) from error
+    self._headers[file] = header
+    (self._next,) = set(FILES) - {file}
     self._last = time.monotonic()
 
   def wait(self) -> None:
-    """Returns when the last one is on disk."""
-    saving, self._saving = self._saving, None
-    try:
-      if saving is not None:
-        saving.result()
-    except (OSError, ValueError) as error:
-      raise self._cannot_write(error) from error
+    """Returns when the last one is on disk; raises WayjaxError where it cannot be written."""
+    failure = self._failure()
+    if not processes.gather(failure is None).all():  # all stop, or the others would wait
+      raise failure or WayjaxError(f"{self._files.path} cannot be written to by the first process")
 
   def restore(self, like, *, members: list[str], size: int) -> Saved | None:
-    """The newest sound checkpoint of a state; damaged ones are named and deleted.
+    """The newest sound checkpoint of a state; a damaged one is named, and the one before it used.
 
     Args:
       like: the state before its first step; shapes, types and where the arrays lie.
@@ -108,60 +120,142 @@ class Checkpoints:
       size: the length of its leading axis.
 
     Returns:
-      None where no checkpoint of it is left.
-    """
-    self.wait()  # one that is still being written looks damaged
-    for checkpoint in reversed(self._checkpointer.checkpoints):
-      found, checksum, damage = None, None, None
-      try:
-        found, checksum = self._load(checkpoint, members, size, like)
-      except Exception as error:  # whatever Orbax raises for what it cannot read
-        damage = reason(error)
-      if not processes.gather(damage is None).all():  # all take the same one
-        damage = damage or "another process cannot read it"
-      elif found and _checksum(found.state) != checksum:
-        damage = "its checksum does not match"
-      if damage:
-        _log.warning(
-          "checkpoint %s is damaged (%s): it is deleted, and the one before it is used",
-          checkpoint.path, damage,
-        )  # fmt: skip
-        self._checkpointer.delete(checkpoint)
-      elif found:
-        return found
-    return None
+      None where no checkpoint of it is left. NumPy's arrays in the state may be written to.
 
-  def _load(self, checkpoint, members: list[str], size: int, like) -> tuple[Saved | None, int]:
-    """A checkpoint and its checksum; None where it is of another state."""
-    metadata = self._checkpointer.metadata(checkpoint).custom_metadata
-    if metadata["members"] != members:
-      return None, 0
-    if metadata["size"] != size:
-      _log.warning(
-        "checkpoint %s was made on another number of devices: its members start again",
-        checkpoint.path,
+    Raises:
+      WayjaxError: one cannot be read, which does not mean that it is damaged.
+    """
+    self.wait()
+    saved, failure = None, None
+    try:
+      saved = self._find(like, members, size)
+    except WayjaxError as error:
+      failure = error
+    steps = processes.gather(saved.step if saved else -1, failure is not None)
+    if (steps != steps[0]).any() or failure:
+      raise failure or WayjaxError(
+        f"the processes do not read the same checkpoints in {self._files.path}: it must be a "
+        "folder that all of them share"
       )
-      return None, 0
-    state = self._checkpointer.load(checkpoint, like)
-    return Saved(state, metadata["step"]), metadata["checksum"]
+    if saved is None:  # the folder may be that of an earlier version
+      found = orbax_checkpoint.restore(str(self._files.path), like, members=members, size=size)
+      saved = Saved(*found) if found else None
+    return saved
 
   def close(self) -> None:
-    """Waits for the last one and ends."""
+    """Waits for the last one and ends; raises WayjaxError where it cannot be written."""
+    self._writer.shutdown()
+    if failure := self._failure():
+      raise failure
+
+  def _failure(self) -> BaseException | None:
+    """Waits for the last one; why it could not be written is told once."""
+    writing: Future | None = self._writing
+    self._writing = None
+    return writing.exception() if writing else None
+
+  def _write(self, file: str, header: _Header, arrays: dict[str, np.ndarray]) -> None:
+    text = json.dumps(header._asdict())
+    metadata = {"header": text, "checksum": str(_checksum(text, arrays))}
     try:
-      self.wait()
-    finally:
-      self._checkpointer.close()
+      content = save(arrays, metadata)
+    except MemoryError as error:  # the file is as large as the state once more
+      raise _cannot_write(self._files.path, error) from error
+    self._files.replace(file, content)
 
-  def _cannot_write(self, error: Exception) -> WayjaxError:
-    return WayjaxError(
-      f"{self._folder} cannot be written to ({reason(error)}); what was written so far stays "
-      "readable"
-    )
+  def _find(self, like, members: list[str], size: int) -> Saved | None:
+    for file in sorted(FILES, key=lambda file: self._headers[file].number, reverse=True):
+      if self._headers[file].members != members:
+        continue
+      header, arrays = self._read(file)
+      if header.members != members:
+        continue
+      named = _by_name(like)
+      if header.size != size or _shapes(named) != _shapes(arrays):
+        why = "made on another number of devices" if header.size != size else "made otherwise"
+        path = self._files.locate(file)
+        _log.warning("checkpoint %s was %s: its members start again", path, why)
+        continue
+      leaves = [
+        place(arrays[name], leaf.sharding) if isinstance(leaf, jax.Array) else arrays[name].copy()
+        for name, leaf in named.items()
+      ]
+      return Saved(jax.tree.unflatten(jax.tree.structure(like), leaves), header.step)
+    return None
+
+  def _read(self, file: str) -> tuple[_Header, dict[str, np.ndarray]]:
+    """What a file holds; nothing where there is none, or where its bytes prove it damaged."""
+    path = self._files.locate(file)
+    try:
+      content = self._files.read(file)
+    except WayjaxError as error:
+      raise WayjaxError(
+        f"{error}; nothing is lost: resume when it can be read, or delete it, and its members "
+        "train again from the checkpoint before or from their start"
+      ) from error
+    if content is None:
+      return _NOTHING
+    try:
+      return _parse(content)
+    except (
+      SafetensorError,
+      ValueError,
+      KeyError,
+      TypeError,
+      AttributeError,
+      RecursionError,
+    ) as error:
+      _log.warning(
+        "checkpoint %s is damaged (%s): the one before it is used, and the next takes its place",
+        path, reason(error),
+      )  # fmt: skip
+      return _NOTHING
 
 
-def _checksum(state) -> int:
-  """CRC-32 of all numbers: Orbax's files have none of their own."""
-  checksum = 0
-  for array in jax.tree.leaves(fetch(state)):
-    checksum = zlib.crc32(np.ascontiguousarray(array), checksum)
+def _prepare(folder: Path) -> None:
+  """Makes the folder, or clears it; raises WayjaxError where nothing can be written there."""
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    for partial in folder.glob("*.partial"):  # of a process that was killed
+      partial.unlink()
+    with tempfile.TemporaryFile(dir=folder):
+      pass
+  except OSError as error:
+    raise _cannot_write(folder, error) from error
+
+
+def _cannot_write(folder: Path | str, error: Exception) -> WayjaxError:
+  return WayjaxError(
+    f"{folder} cannot be written to ({reason(error)}); what was written so far stays readable"
+  )
+
+
+def _by_name(state) -> dict:
+  """The arrays of a pytree by where they stand in it."""
+  return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(state)}
+
+
+def _shapes(named: dict) -> dict:
+  return {name: (array.shape, array.dtype) for name, array in named.items()}
+
+
+def _checksum(header: str, arrays: dict[str, np.ndarray]) -> int:
+  """CRC-32 of all that a checkpoint holds: safetensors files have none of their own."""
+  checksum = zlib.crc32(header.encode())
+  for name, array in sorted(arrays.items()):
+    checksum = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), checksum)
+    checksum = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8), checksum)
   return checksum
+
+
+def _parse(content: bytes) -> tuple[_Header, dict[str, np.ndarray]]:
+  """What a checkpoint's bytes hold; raises where they are not those that were written."""
+  arrays = load(content)
+  length = int.from_bytes(content[:8], "little")
+  metadata = json.loads(content[8 : 8 + length])["__metadata__"]
+  if metadata["checksum"] != str(_checksum(metadata["header"], arrays)):
+    raise ValueError("its checksum does not match")
+  header = _Header(**json.loads(metadata["header"]))
+  if not all(isinstance(x, int) and x >= 0 for x in (header.number, header.step)):
+    raise ValueError("its header is not one")
+  return header, arrays

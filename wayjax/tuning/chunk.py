@@ -172,5 +172,4 @@ def _restore(
   state, step = ChunkState(state_M, losses_MxT), 0
   if checkpoints and (saved := checkpoints.restore(state, members=chunk.keys, size=size)):
     state, step = saved
-  # What Orbax returns cannot be written to.
-  return state._replace(losses_MxT=StepLosses(*(np.array(x) for x in state.losses_MxT))), step
+  return state, step
