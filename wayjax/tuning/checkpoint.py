@@ -25,6 +25,8 @@ from wayjax.results.storage import GCS, open_files
 from wayjax.tuning import orbax_checkpoint
 
 FILES = ("0.safetensors", "1.safetensors")
+# What reading raises where the bytes are not those that were written.
+_DAMAGE = (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 _log = logging.getLogger("wayjax")
 
 
@@ -197,14 +199,7 @@ class Checkpoints:
       return _NOTHING
     try:
       return _parse(content)
-    except (
-      SafetensorError,
-      ValueError,
-      KeyError,
-      TypeError,
-      AttributeError,
-      RecursionError,
-    ) as error:
+    except _DAMAGE as error:
       _log.warning(
         "checkpoint %s is damaged (%s): the one before it is used, and the next takes its place",
         path, reason(error),
