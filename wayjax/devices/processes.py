@@ -1,10 +1,18 @@
 """Several processes that train one sweep together, on one machine or many."""
 
+import contextlib
+import os
+import sys
+import threading
+
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
 from wayjax.errors import WayjaxError, reason
+
+_GOODBYE_SECONDS = 5.0  # what a process that failed waits for the others
+_failed = False  # whether this process is one of several and leaves the others behind
 
 
 def start(
@@ -28,6 +36,52 @@ def start(
     jax.distributed.initialize(coordinator, processes, process_id)
   except (RuntimeError, ValueError) as error:
     raise WayjaxError(f"the processes cannot find each other: {reason(error)}") from error
+
+
+@contextlib.contextmanager
+def together():
+  """What several processes do together; one that fails leaves the others by `leave`.
+
+  Raises:
+    WayjaxError: another process has ended or cannot be reached.
+  """
+  global _failed
+  try:
+    yield
+  except (WayjaxError, KeyboardInterrupt):
+    _failed = jax.process_count() > 1
+    raise
+  except (jax.errors.JaxRuntimeError, ValueError) as error:
+    # Collective operations on CPUs raise a ValueError where a connection breaks.
+    if jax.process_count() == 1 or not _is_of_another(error):
+      raise
+    _failed = True
+    raise WayjaxError(
+      f"another process of this run has ended or cannot be reached ({reason(error)}): what was "
+      "written stays in the run folder; start all processes again with --resume"
+    ) from error
+
+
+def _is_of_another(error: Exception) -> bool:
+  return not str(error).startswith("RESOURCE_EXHAUSTED") and (
+    isinstance(error, jax.errors.JaxRuntimeError) or "Gloo" in str(error)
+  )
+
+
+def leave(code: int) -> None:
+  """Ends a process that failed among several; does nothing in any other.
+
+  Jax's own end waits for processes that are gone until they miss their heartbeat, and then aborts.
+  """
+  if not _failed:
+    return
+  goodbye = threading.Thread(target=jax.distributed.shutdown, daemon=True)
+  goodbye.start()
+  goodbye.join(_GOODBYE_SECONDS)
+  for stream in (sys.stdout, sys.stderr):
+    with contextlib.suppress(OSError, AttributeError):
+      stream.flush()
+  os._exit(code)
 
 
 def is_first() -> bool:
