@@ -1,8 +1,10 @@
 """However a command ends, it says so in a sentence; real pipes, devices and signals."""
 
+import os
 import signal
 import subprocess
 import sys
+import textwrap
 
 import pytest
 
@@ -160,3 +162,23 @@ def test_a_command_in_the_background_still_ignores_ctrl_c():
   process.send_signal(signal.SIGINT)
   assert b"usage" in process.communicate()[0]
   assert process.returncode == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user that nobody knows")
+def test_a_user_without_a_home_can_run_a_command():
+  code = """
+    import os
+    from pathlib import Path
+    from wayjax import hub
+    from wayjax.exits import exit_code
+    os.setuid(54321)
+    print(hub.user_cache())
+    exit_code("toy", lambda: print(Path.home()) or 0)
+  """
+  environment = {name: value for name, value in os.environ.items() if name != "HOME"}
+  environment.pop("XDG_CACHE_HOME", None)
+  done = subprocess.run(
+    [sys.executable, "-c", textwrap.dedent(code)],
+    env=environment, capture_output=True, text=True, check=True,
+  )  # fmt: skip
+  assert done.stdout.split() == ["/dev/null/wayjax", "/"]

@@ -21,6 +21,12 @@ def is_unconstrained(constraint: str, gamma: float) -> bool:
   return (constraint, gamma) == UNCONSTRAINED
 
 
+def _is_address(text: str) -> bool:
+  """Whether a text is HOST:PORT; the host of an IPv6 address stands in brackets."""
+  found = re.fullmatch(r"(?:[\w.-]+|\[[0-9A-Fa-f:.%]+\]):(\d{1,5})", text, re.ASCII)
+  return found is not None and 0 < int(found[1]) < 2**16
+
+
 def _members_at_once(text: str):
   return text if text == AUTO else int(text)
 
@@ -192,6 +198,11 @@ class RunConfig:
       raise WayjaxError("--coordinator, --processes and --process-id go together")
     if all(given) and not 0 <= self.process_id < self.processes:
       raise WayjaxError(f"--process-id must be from 0 to {self.processes - 1}")
+    if all(given) and not _is_address(self.coordinator):
+      raise WayjaxError(
+        f"--coordinator must be HOST:PORT, such as 10.0.0.1:1234 or [::1]:1234, not "
+        f"{self.coordinator!r}"
+      )
     if (self.distributed or any(given)) and not (self.out or self.resume):
       raise WayjaxError("--out must name the run folder where several processes share it")
 

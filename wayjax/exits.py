@@ -25,6 +25,7 @@ def exit_code(name: str, command: Callable[[], int], *, stopped: str = "stopped"
     output any more.
   """
   write_any_text()
+  _have_a_home()
   if signal.getsignal(signal.SIGINT) is _quit:
     signal.signal(signal.SIGINT, signal.default_int_handler)
   try:
@@ -55,6 +56,12 @@ def write_any_text() -> None:
   for stream in (sys.stdout, sys.stderr):
     if hasattr(stream, "reconfigure"):
       stream.reconfigure(errors="replace")
+
+
+def _have_a_home() -> None:
+  """Names a home for a user that has none, as Docker does: libraries fail where they find none."""
+  if os.path.expanduser("~") == "~":
+    os.environ["HOME"] = os.sep
 
 
 def quit_on_ctrl_c() -> None:

@@ -12,7 +12,8 @@ from jax.experimental import multihost_utils
 from wayjax.errors import WayjaxError, reason
 
 _GOODBYE_SECONDS = 5.0  # what a process that failed waits for the others
-_failed = False  # whether this process is one of several and leaves the others behind
+_joined = False  # whether this process is one of several
+_failed = False  # whether it is, and leaves the others behind
 
 
 def start(
@@ -30,10 +31,12 @@ def start(
   Raises:
     WayjaxError: the processes cannot find each other.
   """
+  global _joined
   if coordinator is None and not distributed:
     return
   try:
     jax.distributed.initialize(coordinator, processes, process_id)
+    _joined = True
   except (RuntimeError, ValueError) as error:
     raise WayjaxError(f"the processes cannot find each other: {reason(error)}") from error
 
@@ -49,11 +52,11 @@ def together():
   try:
     yield
   except (WayjaxError, KeyboardInterrupt):
-    _failed = jax.process_count() > 1
+    _failed = _joined
     raise
   except (jax.errors.JaxRuntimeError, ValueError) as error:
     # Collective operations on CPUs raise a ValueError where a connection breaks.
-    if jax.process_count() == 1 or not _is_of_another(error):
+    if not (_joined and _is_of_another(error)):
       raise
     _failed = True
     raise WayjaxError(
