@@ -2,8 +2,10 @@
 
 import contextlib
 import os
+import socket
 import sys
 import threading
+import time
 
 import jax
 import numpy as np
@@ -11,6 +13,8 @@ from jax.experimental import multihost_utils
 
 from wayjax.errors import WayjaxError, reason
 
+_PATIENCE_SECONDS = 300.0  # as long as jax itself waits for the first process
+_RETRY_SECONDS = 1.0
 _GOODBYE_SECONDS = 5.0  # what a process that failed waits for the others
 _joined = False  # whether this process is one of several
 _failed = False  # whether it is, and leaves the others behind
@@ -34,11 +38,30 @@ def start(
   global _joined
   if coordinator is None and not distributed:
     return
+  if process_id:
+    _wait_for(coordinator)
   try:
     jax.distributed.initialize(coordinator, processes, process_id)
     _joined = True
   except (RuntimeError, ValueError) as error:
     raise WayjaxError(f"the processes cannot find each other: {reason(error)}") from error
+
+
+def _wait_for(coordinator: str) -> None:
+  """Returns once the first process answers; jax aborts where it waits for one in vain."""
+  host, port = coordinator.rsplit(":", 1)
+  gives_up = time.monotonic() + _PATIENCE_SECONDS
+  while True:
+    try:
+      socket.create_connection((host.strip("[]"), int(port)), timeout=_RETRY_SECONDS).close()
+      return
+    except OSError as error:
+      if time.monotonic() > gives_up:
+        raise WayjaxError(
+          f"nothing answers at --coordinator {coordinator} ({reason(error)}): start the process "
+          "with --process-id 0 there"
+        ) from error
+    time.sleep(_RETRY_SECONDS)
 
 
 @contextlib.contextmanager
