@@ -4,7 +4,7 @@ import dataclasses
 import re
 
 from wayjax.errors import WayjaxError
-from wayjax.options import AXIS, PLACE, SETTING, Role, check_value, option
+from wayjax.options import AXIS, PLACE, SETTING, Role, check_value, flag, option
 
 AUTO = "auto"
 C_DIST = "c-dist"  # the paper's constraint
@@ -43,6 +43,13 @@ _shard.__name__ = "I/N"
 
 _COUNT = {"type": int, "metavar": "N", "least": 1}
 _ROWS = {**_COUNT, "unset": "all", "recorded": ("data_sha256",)}
+
+
+def _check_unicode(field: dataclasses.Field, value) -> None:
+  """Refuses bytes that are no UTF-8, which Python has as halves of surrogate pairs."""
+  for text in value if isinstance(value, tuple) else (value,):
+    if isinstance(text, str) and any("\ud800" <= char <= "\udfff" for char in text):
+      raise WayjaxError(f"{flag(field)} {text} is not valid Unicode: use another name")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,8 +179,10 @@ class RunConfig:
       raise WayjaxError(
         "which task? give --dataset sst2, sst5, agnews, trec or subj, or --task-file with your own"
       )
-    for field in dataclasses.fields(self):
-      check_value(field, getattr(self, field.name))
+    for field in options():
+      value = getattr(self, field.name)
+      _check_unicode(field, value)
+      check_value(field, value)
     self._check_axes()
     self._check_folders_and_processes()
 

@@ -172,3 +172,10 @@ def test_names_on_the_page_show_what_cannot_be_seen():
   )
   shown = ["aU+001B[31mU+009Bb", "aU+202Eb", "U+200BU+3164", "é 漢字 👩‍👩‍👧 ❤️"]
   assert json.loads(done.stdout) == [f"{name}/n" for name in shown] + shown
+
+
+def test_a_table_may_have_no_lines():
+  report = reports.report()
+  (table,) = report.tables
+  page = render(dataclasses.replace(report, tables=(dataclasses.replace(table, lines=()),)))
+  assert Parsed(page).texts["th"] == ["text", "number"]

@@ -99,7 +99,7 @@ def _part(name: str, title: str, blocks: list[str]) -> str:
 
 
 def _table(table: Table) -> str:
-  numeric = [_is_numeric(cells) for cells in zip(*table.lines, strict=True)]
+  numeric = [_is_numeric([line[k] for line in table.lines]) for k in range(len(table.columns))]
   head = _cells("th scope=col", table.columns, numeric)
   body = "".join(f"<tr>{_cells('td', line, numeric)}</tr>" for line in table.lines)
   return _block(

@@ -146,7 +146,10 @@ def make_schedules(
   texts = texts or choose_sizes(need.ravel(), most, text.mean(-1).sum() / USEFUL)
   taken = np.searchsorted(texts, need).astype(np.int32)
   if sizes and not _suit(texts, taken, need.max()):
-    raise WayjaxError("the row sizes that the run folder decided on do not suit its batches")
+    raise WayjaxError(
+      "the row sizes that the run folder decided on do not suit its batches: its decisions.json is "
+      "damaged"
+    )
   scored = int(tokens.scored_N[batches].sum(-1).max())
   sizes = tuple(
     RowSize(int(size), scored, packing.reach_of(lengths[taken == i]))
