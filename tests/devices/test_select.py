@@ -83,3 +83,8 @@ def test_a_platform_that_is_not_there_is_a_sentence(named, said):
   assert f"jax cannot start what JAX_PLATFORMS {said}" in error
   assert error.endswith("or choose --device cpu")
   assert platform == "cpu"
+
+
+def test_a_jax_that_does_not_compile_is_refused():
+  with jax.disable_jit(), pytest.raises(WayjaxError, match="JAX_DISABLE_JIT is set"):
+    select.select_device("cpu")

@@ -1,6 +1,7 @@
 """Run folders, read and merged: what is kept apart, and how settings are named."""
 
 import json
+import os
 
 import pytest
 from reports import EARLIER, held, read, row, write_run
@@ -145,3 +146,10 @@ def test_earlier_measurements_are_given_the_words_that_the_report_had_for_them(t
     ["sst2", "x", "It is ….", "bad, good", "6,000", "60", "6", "50.0"]
   ]
   assert found["prop1_margins"]["marks"] == {"5 %": 0.1, "50 %": 0.4}
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_a_measurement_that_is_no_file_is_named(tmp_path, make):
+  make(tmp_path / "toy.measured.json")
+  with pytest.raises(WayjaxError, match=r"toy\.measured\.json is not a file"):
+    gather.find_measured([str(tmp_path)])

@@ -24,6 +24,8 @@ def select_device(device: str) -> str:
   Raises:
     WayjaxError: jax has no such device, or the machine has an accelerator that jax cannot use.
   """
+  if jax.config.jax_disable_jit:
+    raise WayjaxError("JAX_DISABLE_JIT is set, and wayjax computes by compiled programs: unset it")
   if device == "cpu":
     jax.config.update("jax_platforms", "cpu")
   try:
