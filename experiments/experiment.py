@@ -4,7 +4,6 @@ import argparse
 import dataclasses
 import json
 import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,12 +12,14 @@ import jax
 from experiments import needed_runs
 from experiments.needed_runs import Sweep
 from wayjax import run as wayjax_run
-from wayjax.command_line import parse_args, write_any_text
+from wayjax.command_line import Parser, parse_args
 from wayjax.config import RunConfig
 from wayjax.data.tasks import TASKS
 from wayjax.devices.select import select_device
 from wayjax.errors import WayjaxError
+from wayjax.exits import exit_code
 from wayjax.results.storage import open_files
+from wayjax.visible import visible
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,31 +51,29 @@ def main(experiment: Experiment, description: str, argv: list[str] | None = None
     description: its module's docstring.
     argv: arguments; None means the process's own.
   """
-  write_any_text()
-  args = _parse(experiment, description, argv)
-  try:
+
+  def run() -> int:
+    args = _parse(experiment, description, argv)
     if code := _tune(experiment, args):
       return code
     if "--dry-run" in args.options:
       return 0
     if experiment.measure:
       _measure(experiment, args)
-  except WayjaxError as error:
-    print(f"{experiment.name}: error: {error}", file=sys.stderr)
-    return 2
-  report = f"python -m wayjax.report {args.out}"
-  print(f"{experiment.name} is complete in {args.out}; to see it: {report}")
-  return 0
+    report = shlex.join(["python", "-m", "wayjax.report", args.out])
+    print(visible(f"{experiment.name} is complete in {args.out}; to see it: {report}"))
+    return 0
+
+  return exit_code(experiment.name, run)
 
 
 def _parse(experiment: Experiment, description: str, argv: list[str] | None) -> argparse.Namespace:
   """Reads the command line; `options` are those that go to wayjax.run."""
-  parser = argparse.ArgumentParser(
+  parser = Parser(
     prog=f"python -m experiments.{experiment.name}",
     description=description,
     epilog="Every other option is one of wayjax.run and goes to its runs.",
     formatter_class=argparse.RawDescriptionHelpFormatter,
-    allow_abbrev=False,
   )
   add = parser.add_argument
   add("--out", default="runs/paper", help="folder of the runs [runs/paper]")
@@ -100,8 +99,8 @@ def _tune(experiment: Experiment, args: argparse.Namespace) -> int:
         sweep, model, Path(args.out), args.options, demo=args.demo, resume=args.resume
       )
       for i, call in enumerate(calls, start=1):
-        command = f"python -m wayjax.run {shlex.join(call)}"
-        print(f"{experiment.name}, run {i} of {len(calls)}: {command}")
+        command = shlex.join(["python", "-m", "wayjax.run", *call])
+        print(visible(f"{experiment.name}, run {i} of {len(calls)}: {command}"))
         if code := wayjax_run.main(call):
           return code
         # Compiled programs take memory maps, of which Linux gives a process 65,530.

@@ -134,7 +134,7 @@ def _pair(config: RunConfig, out: Path) -> _Pair:
       row
       for row in found.rows
       if (row["dataset"], row["model"], row["status"]) == (config.dataset, config.model, "done")
-      if row["c_dist"] is not None and paper.is_any_text(row) and variant_of(row)[0] == C_DIST
+      if row.get("c_dist") is not None and paper.is_any_text(row) and variant_of(row)[0] == C_DIST
     ]
     free = {_place(row): row for row in rows if is_free(row)}
     pairs += [

@@ -7,11 +7,12 @@ from dataclasses import Field, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from wayjax.command_line import parse_args, parse_options
+from wayjax.command_line import parse_args, parse_options, resumed_config
 from wayjax.config import C_DIST, RunConfig, options
 from wayjax.demo import LENGTHS
 from wayjax.errors import WayjaxError
 from wayjax.options import AXIS, PLACE, SETTING, flag
+from wayjax.results import schema
 from wayjax.results.folder import CONFIG, read_run
 
 SEEDS = (1, 10, 100)
@@ -143,31 +144,27 @@ def _alike() -> list[Field]:
 def _held(out: Path, wanted: RunConfig) -> tuple[list[Path], set[Cell]]:
   """Of a model and task, the unfinished runs of a folder, and the cells that all runs hold."""
   unfinished, cells_of = [], collections.defaultdict(set)
-  absent = {
-    field.name: field.metadata["absent"] for field in options() if "absent" in field.metadata
-  }
   for path in sorted(path.parent for path in out.glob(f"*/{CONFIG}")):
     run = read_run(path)
-    # JSON has lists where options are tuples.
-    config = absent | {k: tuple(v) if isinstance(v, list) else v for k, v in run.config.items()}
-    if any(config.get(name) != getattr(wanted, name) for name in ("dataset", "model")):
+    if any(run.config.get(name) != getattr(wanted, name) for name in ("dataset", "model")):
       continue
-    shard = config.get("shard")
-    if wanted.shard and shard not in (None, wanted.shard):
+    stored = resumed_config({"resume": str(path)}, run.config)
+    if wanted.shard and stored.shard not in (None, wanted.shard):
       continue
     for field in _alike():
-      before, now = config.get(field.name), getattr(wanted, field.name)
+      before, now = getattr(stored, field.name), getattr(wanted, field.name)
       if before != now:
         raise WayjaxError(
           f"{path} was run with {flag(field)} {before}, not {now}: give the same, or another --out"
         )
-    pairs = len(config["resolved"]["targets"]) * len(config["seeds"])
-    if shard:
-      pairs = len(range(shard[0], pairs, shard[1]))
-    if len(run.rows) < pairs * len(config["gamma"]) * len(config["constraint"]):
+    resolved = schema.need(run.config.get("resolved") or {}, ["targets"], f"{path}/{CONFIG}")
+    pairs = len(resolved["targets"]) * len(stored.seeds)
+    if stored.shard:
+      pairs = len(range(stored.shard[0], pairs, stored.shard[1]))
+    if len(run.rows) < pairs * len(stored.gamma) * len(stored.constraint):
       unfinished.append(path)
-    axes = (config[name] for name in ("targets", "constraint", "gamma", "seeds"))
-    cells_of[shard].update(itertools.starmap(Cell, itertools.product(*axes)))
+    axes = stored.targets, stored.constraint, stored.gamma, stored.seeds
+    cells_of[stored.shard].update(itertools.starmap(Cell, itertools.product(*axes)))
   held = cells_of[None] | cells_of[wanted.shard]
   if not wanted.shard:
     held |= _in_all_shards(out, cells_of)

@@ -212,3 +212,23 @@ def test_a_prompt_is_unconstrained_by_the_papers_penalty_with_gamma_0():
   assert is_unconstrained("c-dist", 0.0)
   assert not is_unconstrained("c-dist", 0.01)
   assert not is_unconstrained("ball", 0.0)
+
+
+PROCESSES = {"dataset": "sst2", "out": "x", "processes": 2, "process_id": 0}
+
+
+@pytest.mark.parametrize(
+  "address",
+  [
+    "localhost", "localhost:", ":1234", "host:port", "host:0", "host:65536", "host:-1", "",
+    "::1:1234", "a b:1", "http://host:1", "host:1:2", "host:1234 ", "[::1]", "h\x1b:1", "host:١",
+  ],
+)  # fmt: skip
+def test_an_address_that_is_none_is_refused(address):
+  with pytest.raises(WayjaxError, match="--coordinator must be HOST:PORT, such as"):
+    make_config({**PROCESSES, "coordinator": address})
+
+
+@pytest.mark.parametrize("address", ["localhost:1", "10.0.0.1:65535", "a-b.c_d:80", "[::1]:1234"])
+def test_an_address_is_taken(address):
+  assert make_config({**PROCESSES, "coordinator": address}).coordinator == address

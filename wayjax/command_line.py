@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import shlex
-import sys
 
 from wayjax import demo
 from wayjax.config import RunConfig, make_config, options
@@ -11,7 +10,12 @@ from wayjax.errors import WayjaxError, reason
 from wayjax.options import flag
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+  """A parser whose errors are sentences; without abbreviations, which other options may break."""
+
+  def __init__(self, **details):
+    super().__init__(allow_abbrev=False, **details)
+
   def error(self, message: str):
     raise WayjaxError(message + " (see --help)")
 
@@ -43,10 +47,9 @@ def parse_options(argv: list[str] | None = None) -> dict:
   Raises:
     WayjaxError: an unknown option, or a value of the wrong type.
   """
-  parser = _Parser(
+  parser = Parser(
     prog="python -m wayjax.run",
     description="Finds soft prompts that solve a task and read as texts of your choice.",
-    allow_abbrev=False,
   )
   groups = {}
   for field in options():
@@ -149,13 +152,6 @@ def to_command(config: dict) -> str:
       texts = (str(item).removesuffix(".0" if isinstance(item, float) else "") for item in values)
       words.append(" ".join([flag(field), *map(shlex.quote, texts)]))
   return " ".join(words)
-
-
-def write_any_text() -> None:
-  """Makes stdout and stderr replace what a terminal cannot write: targets hold any characters."""
-  for stream in (sys.stdout, sys.stderr):
-    if hasattr(stream, "reconfigure"):
-      stream.reconfigure(errors="replace")
 
 
 def _with_tuples(values: dict) -> dict:

@@ -4,7 +4,7 @@ import dataclasses
 import re
 
 from wayjax.errors import WayjaxError
-from wayjax.options import AXIS, PLACE, SETTING, Role, check_value, option
+from wayjax.options import AXIS, PLACE, SETTING, Role, check_value, flag, option
 
 AUTO = "auto"
 C_DIST = "c-dist"  # the paper's constraint
@@ -19,6 +19,12 @@ MOST_STEPS = 1_000_000  # the order of the examples is drawn in advance
 def is_unconstrained(constraint: str, gamma: float) -> bool:
   """Whether a prompt is free to go anywhere: gamma 0 under the paper's penalty."""
   return (constraint, gamma) == UNCONSTRAINED
+
+
+def _is_address(text: str) -> bool:
+  """Whether a text is HOST:PORT; the host of an IPv6 address stands in brackets."""
+  found = re.fullmatch(r"(?:[\w.-]+|\[[0-9A-Fa-f:.%]+\]):(\d{1,5})", text, re.ASCII)
+  return found is not None and 0 < int(found[1]) < 2**16
 
 
 def _members_at_once(text: str):
@@ -39,6 +45,13 @@ _COUNT = {"type": int, "metavar": "N", "least": 1}
 # Of the embedding table, of all that a model computes with, and of its tokenizer.
 MODEL_HASHES = "model_sha256", "weights_sha256", "tokenizer_sha256"
 _ROWS = {**_COUNT, "unset": "all", "recorded": ("data_sha256",)}
+
+
+def _check_unicode(field: dataclasses.Field, value) -> None:
+  """Refuses bytes that are no UTF-8, which Python has as halves of surrogate pairs."""
+  for text in value if isinstance(value, tuple) else (value,):
+    if isinstance(text, str) and any("\ud800" <= char <= "\udfff" for char in text):
+      raise WayjaxError(f"{flag(field)} {text} is not valid Unicode: use another name")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,8 +181,10 @@ class RunConfig:
       raise WayjaxError(
         "which task? give --dataset sst2, sst5, agnews, trec or subj, or --task-file with your own"
       )
-    for field in dataclasses.fields(self):
-      check_value(field, getattr(self, field.name))
+    for field in options():
+      value = getattr(self, field.name)
+      _check_unicode(field, value)
+      check_value(field, value)
     self._check_axes()
     self._check_folders_and_processes()
 
@@ -194,6 +209,11 @@ class RunConfig:
       raise WayjaxError("--coordinator, --processes and --process-id go together")
     if all(given) and not 0 <= self.process_id < self.processes:
       raise WayjaxError(f"--process-id must be from 0 to {self.processes - 1}")
+    if all(given) and not _is_address(self.coordinator):
+      raise WayjaxError(
+        f"--coordinator must be HOST:PORT, such as 10.0.0.1:1234 or [::1]:1234, not "
+        f"{self.coordinator!r}"
+      )
     if (self.distributed or any(given)) and not (self.out or self.resume):
       raise WayjaxError("--out must name the run folder where several processes share it")
 

@@ -21,7 +21,10 @@ _ANSWER_SECONDS = 4.0
 
 def user_cache() -> Path:
   """wayjax's own cache folder: `$XDG_CACHE_HOME/wayjax` or `~/.cache/wayjax`."""
-  return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wayjax"
+  try:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wayjax"
+  except RuntimeError:  # a user without a home, as in some containers
+    return Path(os.devnull) / "wayjax"  # where nothing can be kept
 
 
 def keep(path: Path, content: bytes) -> None:

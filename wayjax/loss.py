@@ -26,7 +26,7 @@ def token_losses(model, prompt_PxD, mask_P, row: packing.PackedRow):
   """
   prompt_PxD = jnp.where(mask_P[:, None] > 0, prompt_PxD, 0.0)
   x_SxD = jnp.concatenate([prompt_PxD, model.embed(row.ids_T)])
-  scored_RxS = jax.nn.one_hot(len(mask_P) + row.previous_R, len(x_SxD))
+  scored_RxS = jax.nn.one_hot(len(mask_P) + row.previous_R, len(x_SxD), dtype=jnp.float32)
   h_RxD = model.hidden(
     x_SxD, packing.positions(row, mask_P), packing.visible(row, mask_P), scored_RxS
   )
@@ -55,7 +55,8 @@ def _head_losses(graphdef, head, h_RxD, labels_R):
 
 
 def _losses_and_shares(logits_RxV, labels_R):
-  chosen_RxV = jnp.arange(logits_RxV.shape[1])[None, :] == labels_R[:, None]
+  ids_V = jnp.arange(logits_RxV.shape[1], dtype=jnp.int32)
+  chosen_RxV = ids_V[None, :] == labels_R[:, None]
   normalisers_R = jax.nn.logsumexp(logits_RxV, axis=-1)
   losses_R = normalisers_R - jnp.sum(jnp.where(chosen_RxV, logits_RxV, 0.0), axis=-1)
   return losses_R, jnp.exp(logits_RxV - normalisers_R[:, None]) - chosen_RxV.astype(jnp.float32)

@@ -17,6 +17,7 @@ from pathlib import Path
 from experiments.benchmark import comparison
 from experiments.benchmark.contenders import CONTENDERS, PEFT, RELEASED
 from wayjax.errors import WayjaxError
+from wayjax.exits import exit_code
 
 QUICK = {
   "shape": "gpt2-two-layers",
@@ -131,15 +132,14 @@ class _Process:
 
 def main(argv: list[str] | None = None) -> int:
   """Runs the command line; returns its exit code."""
-  args = parse_args(argv)
-  try:
-    if missing := [name for name in ("torch", "peft") if find_spec(name) is None]:
-      raise WayjaxError(f"{' and '.join(missing)} not installed: pip install -e '.[bench]'")
-    with tempfile.TemporaryDirectory() as folder:
-      found = run(args, Path(folder))
-  except WayjaxError as error:
-    print(f"benchmark: error: {error}", file=sys.stderr)
-    return 2
+  return exit_code("benchmark", lambda: _benchmark(parse_args(argv)))
+
+
+def _benchmark(args: argparse.Namespace) -> int:
+  if missing := [name for name in ("torch", "peft") if find_spec(name) is None]:
+    raise WayjaxError(f"{' and '.join(missing)} not installed: pip install -e '.[bench]'")
+  with tempfile.TemporaryDirectory() as folder:
+    found = run(args, Path(folder))
   rates = found["machine"]["matmul_operations_per_second"]
   print(json.dumps(found["machine"], indent=2))
   print(", ".join(f"{name} {rate / 1e9:,.0f} GFLOP/s" for name, rate in rates.items()))

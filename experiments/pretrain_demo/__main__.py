@@ -17,6 +17,7 @@ from experiments.pretrain_demo import corpus
 from experiments.pretrain_demo.files import replacing
 from experiments.pretrain_demo.settings import NLTK_CORPORA, VOCABULARIES, Settings
 from wayjax.errors import WayjaxError
+from wayjax.exits import exit_code
 from wayjax.run.stopping import StopRequest
 
 _DEMO = Path(__file__).resolve().parents[2] / "wayjax" / "demo"
@@ -169,12 +170,7 @@ def run(args: argparse.Namespace) -> int:
 
 def main(argv: list[str] | None = None) -> int:
   """Runs the command line; returns its exit code."""
-  args = make_parser().parse_args(argv)
-  try:
-    return run(args)
-  except WayjaxError as error:
-    print(f"pretrain_demo: error: {error}", file=sys.stderr)
-    return 2
+  return exit_code("pretrain_demo", lambda: run(make_parser().parse_args(argv)))
 
 
 if __name__ == "__main__":

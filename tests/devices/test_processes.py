@@ -1,14 +1,18 @@
 """Two real processes over jax.distributed train one sweep."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 import wayjax
+from wayjax.devices import processes
+from wayjax.errors import WayjaxError
 from wayjax.run import main
 
 PAIRS = Path(__file__).resolve().parents[1] / "run" / "pairs.py"
@@ -54,3 +58,52 @@ def test_two_processes_one_of_them_killed(model_dir, data_dir, tmp_path):
 def test_what_does_not_go_together_is_refused(given, message, capsys):
   assert main(["--dataset", "sst2", *given]) == 2
   assert message in capsys.readouterr().err
+
+
+def test_a_first_process_that_does_not_answer_is_named(monkeypatch):
+  monkeypatch.setattr(processes, "_PATIENCE_SECONDS", 0.0)
+  monkeypatch.setattr(processes, "_RETRY_SECONDS", 0.01)
+  for address in ("127.0.0.1:1", "[::1]:1", "no.such.host:1"):
+    with pytest.raises(WayjaxError, match=f"nothing answers at --coordinator {re.escape(address)}"):
+      processes.start(address, 2, 1, False)
+
+
+@pytest.mark.parametrize(
+  ("error", "is_lost"),
+  [
+    (jax.errors.JaxRuntimeError("UNKNOWN: Gloo AllGather failed: Connection reset"), True),
+    (ValueError("UNKNOWN: Gloo AllGather failed: Connection reset"), True),
+    (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory"), False),
+    (ValueError("wrong"), False),
+  ],
+)
+def test_another_process_that_is_lost_is_a_sentence_only_where_there_are_others(
+  monkeypatch, error, is_lost
+):
+  for joined in (True, False):
+    monkeypatch.setattr(processes, "_joined", joined)
+    monkeypatch.setattr(processes, "_failed", False)
+    kind = WayjaxError if joined and is_lost else type(error)
+    with pytest.raises(kind), processes.together():
+      raise error
+    assert processes._failed == (joined and is_lost)
+
+
+def test_a_process_ends_in_a_sentence_soon_after_another_was_killed(model_dir, data_dir, tmp_path):
+  options = [
+    "--dataset", "sst2", "--data-dir", str(data_dir), "--model", str(model_dir), "--seeds", "1",
+    "--steps", "200000", "--precision", "float32", "--target", "read me", "--checkpoint-every", "0",
+  ]  # fmt: skip
+  done = subprocess.run(
+    [sys.executable, PAIRS.with_name("lost.py"), tmp_path, *options],
+    env={**os.environ, "XLA_FLAGS": "", "PYTHONUNBUFFERED": "1", "JAX_PLATFORMS": "cpu"},
+    capture_output=True, text=True, check=False,
+  )  # fmt: skip
+  log = (tmp_path / "run-0").read_text()
+  assert done.returncode == 0, (done.stderr, log)
+  code, seconds = done.stdout.split()
+  assert int(code) == 2, log
+  assert float(seconds) < 60
+  assert "Traceback" not in log
+  assert "wayjax: error: another process of this run has ended or cannot be reached" in log
+  assert "start all processes again with --resume" in log

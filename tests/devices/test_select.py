@@ -1,5 +1,9 @@
 """Which device is used, and the error if it cannot be."""
 
+import os
+import subprocess
+import sys
+
 import jax
 import pytest
 
@@ -55,3 +59,32 @@ def test_an_unknown_precision_is_refused():
     WayjaxError, match="precision must be one of float32, bfloat16, auto, not 'bf16'"
   ):
     select.resolve_precision("bf16")
+
+
+@pytest.mark.parametrize(
+  ("named", "said"),
+  [("cuda", "names, cuda; unset"), ("nonsense", "names, nonsense: Unable to initialize backend")],
+)
+def test_a_platform_that_is_not_there_is_a_sentence(named, said):
+  code = """if True:
+    from wayjax.devices.select import select_device
+    from wayjax.errors import WayjaxError
+    try:
+      select_device("auto")
+    except WayjaxError as error:
+      print(error)
+    print(select_device("cpu"))
+  """
+  done = subprocess.run(
+    [sys.executable, "-c", code], env=os.environ | {"JAX_PLATFORMS": named},
+    capture_output=True, text=True, check=True,
+  )  # fmt: skip
+  error, platform = done.stdout.splitlines()
+  assert f"jax cannot start what JAX_PLATFORMS {said}" in error
+  assert error.endswith("or choose --device cpu")
+  assert platform == "cpu"
+
+
+def test_a_jax_that_does_not_compile_is_refused():
+  with jax.disable_jit(), pytest.raises(WayjaxError, match="JAX_DISABLE_JIT is set"):
+    select.select_device("cpu")

@@ -1,10 +1,13 @@
 """What figures are of, and that they are the same at every call."""
 
+import matplotlib
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from reports import at_the_end, held, read, row, text_and_description, write_run
 
-from wayjax.report import figures, paper
+from wayjax.report import drawing, figures, paper
+from wayjax.visible import visible
 
 
 @pytest.fixture
@@ -107,3 +110,42 @@ def test_what_experiments_may_have_drawn():
     assert (figure.name, figure.title, figure.caption) == ("n", "t", "c")
     assert figure.svg.startswith("<?xml")
     assert figure.png.startswith(b"\x89PNG")
+
+
+@pytest.fixture
+def texts(monkeypatch) -> list[str]:
+  """The texts of what is drawn, in a list that grows."""
+  found = []
+
+  class Watched(drawing.Canvas):
+    def savefig(self, *args, **options):
+      assert not any(text.get_parse_math() or text.get_usetex() for text in self.findobj(Text))
+      found.extend(text.get_text() for text in self.findobj(Text))
+      super().savefig(*args, **options)
+
+  monkeypatch.setattr(drawing, "Canvas", Watched)
+  return found
+
+
+# Math that cannot be parsed, what LaTeX reads as markup, a legend's hidden label, control signs.
+NAMES = ("$x^{", "_hidden", "a_b^c$d$", r"\frac{", "a\x1b[31m\u202eb")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_drawn_as_it_is_written(tmp_path, texts, name):
+  matplotlib.rcParams["text.usetex"] = True  # as a user's own settings may have it
+  rows = [row(name, gamma, dataset=name) for gamma in (0.0, 0.001, 0.01)]
+  try:
+    drawn = figures.gamma(read(write_run(tmp_path / "run", rows)))
+  finally:
+    matplotlib.rcParams["text.usetex"] = False
+  assert visible(name) in [text.strip() for text in texts]
+  assert "\x1b" not in drawn.svg
+  cell = {"token": 1, "text": name, "score": [0.0, 0.0, 0.0]}
+  point = {"x": 0.0, "y": 0.0, "label": name}
+  slice_of = {"half": 1.0, "target_token": 1, "cells": [cell, cell | {"token": 2}]}
+  words = {"name": "n", "title": "t", "caption": "c"}
+  figures.cells({**slice_of, "points": [point], **words})
+  marks = {"edges": [0.0, 1.0], "counts": [1], "marks": {name: 0.5}, "x_label": name}
+  figures.histogram({**marks, "y_label": name, **words})
+  assert texts.count(visible(name)) + texts.count(f" {name}") >= 8

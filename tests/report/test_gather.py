@@ -1,6 +1,7 @@
 """Run folders, read and merged: what is kept apart, and how settings are named."""
 
 import json
+import os
 
 import pytest
 from reports import EARLIER, held, read, row, write_run
@@ -40,7 +41,7 @@ def test_what_was_resolved_comes_before_what_was_asked_for(tmp_path):
 def test_a_row_that_lacks_something_is_named(tmp_path):
   damaged = row("a")
   del damaged["status"]
-  with pytest.raises(WayjaxError, match=r"is damaged: a row or its config\.json lacks .status."):
+  with pytest.raises(WayjaxError, match=r"a row of .* is damaged: it lacks status"):
     read(write_run(tmp_path / "run", [damaged]))
 
 
@@ -153,3 +154,10 @@ def test_models_that_differ_in_any_hash_are_never_averaged(tmp_path, name):
     resolved = {"parameters": 1, "majority": 0.5, "device": "", "versions": {}, name: digest}
     write_run(tmp_path / digest, PAIR, resolved=resolved)
   assert gather.labels(read(str(tmp_path))) == [f"sst2, {name} a", f"sst2, {name} b"]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_a_measurement_that_is_no_file_is_named(tmp_path, make):
+  make(tmp_path / "toy.measured.json")
+  with pytest.raises(WayjaxError, match=r"toy\.measured\.json is not a file"):
+    gather.find_measured([str(tmp_path)])

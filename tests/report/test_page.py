@@ -7,13 +7,17 @@ import html.parser
 import json
 import math
 import re
+import shutil
+import subprocess
 
 import pytest
 import reports
 
+from wayjax.report import page as module
 from wayjax.report.content import Report
 from wayjax.report.page import render
 from wayjax.results.rows import Row
+from wayjax.visible import visible
 
 
 class Parsed(html.parser.HTMLParser):
@@ -47,9 +51,10 @@ def test_texts_cannot_become_markup():
   evil = render(reports.report(reports.hostile(reports.entry()), text=reports.HOSTILE))
   tags = [[tag for tag, _ in Parsed(page).elements] for page in (plain, evil)]
   assert tags[0] == tags[1]
-  shown = re.sub("[\x00\x07\x1b\r\ud83d]", "\N{REPLACEMENT CHARACTER}", reports.HOSTILE)
+  shown = visible(reports.HOSTILE)
   texts = Parsed(evil).texts
-  assert {texts[tag][0] for tag in ("title", "dt", "dd", "h3", "code", "td")} == {shown}
+  assert {texts[tag][0] for tag in ("title", "dt", "dd", "h3", "td")} == {shown}
+  assert texts["code"][0] == shown.replace("⏎", "\n")
   assert evil.encode()  # no half of a surrogate pair is left
 
 
@@ -149,3 +154,28 @@ def test_every_entry_has_a_link_of_its_own():
 def test_the_demo_is_called_so_at_the_title(is_demo):
   page = render(reports.report(reports.entry(), reports.entry(demo=is_demo)))
   assert ("demo" in Parsed(page).texts.get("span", [])) == is_demo
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="node is not installed")
+def test_names_on_the_page_show_what_cannot_be_seen():
+  script = (
+    module._read("page.entry.js")
+    + """
+    const names = JSON.parse(require("fs").readFileSync(0, "utf8"));
+    const shown = names.map((name) => targetName({ target_group: name, target_name: "n" }));
+    console.log(JSON.stringify(shown.concat(names.map(plain))));
+  """
+  )
+  names = ["a\x1b[31m\x9bb", "a\u202eb", "\u200b\u3164", "é 漢字 👩‍👩‍👧 ❤️"]
+  done = subprocess.run(
+    ["node", "-e", script], input=json.dumps(names), capture_output=True, text=True, check=True
+  )
+  shown = ["aU+001B[31mU+009Bb", "aU+202Eb", "U+200BU+3164", "é 漢字 👩‍👩‍👧 ❤️"]
+  assert json.loads(done.stdout) == [f"{name}/n" for name in shown] + shown
+
+
+def test_a_table_may_have_no_lines():
+  report = reports.report()
+  (table,) = report.tables
+  page = render(dataclasses.replace(report, tables=(dataclasses.replace(table, lines=()),)))
+  assert Parsed(page).texts["th"] == ["text", "number"]

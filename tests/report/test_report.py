@@ -1,8 +1,12 @@
 """The command python -m wayjax.report."""
 
+import json
+import re
+
 from reports import row, write_run
 
 from wayjax.report import main
+from wayjax.results.folder import read_run
 
 
 def test_the_command_line_writes_all_files(tmp_path, capsys):
@@ -31,3 +35,35 @@ def test_what_is_wrong_is_one_sentence(tmp_path, capsys):
   assert main([folder]) == 2
   err = capsys.readouterr().err
   assert err == "wayjax: error: toy.measured.json is damaged: it lacks 'lines'\n"
+
+
+UNSEEN = "\x1b[31m\x07\x9b\x7f\u202e\u2066\u200b\u2028"
+
+
+def unseen_in(text: str) -> set[str]:
+  return {char for char in text if not char.isprintable()} - {"\n"}
+
+
+def test_nothing_unseen_reaches_a_reader_and_data_stay_exact(tmp_path, capsys):
+  names = {
+    "dataset": f"task{UNSEEN}",
+    "model": f"m{UNSEEN}",
+    "target_text": f"say{UNSEEN}",
+    "projected_text": f"read{UNSEEN}",
+  }
+  rows = [row(f"a{UNSEEN}", gamma, **names) for gamma in (0.0, 0.001, 0.01)]
+  rows.append(row("lost", 0.01, status="diverged", **names))
+  resolved = {"parameters": 1, "majority": 0.5, "device": f"d{UNSEEN}", "versions": {"x": UNSEEN}}
+  folder = write_run(tmp_path / "run", rows, resolved=resolved, target=[f"say{UNSEEN}"])
+  assert main([folder]) == 0
+  assert unseen_in(capsys.readouterr().out) == set()
+  written = {path.name: path for path in (tmp_path / "run" / "report").iterdir()}
+  for name in ("report.md", "index.html", "table2.tex", "targets.tex", "fig3.svg"):
+    text = written[name].read_text(encoding="utf-8")
+    assert unseen_in(text) == set(), name
+    assert r"\x1b" in text or "textbackslash{}x1b" in text or r"\u001b" in text, name
+  data = json.loads(
+    re.search(r"<script[^>]*>(\{.*?)</script>", written["index.html"].read_text())[1]
+  )
+  assert data["entries"][0]["row"]["target_text"] == f"say{UNSEEN}"
+  assert read_run(folder).rows[0]["projected_text"] == f"read{UNSEEN}"

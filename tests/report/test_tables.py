@@ -3,7 +3,8 @@
 import pytest
 from reports import at_the_end, held, lines_of, read, row, text_and_description, write_run
 
-from wayjax.report import gather, paper, tables
+from wayjax.report import gather, latex, paper, tables
+from wayjax.results.summary import escape_markdown
 
 
 def test_table_2_averages_the_drop_of_each_target(tmp_path):
@@ -162,4 +163,27 @@ def test_texts_are_escaped():
   table = tables.Table("t", "T", "a_b", ("x|y",), (("50% & $5 <b>\n",),), "python -m x ```")
   assert "````\npython -m x ```\n````" in tables.to_markdown(table)
   assert r"| 50% &amp; \$5 &lt;b&gt;⏎ |" in tables.to_markdown(table)
-  assert r"50\% \& \$5 \textless{}b\textgreater{}\textbackslash{}n \\" in tables.to_latex(table)
+  assert r"50\% \& \$5 \textless{}b\textgreater{}\textbackslash{}n \\" in latex.to_latex(table)
+
+
+def test_what_begins_a_cell_is_no_markup_either():
+  cells = (("[20, 30]",), ("*",), ("a`b|c",))
+  table = tables.Table("t", "# T_1", "1. caption", ("x",), cells)
+  text = latex.to_latex(table)
+  for written in (r"    {[}20, 30] \\", r"    {*} \\", r"a\textasciigrave{}b\textbar{}c"):
+    assert written in text
+  text = tables.to_markdown(table)
+  assert text.startswith("## \\# T\\_1\n")
+  assert "\n1\\. caption\n" in text
+
+
+@pytest.mark.parametrize("text", ["# a", "## a", "- a", "+ a", "1. a", "12) a", "-", "#"])
+def test_a_paragraph_is_no_list_and_no_heading(text):
+  found = escape_markdown(text)
+  assert found.replace("\\", "") == text
+  assert found != text
+
+
+@pytest.mark.parametrize("text", ["-5.0 [1, 2]", "1.5", "#a", "–", "", "a - b", "2 x"])
+def test_numbers_and_words_stay_as_they_are(text):
+  assert escape_markdown(text).replace("\\[", "[").replace("\\]", "]") == text

@@ -20,8 +20,8 @@ def test_all_files_are_written_and_replaced(tmp_path):
 
 def test_markdown_holds_facts_tables_and_figures_with_their_commands():
   text = to_markdown(reports.report(text="a_b"))
-  assert text.startswith("# a\\_b\n\n- a_b: a\\_b\n\n## a_b\n\n| a\\_b | number |")
-  assert "## a_b\n\n![a_b](a_b.png)\n\na\\_b\n\n```\na_b\n```\n" in text
+  assert text.startswith("# a\\_b\n\n- a_b: a\\_b\n\n## a\\_b\n\n| a\\_b | number |")
+  assert "## a\\_b\n\n![a\\_b](a_b.png)\n\na\\_b\n\n```\na_b\n```\n" in text
 
 
 def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):

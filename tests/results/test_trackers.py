@@ -270,3 +270,17 @@ def test_event_files_of_a_resumed_run_sort_later_even_where_the_clock_has_jumped
   assert names == sorted(set(names))
   assert names[-1] == "events.out.tfevents.1900000000.wayjax"
   assert len(tensorboard_points(tmp_path)) == 1
+
+
+def test_what_people_read_in_a_tracker_has_nothing_unseen(wandb, tmp_path):
+  evil, seen = "a\x1b[31m\u202eb", r"a\x1b[31m\u202eb"
+  (tmp_path / evil).mkdir()
+  tracker = trackers.Wandb(tmp_path / evil, {})
+  tracker.add_points([{"prompt_key": evil, "step": 1, "cross_entropy": 0.5}])
+  tracker.add_rows([{"prompt_key": evil, "accuracy": 0.5}])
+  tracker.close(failed=False)
+  (told,) = wandb.runs
+  assert told.options["name"] == seen
+  assert told.points() == [(1, f"cross_entropy/{seen}", 0.5)]
+  assert told.summary[f"row/accuracy/{seen}"] == 0.5
+  assert told.summary["rows"]["data"] == [[seen, 0.5]]

@@ -327,6 +327,8 @@ class TestWrongInputs:
       (["--data-dir", "x" * 300], "does not exist"),
       (["--targets", "ni", "--targets-dir", "x" * 300], "does not exist"),
       (["--target", "\udcff"], "is not valid Unicode"),
+      (["--out", "run-\udcff"], r"--out run-\udcff is not valid Unicode"),
+      (["--data-dir", "\udcff"], r"--data-dir \udcff is not valid Unicode"),
       (["--steps", "3000000000"], "--steps must be at most 1,000,000"),
       (["--out", "/proc/run"], "--out /proc/run cannot be written to"),
       (["--revision", "v1"], "--revision belongs to models on the Hub"),

@@ -13,6 +13,7 @@ from wayjax.data import packing
 from wayjax.data.encoding import encode
 from wayjax.data.examples import load_data
 from wayjax.data.tasks import get_task
+from wayjax.errors import WayjaxError
 from wayjax.tuning.batches import (
   MOST_SIZES,
   choose_seeds,
@@ -114,3 +115,22 @@ def test_seeds_with_enough_members_train_on_their_own():
   few, many = {1: 2, 10: 2}, {10: 4, 1: 5}
   assert choose_seeds(few) == [(1, 10)]
   assert choose_seeds(many) == [(1,), (10,)]
+
+
+def test_row_sizes_that_do_not_suit_the_batches_are_refused(rng):
+  encoded = tiny.examples(rng, rng.integers(1, 60, size=300))
+  sizes = make(encoded, 400).sizes
+  assert make(encoded, 400, sizes=sizes).sizes == sizes
+  first, *_, last = sizes
+  for others in (
+    (last._replace(text=10**12),),  # too large for anything
+    (*sizes[:-1], last._replace(text=10**12)),
+    sizes[:-1],  # too small for some step
+    (first._replace(text=1), *sizes),  # never taken
+    (*sizes, last),
+    sizes[::-1],
+  ):
+    with pytest.raises(
+      WayjaxError, match=r"decided on do not suit its batches: its decisions\.json"
+    ):
+      make(encoded, 400, sizes=others)

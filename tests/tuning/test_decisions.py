@@ -84,7 +84,7 @@ def test_a_folder_of_an_earlier_version_is_read():
   ],
 )
 def test_damage_is_one_sentence(stored):
-  with pytest.raises(WayjaxError, match="decision cannot be read"):
+  with pytest.raises(WayjaxError, match="decision is damaged"):
     Decision.from_json(stored)
 
 

@@ -253,6 +253,8 @@ class TestCompileGroup:
 
   def test_what_was_decided_before_is_not_measured_again(self, compile_with):
     decision = Decision(8, 0, 3, True, (RowSize(64, 12, 16),))
+    with pytest.raises(WayjaxError, match=r"decided on 3 members at once, and there are 2: its"):
+      compile_with(10, 5, free=1, largest=2, decision=decision)
     made, tried = compile_with(10, 5, free=1, decision=decision)
     assert (made.size, made.memory, made.remat) == (3, 15, True)
     assert tried == [(True, 3)]

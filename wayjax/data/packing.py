@@ -133,7 +133,7 @@ def pack_training(tokens: TrainingTokens, batch_B, text: int, scored: int, reach
   """
   starts_B, prefixes_B, scored_B = (x[batch_B] for x in tokens[1:])
   lengths_B = tokens.lengths_N[batch_B]
-  first_B = jnp.cumsum(lengths_B) - lengths_B  # where each begins in the row
+  first_B = jnp.cumsum(lengths_B, dtype=jnp.int32) - lengths_B  # where each begins in the row
   examples_T, offsets_T = _owners(lengths_B, text)
   examples_R, numbers_R = _owners(scored_B, scored)
   real_T, real_R = examples_T != PADDING, examples_R != PADDING
@@ -146,16 +146,16 @@ def pack_training(tokens: TrainingTokens, batch_B, text: int, scored: int, reach
     # The first scored token follows the example's own text, or the prompt if that is empty.
     previous_R=jnp.where(real_R & (before_R > 0), first_B[examples_R] + before_R - 1, -1),
     labels_R=jnp.where(real_R, tokens.ids[starts_B[examples_R] + before_R], 0),
-    weights_R=jnp.where(real_R, 1 / (len(batch_B) * scored_B[examples_R]), 0.0),
+    weights_R=jnp.where(real_R, 1 / (len(batch_B) * scored_B[examples_R]).astype(jnp.float32), 0.0),
     reach=reach,
   )
 
 
 def _owners(counts_B, size: int):
   """The b that owns each place, if each takes counts_B[b] in turn, and the place's number in b."""
-  ends_B = jnp.cumsum(counts_B)
-  places = jnp.arange(size)
-  owners = jnp.sum(places[:, None] >= ends_B[None, :], axis=1)
+  ends_B = jnp.cumsum(counts_B, dtype=jnp.int32)
+  places = jnp.arange(size, dtype=jnp.int32)
+  owners = jnp.sum(places[:, None] >= ends_B[None, :], axis=1, dtype=jnp.int32)
   numbers = places - (ends_B - counts_B)[jnp.minimum(owners, len(counts_B) - 1)]
   return jnp.where(owners < len(counts_B), owners, PADDING), numbers
 
@@ -240,7 +240,7 @@ def _append(row: PackedRow, cursor, example: int, prefix, candidates):
 def positions(row: PackedRow, mask_P):
   """Position numbers of the whole row, (S,); the padding to the left of the prompt is at 0."""
   real = jnp.sum(mask_P).astype(jnp.int32)
-  prompt_P = jnp.maximum(jnp.arange(mask_P.shape[0]) - (mask_P.shape[0] - real), 0)
+  prompt_P = jnp.maximum(jnp.arange(len(mask_P), dtype=jnp.int32) - (len(mask_P) - real), 0)
   return jnp.concatenate([prompt_P, real + row.offsets_T])
 
 

@@ -24,12 +24,20 @@ def select_device(device: str) -> str:
   Raises:
     WayjaxError: jax has no such device, or the machine has an accelerator that jax cannot use.
   """
+  if jax.config.jax_disable_jit:
+    raise WayjaxError("JAX_DISABLE_JIT is set, and wayjax computes by compiled programs: unset it")
   if device == "cpu":
     jax.config.update("jax_platforms", "cpu")
   try:
     platform = jax.default_backend()
-  except RuntimeError as error:
-    raise WayjaxError(f"jax cannot start its device: {reason(error)}") from error
+  except (RuntimeError, AssertionError) as error:  # jax asserts that a named platform is there
+    named = jax.config.jax_platforms
+    what = f"what JAX_PLATFORMS names, {named}" if named else "its device"
+    why = f": {reason(error)}" if str(error) else ""
+    raise WayjaxError(
+      f"jax cannot start {what}{why}; unset JAX_PLATFORMS, install what it needs, or choose "
+      "--device cpu"
+    ) from error
   if device in ("gpu", "tpu") and platform != device:
     raise WayjaxError(
       f"--device {device}: jax sees only {platform} here; install wayjax[{_extra(device)}]"

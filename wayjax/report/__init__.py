@@ -1,38 +1,40 @@
 """python -m wayjax.report: run folders -> tables, figures and a page; parts of a sweep as one."""
 
-import argparse
-import sys
+from wayjax.exits import exit_code, quit_on_ctrl_c
+from wayjax.visible import visible
 
-from wayjax.command_line import write_any_text
-from wayjax.errors import WayjaxError
-from wayjax.results import summary
+quit_on_ctrl_c()
 
 
 def main(argv: list[str] | None = None) -> int:
   """Runs the command line; returns its exit code."""
-  parser = argparse.ArgumentParser(prog="python -m wayjax.report", description=__doc__)
+  return exit_code("wayjax", lambda: _report(argv))
+
+
+def _report(argv: list[str] | None) -> int:
+  # Imported here and below: a Ctrl-C may come before anything is loaded, and --help need not wait
+  # for matplotlib.
+  from wayjax.command_line import Parser
+
+  parser = Parser(prog="python -m wayjax.report", description=__doc__)
   parser.add_argument(
     "folders", nargs="+", metavar="RUN_DIR", help="run folders, or folders that hold some"
   )
   parser.add_argument(
     "--out", metavar="DIR", help="folder for the report [report in the first RUN_DIR]"
   )
-  write_any_text()
   args = parser.parse_args(argv)
   out = args.out or f"{args.folders[0].rstrip('/')}/report"
-  try:
-    # Imported here: --help need not wait for matplotlib.
-    from wayjax.report import build, gather, write
 
-    measured = gather.find_measured(args.folders)
-    results = gather.merge(gather.find_runs(args.folders))
-    page = write.write_report(build.make_report(results, measured), out)
-  except WayjaxError as error:
-    print(f"wayjax: error: {error}", file=sys.stderr)
-    return 2
+  from wayjax.report import build, gather, write
+  from wayjax.results import summary
+
+  measured = gather.find_measured(args.folders)
+  results = gather.merge(gather.find_runs(args.folders))
+  page = write.write_report(build.make_report(results, measured), out)
   for found in results:
     print(summary.to_markdown(found.rows, found.resolved["majority"]))
   if not results and not measured:
     print(summary.to_markdown([], 0.0))
-  print(f"the report is in {page}")
+  print(f"the report is in {visible(page)}")
   return 0

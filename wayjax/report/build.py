@@ -9,6 +9,7 @@ from wayjax.errors import WayjaxError, reason
 from wayjax.report import figures, gather, paper, tables
 from wayjax.report.content import Entry, Figure, Report, Table
 from wayjax.report.gather import Results
+from wayjax.results import schema
 from wayjax.results.rows import is_free
 from wayjax.results.summary import is_demo
 
@@ -74,7 +75,9 @@ def _measured(experiment: str, content: dict) -> Table | Figure:
     raise WayjaxError(f"{experiment}.measured.json is damaged: it lacks {error}") from error
   except (TypeError, ValueError, AttributeError) as error:
     raise WayjaxError(f"{experiment}.measured.json is damaged: {reason(error)}") from error
-  return dataclasses.replace(part, command=content["command"])
+  part = dataclasses.replace(part, command=content["command"])
+  schema.check(vars(part), type(part), f"{experiment}.measured.json")
+  return part
 
 
 def _tables(results, any_text, sized) -> list[Table]:
@@ -146,7 +149,9 @@ def _versions(versions: dict[str, str]) -> str:
 
 def _entry(found: Results, row: dict) -> Entry:
   key = gather.member(row)
-  reading = found.homes[key].reading(row["prompt_key"]) or {"target_tokens": (), "nearest": ()}
+  home = found.homes[key]
+  reading = home.reading(row["prompt_key"]) or {"target_tokens": (), "nearest": ()}
+  schema.need(reading, ("target_tokens", "nearest"), f"a reading of {home.path}")
   return Entry(
     row,
     found.setting,

@@ -1,17 +1,16 @@
-"""Figures on the paper's axes, as SVG and PNG, the same bytes at every call."""
+"""Figures on the paper's axes."""
 
 import collections
 import dataclasses
-import io
 from collections.abc import Callable
 
-import matplotlib
 import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure as Canvas
 
 from wayjax.config import C_DIST
 from wayjax.report import content, paper
+from wayjax.report.drawing import drawing, named
 from wayjax.report.gather import MODEL, Results, labels
 from wayjax.report.statistics import Estimate
 from wayjax.report.tables import (
@@ -22,18 +21,8 @@ from wayjax.report.tables import (
   numbers,
   of_variant,
 )
-from wayjax.results.summary import target_of, visible
+from wayjax.results.summary import target_of
 
-_STYLE = {
-  "font.size": 10,
-  "axes.spines.top": False,
-  "axes.spines.right": False,
-  "axes.grid": True,
-  "grid.alpha": 0.25,
-  "legend.frameon": False,
-  "svg.hashsalt": "wayjax",  # ids that do not change from call to call
-  "svg.fonttype": "path",
-}
 _COLOURS = ("#2f6f9f", "#c8553d", "#588157", "#8a5a9e", "#b08900")
 _MARKS = "osD^vP"  # one more than colours, so that pairs of both repeat late
 _SHADES = ("#d5e3ee", "#dbe8d6", "#e4dcec", "#f3ddd6", "#dfdfdf", "#ece5c9", "#d3e8e6")
@@ -189,18 +178,18 @@ def cells(measured: dict) -> content.Figure:
       if inside_NxN.mean() > _LABELLED:
         x, y = x_NxN[inside_NxN].mean(), y_NxN[inside_NxN].mean()
         side = "right" if x > half / 2 else "left" if x < -half / 2 else "center"
-        text = visible(cell["text"]).replace(" ", "␣").replace("$", r"\$")
+        text = cell["text"].replace(" ", "␣")
         axes.text(x, y, text, ha=side, va="center", fontsize=9, color="0.2", bbox=_LABEL)
     for i, point in enumerate(measured["points"]):
       axes.plot(
         point["x"], point["y"], _MARKS[i % len(_MARKS)], ms=7, color=_COLOURS[i % len(_COLOURS)],
-        mec="white", label=point["label"], zorder=3,
+        mec="white", label=named(point["label"]), zorder=3,
       )  # fmt: skip
     axes.grid(False)
     axes.set_xlabel("embedding units")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3, fontsize=8)
 
-  return _figure(*_words(measured), draw, (6.0, 6.0))
+  return drawing(*_words(measured), draw, (6.0, 6.0))
 
 
 def histogram(measured: dict) -> content.Figure:
@@ -220,7 +209,7 @@ def histogram(measured: dict) -> content.Figure:
     axes.set_xlabel(measured["x_label"])
     axes.set_ylabel(measured["y_label"])
 
-  return _figure(*_words(measured), draw, (6.0, 3.4))
+  return drawing(*_words(measured), draw, (6.0, 3.4))
 
 
 # What an experiment may have drawn of what it measured, by the name that it gives as `figure`.
@@ -259,7 +248,7 @@ def _two_panels(
         low_N, mean_N, high_N = (
           [100 * getattr(estimate, end) for _, estimate in known] for end in ("low", "mean", "high")
         )
-        axes.plot(x_N, mean_N, label=label, **style)
+        axes.plot(x_N, mean_N, label=named(label), **style)
         axes.fill_between(x_N, low_N, high_N, color=style["color"], alpha=0.15, lw=0)
     left.set_ylabel("prompt F1, %")
     left.set_ylim(min(90, left.get_ylim()[0]), 101)
@@ -277,20 +266,4 @@ def _two_panels(
   caption = f"{MEANS} Bands are the intervals."
   if free and any(free.values()):
     caption += " Dotted: prompt F1 at γ = 0."
-  return _figure(name, title, caption, draw, (8.4, 3.4))
-
-
-def _figure(
-  name: str,
-  title: str,
-  caption: str,
-  draw: Callable[[Canvas], None],
-  inches: tuple[float, float],
-) -> content.Figure:
-  with matplotlib.rc_context(_STYLE):
-    canvas = Canvas(figsize=inches, layout="constrained")
-    draw(canvas)
-    svg, png = io.StringIO(), io.BytesIO()
-    canvas.savefig(svg, format="svg", metadata={"Date": None})
-    canvas.savefig(png, format="png", dpi=160, metadata={"Software": None})
-  return content.Figure(name, title, caption, svg.getvalue(), png.getvalue())
+  return drawing(name, title, caption, draw, (8.4, 3.4))

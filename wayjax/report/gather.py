@@ -10,7 +10,7 @@ from pathlib import Path
 from wayjax.config import MODEL_HASHES, options
 from wayjax.errors import WayjaxError, reason
 from wayjax.options import SETTING, recorded_names
-from wayjax.results import rows
+from wayjax.results import rows, schema
 from wayjax.results.folder import CONFIG, Run, read_run
 from wayjax.results.summary import by_target, percent
 
@@ -18,7 +18,7 @@ MODEL = ("model", *MODEL_HASHES)
 _HASH = "_sha256"  # how the names of hashes end
 # What reports cannot do without, of rows and of what configurations were resolved to.
 _READ = ("target_group", "target_name", "target_text", "gamma", "seed", "status", "accuracy")
-_READ += ("prompt_f1", "projected_text")
+_READ += ("prompt_f1", "projected_text", "prompt_key")
 _READ_RESOLVED = ("majority", "parameters", "device", "versions")
 MEASURED = "*.measured.json"  # what an experiment measures without tuning a prompt
 
@@ -148,6 +148,8 @@ def find_measured(folders: Iterable[str]) -> dict[str, dict]:
   found = {}
   for folder in folders:
     for path in sorted(Path(folder).glob(MEASURED)):
+      if not path.is_file():  # a named pipe would be waited for
+        raise WayjaxError(f"{path} is not a file")
       try:
         content = json.loads(path.read_text(encoding="utf-8"))
         content = _renewed(content) if isinstance(content, dict) else {}
@@ -220,6 +222,7 @@ def merge(runs: list[Run]) -> list[Results]:
   for run in runs:
     curves = collections.defaultdict(list)
     for point in run.metrics:
+      schema.need(point, ("prompt_key", "step"), f"a point of {run.path}")
       curves[point["prompt_key"]].append(point)
     for row in run.rows:
       setting = _setting(run, row)
@@ -242,19 +245,17 @@ def merge(runs: list[Run]) -> list[Results]:
 
 def _setting(run: Run, row: dict) -> dict:
   """What a run folder recorded of a row's setting, by name; None for what it did not."""
-  try:
-    resolved = run.config["resolved"]
-    for holder, names in ((row, _READ), (resolved, _READ_RESOLVED)):
-      for name in names:
-        holder[name]
-    absent = {field.name: field.metadata.get("absent") for field in options(SETTING)}
-    # What was resolved comes before what was asked for.
-    recorded = absent | run.config | (run.config.get("task") or {}) | resolved
-    recorded |= {name: row[name] for name in rows.field_names("setting")}
-    return {name: _hashable(recorded.get(name)) for name in setting_names()}
-  except KeyError as error:
-    raise WayjaxError(f"{run.path} is damaged: a row or its config.json lacks {error}") from error
+  resolved = run.config.get("resolved") or {}
+  schema.need(resolved, _READ_RESOLVED, f"the configuration of {run.path}")
+  schema.need(row, (*_READ, *rows.field_names("setting")), f"a row of {run.path}")
+  absent = {field.name: field.metadata.get("absent") for field in options(SETTING)}
+  # What was resolved comes before what was asked for.
+  recorded = absent | run.config | (run.config.get("task") or {}) | resolved
+  recorded |= {name: row[name] for name in rows.field_names("setting")}
+  return {name: _hashable(recorded.get(name)) for name in setting_names()}
 
 
 def _hashable(value):
-  return ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
+  if isinstance(value, list | tuple):
+    return ", ".join(map(str, value))
+  return str(value) if isinstance(value, dict) else value

@@ -3,14 +3,22 @@
 const DASH = "–";
 const C_DIST = "c-dist"; // the paper's constraint, which is named only beside others
 const MARKS = { " ": "␣", "\n": "⏎", "\t": "⇥" };
-// What cannot be seen; the joiners stay, for emoji and some scripts are made with them.
-const UNSEEN = /([\p{Cc}\p{Cs}\p{Z}]|(?![\u200c\u200d])\p{Cf})/u;
+// What cannot be seen; joiners and variation selectors stay, which emoji and scripts are made with.
+const UNSEEN = /([\p{Cc}\p{Cs}\p{Z}]|(?![\u200c\u200d\p{VS}])[\p{Cf}\p{DI}])/u;
 
 const percentage = (value) => (value === null ? null : 100 * value);
 const percent = (value) => (value === null ? DASH : (100 * value).toFixed(1));
 const rounded = (value) => (Math.abs(value) < 999.5 ? value.toPrecision(3) : value.toFixed(0));
 const precise = (value) => (value === null ? DASH : rounded(value));
-const plain = (value) => (value === null || value === "" ? DASH : String(value));
+const plain = (value) => (value === null || value === "" ? DASH : seen(String(value)));
+
+const code = (char) => `U+${char.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
+
+// A name with its unseen characters as codes; spaces stay.
+function seen(name) {
+  const parts = name.split(UNSEEN);
+  return parts.map((part, k) => (k % 2 && part !== " " ? code(part) : part)).join("");
+}
 
 function make(name, attributes = {}, ...children) {
   const node = document.createElement(name);
@@ -24,20 +32,19 @@ function visible(text, spaces = true) {
   const node = make("bdi");
   for (const [k, part] of text.split(UNSEEN).entries()) {
     const unseen = k % 2 && (spaces || part !== " ");
-    const code = () => `U+${part.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
-    node.append(unseen ? make("span", { class: "unseen" }, MARKS[part] ?? code()) : part);
+    node.append(unseen ? make("span", { class: "unseen" }, MARKS[part] ?? code(part)) : part);
     if (part === "\n" && !spaces) node.append(part);
   }
   return node;
 }
 
-const badge = (text) => make("span", { class: "badge" }, text);
+const badge = (text) => make("span", { class: "badge" }, seen(text));
 const badges = (row) => [
   row.demo ? badge("demo") : null,
   row.status && row.status !== "done" ? badge(row.status) : null,
 ];
 
-const targetName = (row) => [row.target_group, row.target_name].filter(Boolean).join("/");
+const targetName = (row) => seen([row.target_group, row.target_name].filter(Boolean).join("/"));
 
 function titled(title, ...children) {
   return make("section", {}, make("h3", {}, title), ...children);
@@ -109,7 +116,7 @@ function settings(row, names) {
   const written = (name) => SETTINGS[name] ?? ((value) => [`${name} ${value}`]);
   const known = names.filter((name) => row[name] !== null && row[name] !== "");
   const parts = known.flatMap((name) => written(name)(row[name], row));
-  return make("p", { class: "caption" }, make("bdi", {}, parts.join(" · ")));
+  return make("p", { class: "caption" }, make("bdi", {}, seen(parts.join(" · "))));
 }
 
 const hasOtherConstraint = (row) => (row.constraint ?? C_DIST) !== C_DIST;
@@ -168,7 +175,7 @@ function opened(entry, texts, names) {
   const { row } = entry;
   const drawn = panels(entry.curve);
   const facts = [plain(row.dataset), `γ = ${plain(row.gamma)}`, `seed ${plain(row.seed)}`];
-  if (hasOtherConstraint(row)) facts.splice(1, 0, row.constraint);
+  if (hasOtherConstraint(row)) facts.splice(1, 0, plain(row.constraint));
   const name = make("bdi", {}, targetName(row) || "Prompt");
   return [
     make("h2", { id: "entry-title" }, name, " ", ...badges(row)),

@@ -17,13 +17,12 @@ from wayjax.report.content import Entry, Figure, Report, Table
 from wayjax.report.gather import setting_names
 from wayjax.results.rows import Row
 from wayjax.results.summary import differences, is_demo
+from wayjax.visible import visible, visible_lines
 
 _FOLDER = Path(__file__).parent
 _STYLES = "page.css", "page.entry.css"
 _SCRIPTS = "page.curve.js", "page.entry.js", "page.js"
 
-# What HTML cannot hold: control characters but tab and line feed, and halves of surrogate pairs.
-_UNFIT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _NUMERIC = re.compile(r"[\d\s.,:±%()\[\]<>≤≥+−–e-]+")
 _DIGITS = 5  # significant ones of distances and curves
 _CURVES = "cross_entropy", "c_dist", "dev_accuracy"
@@ -81,7 +80,8 @@ def _hash(source: str) -> str:
 
 
 def _text(text: str) -> str:
-  return html.escape(_UNFIT.sub("\N{REPLACEMENT CHARACTER}", text))
+  """A text on one line of HTML, in which none of it is markup."""
+  return html.escape(visible(text))
 
 
 def _facts(facts: tuple[tuple[str, str], ...]) -> str:
@@ -100,7 +100,7 @@ def _part(name: str, title: str, blocks: list[str]) -> str:
 
 
 def _table(table: Table) -> str:
-  numeric = [_is_numeric(cells) for cells in zip(*table.lines, strict=True)]
+  numeric = [_is_numeric([line[k] for line in table.lines]) for k in range(len(table.columns))]
   head = _cells("th scope=col", table.columns, numeric)
   body = "".join(f"<tr>{_cells('td', line, numeric)}</tr>" for line in table.lines)
   return _block(
@@ -132,7 +132,8 @@ def _figure(figure: Figure) -> str:
 
 
 def _block(of: Table | Figure, content: str) -> str:
-  command = f"<pre><code>{_text(of.command)}</code></pre>" if of.command else ""
+  code = html.escape(visible_lines(of.command))
+  command = f"<pre><code>{code}</code></pre>" if code else ""
   return (
     f'<section class="block"><h3>{_text(of.title)}</h3>'
     f'<p class="caption">{_text(of.caption)}</p>{content}{command}</section>'

@@ -1,4 +1,4 @@
-"""Tables in the shape of the paper's, and how they are written as Markdown and LaTeX."""
+"""Tables in the shape of the paper's, and how they are written as Markdown."""
 
 import re
 
@@ -15,8 +15,8 @@ from wayjax.results.summary import (
   percent,
   target_of,
   variant_of,
-  visible,
 )
+from wayjax.visible import visible_lines
 
 EXAMPLES = 2  # of each task
 MOST_TARGETS = 40  # lines of a table by target; more are for the explorer
@@ -235,11 +235,12 @@ def _interval(found: Estimate | None) -> str:
 def to_markdown(table: Table) -> str:
   """A table as Markdown, its texts escaped."""
   head, *lines = [
-    "| " + " | ".join(escape_markdown(visible(cell)) for cell in line) + " |"
+    "| " + " | ".join(escape_markdown(cell) for cell in line) + " |"
     for line in (table.columns, *table.lines)
   ]
   rule = "| " + " | ".join("---" for _ in table.columns) + " |"
-  parts = [f"## {table.title}", "\n".join([head, rule, *lines]), escape_markdown(table.caption)]
+  title, caption = map(escape_markdown, (table.title, table.caption))
+  parts = [f"## {title}", "\n".join([head, rule, *lines]), caption]
   if table.command:
     parts.append(code_block(table.command))
   return "\n\n".join(parts) + "\n"
@@ -248,48 +249,4 @@ def to_markdown(table: Table) -> str:
 def code_block(text: str) -> str:
   """A text as a code block of Markdown, which nothing in it can end."""
   fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", text))])
-  return f"{fence}\n{text}\n{fence}"
-
-
-_LATEX = {char: f"\\{char}" for char in "&%$#_{}"} | {
-  "\\": r"\textbackslash{}",
-  "~": r"\textasciitilde{}",
-  "^": r"\textasciicircum{}",
-  "<": r"\textless{}",
-  ">": r"\textgreater{}",
-  "γ": r"$\gamma$",
-  "⏎": r"\textbackslash{}n",
-  "⇥": r"\textbackslash{}t",
-  "Δ̂": r"$\hat\Delta$",
-  UNKNOWN: "--",
-}
-_LATEX_CHARACTERS = re.compile("|".join(map(re.escape, sorted(_LATEX, key=len, reverse=True))))
-
-
-def to_latex(table: Table) -> str:
-  """A table as a LaTeX `table` with booktabs' rules, its texts escaped."""
-
-  def line(cells):
-    return "    " + " & ".join(map(_escape_latex, cells)) + r" \\"
-
-  return "\n".join(
-    [
-      r"\begin{table}",
-      r"  \centering",
-      f"  \\begin{{tabular}}{{{'l' * len(table.columns)}}}",
-      r"    \toprule",
-      line(table.columns),
-      r"    \midrule",
-      *map(line, table.lines),
-      r"    \bottomrule",
-      r"  \end{tabular}",
-      f"  \\caption{{{_escape_latex(table.caption)}}}",
-      f"  \\label{{tab:{table.name}}}",
-      r"\end{table}",
-      "",
-    ]
-  )
-
-
-def _escape_latex(text: str) -> str:
-  return _LATEX_CHARACTERS.sub(lambda match: _LATEX[match[0]], visible(text))
+  return f"{fence}\n{visible_lines(text)}\n{fence}"

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from wayjax.errors import WayjaxError
-from wayjax.report import page, tables
+from wayjax.report import latex, page, tables
 from wayjax.report.content import Report
 from wayjax.results.storage import GCS, open_files
 from wayjax.results.summary import escape_markdown
@@ -29,7 +29,7 @@ def write_report(report: Report, out: str) -> str:
       raise WayjaxError(f"--out {out} cannot be written to: {error.strerror}") from error
   files = open_files(out)
   for table in report.tables:
-    files.replace(f"{table.name}.tex", tables.to_latex(table).encode())
+    files.replace(f"{table.name}.tex", latex.to_latex(table).encode())
   for figure in report.figures:
     files.replace(f"{figure.name}.svg", figure.svg.encode())
     files.replace(f"{figure.name}.png", figure.png)
@@ -45,7 +45,8 @@ def to_markdown(report: Report) -> str:
   parts.append("".join(facts))
   parts += map(tables.to_markdown, report.tables)
   for figure in report.figures:
-    parts.append(f"## {figure.title}\n\n![{figure.title}]({figure.name}.png)\n")
+    title = escape_markdown(figure.title)
+    parts.append(f"## {title}\n\n![{title}]({figure.name}.png)\n")
     parts.append(escape_markdown(figure.caption) + "\n")
     if figure.command:
       parts.append(f"{tables.code_block(figure.command)}\n")

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from safetensors.numpy import load
 from wayjax.data.targets import Target
 from wayjax.errors import WayjaxError, reason
 from wayjax.prompts import SoftPrompt
-from wayjax.results import rows
+from wayjax.results import rows, schema
 from wayjax.results.files import Files
 from wayjax.results.storage import open_files
 
@@ -71,10 +70,8 @@ class Run:
     content, where = self._files.read(DECISIONS), self._files.locate(DECISIONS)
     if content is None:
       return []
-    decisions = _parse(content, where).get("decisions")
-    if not isinstance(decisions, list):
-      raise WayjaxError(f"{where} is damaged: it has no decisions")
-    return decisions
+    stored = schema.parse(content, schema.Decided, where)
+    return schema.need(stored, ["decisions"], where)["decisions"]
 
   @functools.cached_property
   def _files(self) -> Files:
@@ -82,7 +79,8 @@ class Run:
 
   @functools.cached_property
   def _readings(self) -> dict[str, dict]:
-    return {record.get("prompt_key"): record for record in _read_lines(self._files, READINGS)}
+    records = _read_lines(self._files, READINGS, schema.NearestTokens)
+    return {record.get("prompt_key"): record for record in records}
 
   @functools.cached_property
   def _targets(self) -> dict[str, Target]:
@@ -114,7 +112,7 @@ def read_config(path: str | Path) -> dict:
   content = files.read(CONFIG)
   if content is None:
     raise WayjaxError(f"{files.path} is not a run folder: it has no {CONFIG}")
-  return _parse(content, files.locate(CONFIG))
+  return schema.parse(content, schema.Config, files.locate(CONFIG))
 
 
 def read_run(path: str | Path) -> Run:
@@ -130,8 +128,8 @@ def read_run(path: str | Path) -> Run:
     WayjaxError: it is not a run folder, or a file in it is damaged.
   """
   config, files = read_config(path), open_files(path)
-  found = [rows.from_json(row) for row in _read_lines(files, ROWS)]
-  return Run(files.path, config, found, _read_lines(files, METRICS))
+  found = [rows.from_json(row) for row in _read_lines(files, ROWS, rows.Row)]
+  return Run(files.path, config, found, _read_lines(files, METRICS, schema.CurvePoint))
 
 
 def read_prompts(files: Files) -> dict[str, np.ndarray]:
@@ -147,18 +145,11 @@ def read_prompts(files: Files) -> dict[str, np.ndarray]:
   return prompts
 
 
-def _read_lines(files: Files, name: str) -> list[dict]:
+def _read_lines(files: Files, name: str, kind: type) -> list[dict]:
   # After the last line end there is nothing, or a line that was cut off, even within a character.
   lines = (files.read(name) or b"").split(b"\n")[:-1]
   where = files.locate(name)
-  return [_parse(line, f"{where}, line {number}") for number, line in enumerate(lines, start=1)]
-
-
-def _parse(content: bytes, where: str) -> dict:
-  try:
-    record = json.loads(content.decode("utf-8"))
-  except (ValueError, RecursionError) as error:
-    raise WayjaxError(f"{where} is damaged: {error}") from error
-  if not isinstance(record, dict):
-    raise WayjaxError(f"{where} is damaged: it is not a JSON object")
-  return record
+  return [
+    schema.parse(line, kind, f"{where}, line {number}")
+    for number, line in enumerate(lines, start=1)
+  ]

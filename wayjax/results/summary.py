@@ -3,6 +3,7 @@
 import collections
 import difflib
 import html
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from wayjax.config import C_DIST, UNCONSTRAINED
 from wayjax.metrics import delta, finite
 from wayjax.results.rows import is_free
+from wayjax.visible import visible
 
 UNKNOWN = "–"  # in place of a number
 _TEXT_WIDTH = 60  # of a target or projected text in a table
@@ -129,14 +131,8 @@ def _plain(value: float | None) -> str:
   return UNKNOWN if value is None else f"{value:.2f}"
 
 
-def visible(text: str) -> str:
-  """A text on one line: its line ends and tabs as signs, what cannot be printed replaced."""
-  text = text.replace("\n", "⏎").replace("\t", "⇥")
-  return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-
-
 def _one_line(text: str | None) -> str:
-  """A text on one line, its line ends made visible, cut to the table's width."""
+  """A text on one line, cut to the table's width."""
   if text is None:
     return ""
   text = visible(text)
@@ -147,7 +143,7 @@ def _one_line(text: str | None) -> str:
 # a prompt that starts at the target may read as it without any help.
 _COLUMNS: dict[str, tuple[str, Callable]] = {
   "target": ("target", lambda text: "mean over targets" if text is None else _one_line(text)),
-  "constraint": ("constraint", str),
+  "constraint": ("constraint", _one_line),
   "γ": ("gamma", lambda gamma: f"{gamma:g}"),
   "acc. as text": ("text_accuracy", percent),
   "acc. γ=0": ("accuracy_0", percent),
@@ -264,5 +260,11 @@ def to_markdown(rows: list[dict], majority: float) -> str:
 
 
 def escape_markdown(text: str) -> str:
-  text = html.escape(text, quote=False)
-  return "".join("\\" + char if char in "\\|`*_[]$~" else char for char in text)
+  """A text on one line of Markdown, in which none of it is markup."""
+  text = html.escape(visible(text), quote=False)
+  text = "".join("\\" + char if char in "\\|`*_[]$~" else char for char in text)
+  return _BEGINS_BLOCK.sub(r"\1\\\2", text)
+
+
+# What makes a list or a heading of a paragraph: a sign, or a number with one.
+_BEGINS_BLOCK = re.compile(r"^(\s*\d*)(#+|[-+.)])(?=\s|$)")

@@ -24,6 +24,7 @@ from wayjax.results.folder import read_run
 from wayjax.results.rows import field_names
 from wayjax.results.storage import GCS, open_files
 from wayjax.results.writer import RunWriter
+from wayjax.visible import visible
 
 TENSORBOARD, WANDB = "tensorboard", "wandb"
 WANDB_ID = "wandb-id"
@@ -217,6 +218,11 @@ def _folder_name(key: str) -> str:
   return "/".join(map(name, key.split("/")))
 
 
+def _cell(value):
+  """A value as a table shows it."""
+  return visible(value) if isinstance(value, str) else value
+
+
 class Wandb:
   """One run of Weights & Biases, whose curves are named <curve>/<prompt_key>.
 
@@ -236,7 +242,7 @@ class Wandb:
     where = {} if str(folder).startswith(GCS) or "WANDB_DIR" in os.environ else {"dir": str(folder)}
     self._run = wandb.init(
       project=os.environ.get("WANDB_PROJECT", "wayjax"),
-      name=os.environ.get("WANDB_NAME", str(folder).rstrip("/").rsplit("/", 1)[-1]),
+      name=os.environ.get("WANDB_NAME", visible(str(folder).rstrip("/").rsplit("/", 1)[-1])),
       id=name,
       resume="allow",
       config=config,
@@ -257,7 +263,7 @@ class Wandb:
     new = records[max(0, self._run.starting_step - before) :]
     if new:
       curves = {
-        f"{name}/{record['prompt_key']}": record[name]
+        f"{name}/{visible(record['prompt_key'])}": record[name]
         for record in new
         for name in CURVES
         if record.get(name) is not None
@@ -268,7 +274,7 @@ class Wandb:
     self._rows += rows
     self._run.summary.update(
       {
-        f"row/{name}/{row['prompt_key']}": row[name]
+        f"row/{name}/{visible(row['prompt_key'])}": row[name]
         for row in rows
         for name in RESULTS
         if row.get(name) is not None
@@ -278,6 +284,6 @@ class Wandb:
   def close(self, failed: bool) -> None:
     if self._rows:
       columns = list(self._rows[0])
-      cells = [[row.get(name) for name in columns] for row in self._rows]
+      cells = [[_cell(row.get(name)) for name in columns] for row in self._rows]
       self._run.summary["rows"] = self._table(columns=columns, data=cells, allow_mixed_types=True)
     self._run.finish(exit_code=int(failed))

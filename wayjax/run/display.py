@@ -12,6 +12,7 @@ from rich.text import Text
 
 from wayjax.results import summary
 from wayjax.tuning.callbacks import Progress
+from wayjax.visible import visible
 
 _PLAIN_EVERY_SECONDS = 10.0
 _PLAIN_WIDTH = 160
@@ -32,6 +33,11 @@ def duration(seconds: float) -> str:
   return f"{seconds // 3600} h {seconds % 3600 // 60} min"
 
 
+class _Console(Console):
+  def on_broken_pipe(self) -> None:
+    raise  # the error itself: rich would exit without a word
+
+
 class Display(logging.Handler):
   """Shows a run while it happens; as a context manager also what the package logs and warns.
 
@@ -42,9 +48,9 @@ class Display(logging.Handler):
 
   def __init__(self, console: Console | None = None, *, silent: bool = False):
     super().__init__()
-    self._console = console or Console(quiet=silent)
+    self._console = console or _Console(quiet=silent)
     if not self._console.is_terminal:
-      self._console = Console(
+      self._console = _Console(
         file=self._console.file,
         width=_PLAIN_WIDTH,
         force_terminal=False,
@@ -76,14 +82,14 @@ class Display(logging.Handler):
     self.line(f"warning: {text}" if record.levelno >= logging.WARNING else text)
 
   def line(self, text: str = "") -> None:
-    """Prints a line as it is."""
-    self._console.print(Text(text))
+    """Prints a line, of which nothing is markup."""
+    self._console.print(Text(visible(text)))
 
   def plan(self, facts: dict[str, str]) -> None:
     """Prints what a run is going to do."""
     width = max(map(len, facts))
     for name, fact in facts.items():
-      self._console.print(Text.assemble((name.ljust(width) + "  ", "bold"), fact))
+      self._console.print(Text.assemble((name.ljust(width) + "  ", "bold"), visible(fact)))
 
   def estimate(self, at: Progress) -> None:
     """Prints what the first dispatch showed."""
@@ -168,7 +174,7 @@ class Display(logging.Handler):
   def best(self, rows: list[dict]) -> None:
     """Prints the best prompt of some targets beside its target, differing words marked."""
     for row in summary.best(rows)[:_BEST]:
-      accuracy = f"{100 * row['accuracy']:.1f} % of {row['dataset']} right"
+      accuracy = f"{100 * row['accuracy']:.1f} % of {visible(row['dataset'])} right"
       others = f" (as plain text {100 * row['text_accuracy']:.1f} %"
       if row["accuracy_0"] is not None:
         others += f", unconstrained {100 * row['accuracy_0']:.1f} %"
@@ -179,7 +185,7 @@ class Display(logging.Handler):
         self._console.print(Text.assemble(name, *map(self._word, words)))
 
   def _word(self, word: tuple[str, bool]) -> tuple[str, str]:
-    text, differs = word
+    text, differs = visible(word[0]), word[1]
     if differs and not self._console.is_terminal:
       text = f"‹{text}›"
     return text + " ", "bold red" if differs else ""

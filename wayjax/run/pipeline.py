@@ -15,8 +15,8 @@ from wayjax.data.tasks import Task
 from wayjax.devices import processes
 from wayjax.errors import WayjaxError
 from wayjax.evaluation import PROMPTS_AT_ONCE, Evaluator
-from wayjax.results import summary, trackers
-from wayjax.results.folder import Run, read_run
+from wayjax.results import schema, summary, trackers
+from wayjax.results.folder import CONFIG, Run, read_run
 from wayjax.results.lock import FolderTaken
 from wayjax.results.writer import RunWriter
 from wayjax.run.display import Display
@@ -182,9 +182,12 @@ def _recover(
   )
 
 
+_COMPARED = ("data_sha256", "model_sha256", "device", "versions")
+
+
 def _require_the_same(earlier: Run, now: dict) -> None:
   """Raises WayjaxError where rows or model differ from those that a run began with."""
-  before = earlier.config["resolved"]
+  before = schema.need(earlier.config["resolved"], _COMPARED, f"{earlier.path}/{CONFIG}")
   for name, what in (
     ("data_sha256", "rows"),
     ("model_sha256", "model's weights"),  # of the embeddings alone

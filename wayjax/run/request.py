@@ -1,13 +1,16 @@
 """What a command line asks for: a configuration, a task and its targets, nothing of it loaded."""
 
+import dataclasses
+
 from wayjax import demo
 from wayjax.command_line import new_config, resumed_config
 from wayjax.config import RunConfig
 from wayjax.data.targets import Target, load_targets
 from wayjax.data.tasks import HubSource, Task, get_task, read_task_file
 from wayjax.errors import WayjaxError
-from wayjax.results import trackers
-from wayjax.results.folder import read_config
+from wayjax.results import schema, trackers
+from wayjax.results.folder import Run, read_run
+from wayjax.results.rows import Row
 
 
 def read_request(given: dict) -> tuple[RunConfig, Task, list[Target]]:
@@ -20,12 +23,22 @@ def read_request(given: dict) -> tuple[RunConfig, Task, list[Target]]:
     WayjaxError: a wrong value, or a run folder that cannot be resumed.
   """
   folder = given.get("resume")
-  stored = read_config(folder) if folder else None
+  stored = _whole_run(folder).config if folder else None
   config = new_config(given) if stored is None else resumed_config(given, stored)
   if config.log_to:
     trackers.require(config.log_to, config.out)  # before targets, which may be downloaded
   task, targets = _named(config) if stored is None else _stored(stored, folder)
   return config, task, targets
+
+
+def _whole_run(folder: str) -> Run:
+  """A run that has all that it is continued from."""
+  run = read_run(folder)
+  for row in run.rows:
+    schema.need(row, (field.name for field in dataclasses.fields(Row)), f"a row of {run.path}")
+  for point in run.metrics:
+    schema.need(point, ("prompt_key", "step"), f"a point of {run.path}")
+  return run
 
 
 def _named(config: RunConfig) -> tuple[Task, list[Target]]:
@@ -45,6 +58,8 @@ def _named(config: RunConfig) -> tuple[Task, list[Target]]:
 
 def _stored(stored: dict, folder: str) -> tuple[Task, list[Target]]:
   """The task and the targets of a run folder; their files may have changed since."""
+  where = f"{folder}/config.json"
+  resolved = schema.need(stored.get("resolved") or {}, ("targets", "target_texts"), where)
   try:
     fields = {
       name: tuple(value) if isinstance(value, list) else value
@@ -52,8 +67,8 @@ def _stored(stored: dict, folder: str) -> tuple[Task, list[Target]]:
     }
     hub = fields.pop("hub")
     task = Task(**fields, hub=hub and HubSource(**hub))
-    names, texts = stored["resolved"]["targets"], stored["resolved"]["target_texts"]
+    names, texts = resolved["targets"], resolved["target_texts"]
     targets = [Target(*name.split("/", 1), text) for name, text in zip(names, texts, strict=True)]
   except (KeyError, TypeError, ValueError, AttributeError) as error:
-    raise WayjaxError(f"{folder}/config.json is damaged: {error!r}") from error
+    raise WayjaxError(f"{where} is damaged: {error!r}") from error
   return task, targets

@@ -6,6 +6,7 @@ seed, which read the same batches, train together where there are enough of them
 """
 
 import dataclasses
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from wayjax.data import packing
 from wayjax.data.encoding import EncodedExamples
 from wayjax.data.packing import TrainingTokens
+from wayjax.errors import WayjaxError
 
 MOST_SIZES = 8  # each is compiled
 SEED_MEMBERS = 4  # as many of one seed are worth a program run of their own
@@ -143,6 +145,11 @@ def make_schedules(
   texts = [size.text for size in sizes or ()]
   texts = texts or choose_sizes(need.ravel(), most, text.mean(-1).sum() / USEFUL)
   taken = np.searchsorted(texts, need).astype(np.int32)
+  if sizes and not _suit(texts, taken, need.max()):
+    raise WayjaxError(
+      "the row sizes that the run folder decided on do not suit its batches: its decisions.json is "
+      "damaged"
+    )
   scored = int(tokens.scored_N[batches].sum(-1).max())
   sizes = tuple(
     RowSize(int(size), scored, packing.reach_of(lengths[taken == i]))
@@ -152,6 +159,13 @@ def make_schedules(
     Schedule(seeds, batches[i], sizes, taken[i], text[i].mean(-1), per_dispatch)
     for i, seeds in enumerate(seed_sets)
   ]
+
+
+def _suit(texts: list[int], taken: np.ndarray, most: int) -> bool:
+  """Whether row sizes are those of these batches: none is too small, too large or never taken."""
+  ascending = all(one < other for one, other in itertools.pairwise(texts))
+  enough = np.array_equal(np.unique(taken), np.arange(len(texts)))
+  return ascending and enough and texts[-1] < most + max(packing.ROW_MULTIPLES.values())
 
 
 def choose_seeds(members_by_seed: dict[int, int]) -> list[tuple[int, ...]]:

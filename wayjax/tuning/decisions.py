@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Callable, Iterable
 
 from wayjax.config import C_DIST
-from wayjax.errors import WayjaxError
+from wayjax.errors import WayjaxError, reason
+from wayjax.results import schema
 from wayjax.tuning.batches import RowSize
 
 
@@ -37,25 +38,20 @@ class Decision:
   @classmethod
   def from_json(cls, stored: dict) -> "Decision":
     """Reads what `to_json` returned; raises WayjaxError where it is something else."""
+    where = "the run folder's decision"
     try:
-      known = {**stored, "sizes": tuple(RowSize(**size) for size in stored["sizes"])}
-      decision = cls(remat=known.pop("checkpointed"), **known)
-      decision._check_types()
-    except (TypeError, KeyError, AttributeError) as error:
-      raise WayjaxError(f"the run folder's decision cannot be read: {stored!r}") from error
+      known = dict(stored)
+      remat = known.pop("checkpointed")
+      schema.check(known | {"remat": remat}, cls, where)
+      known["sizes"] = tuple(RowSize(**size) for size in known["sizes"])
+      decision = cls(remat=remat, **known)
+    except (TypeError, ValueError, KeyError) as error:
+      raise WayjaxError(f"{where} is damaged: {reason(error)}") from error
+    positive = [decision.padded, decision.members_at_once, *(size.text for size in decision.sizes)]
+    counts = [decision.after, *(count for size in decision.sizes for count in size)]
+    if min(positive) < 1 or min(counts) < 0 or not decision.sizes:
+      raise WayjaxError(f"{where} is damaged: a number is out of range")
     return decision
-
-  def _check_types(self) -> None:
-    positive = [self.padded, self.members_at_once, *(size.text for size in self.sizes)]
-    counts = [self.after, *positive, *(count for size in self.sizes for count in size)]
-    if not (
-      all(type(count) is int and count >= 0 for count in counts)
-      and all(positive)
-      and isinstance(self.remat, bool)
-      and isinstance(self.constraint, str)
-      and self.sizes
-    ):
-      raise TypeError("a value is of another type, or out of range")
 
 
 class Decisions:

@@ -202,11 +202,17 @@ def compile_group(
     decision: how it was compiled before, so that nothing is measured; None means not yet.
 
   Raises:
-    WayjaxError: not even one member fits the memory, or not as many as were asked for.
+    WayjaxError: not even one member fits the memory, or not as many as were asked for; or more were
+      decided on than there are.
   """
   lower = functools.partial(_lower, lm, group.chunk(0, 1), settings, tokens)
   if decision is None:
     return _fit(lower, group.largest, settings.members_at_once)
+  if decision.members_at_once > group.largest:
+    raise WayjaxError(
+      f"the run folder decided on {decision.members_at_once:,} members at once, and there are "
+      f"{group.largest}: its decisions.json is damaged"
+    )
   compiled = lower(decision.remat, decision.members_at_once).compile()
   needed = compilation.temporary_bytes(compiled)
   return Program(compiled, decision.members_at_once, needed, decision.remat)

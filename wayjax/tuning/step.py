@@ -47,6 +47,10 @@ class StepLosses(NamedTuple):
   c_dist: jax.Array
 
 
+# Its name since jax 0.8, and before.
+_enable_x64 = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
+
+
 def make_optimizer(lr, steps: int) -> optax.GradientTransformation:
   """AdamW without weight decay, linear decay of the rate to 0, gradients clipped to norm 1 (§4.1).
 
@@ -123,7 +127,8 @@ def train_step(
   alone = len(rows_by_seed.ids_T) == 1
   row = jax.tree.map(lambda x: x[0] if alone else x[leaves.seed_index], rows_by_seed)
   gradient_PxD, total, losses = member_gradient(model, constraint, leaves, state.prompt_PxD, row)
-  with jax.numpy_dtype_promotion("standard"):  # optax mixes its integer step count with floats
+  # Optax mixes its integer step count with floats, which are to be of 32 bits wherever it runs.
+  with jax.numpy_dtype_promotion("standard"), _enable_x64(False):
     updates, optimizer = make_optimizer(leaves.lr, steps).update(
       gradient_PxD, state.optimizer, state.prompt_PxD
     )
