@@ -11,9 +11,9 @@ import wayjax
 ROOT = Path(wayjax.__file__).parents[1]
 # A room is a module of wayjax or a folder; it may import itself and what stands before it.
 ORDER = [
-  *("errors", "metrics", "demo", "options", "config", "command_line", "hub", "devices"),
-  *("projection", "models", "data", "prompts", "loss", "results", "constraints", "evaluation"),
-  *("readers", "report", "tuning", "run", "experiments"),
+  *("errors", "files", "metrics", "demo", "options", "config", "command_line", "hub"),
+  *("devices", "projection", "models", "data", "prompts", "loss", "results", "constraints"),
+  *("evaluation", "readers", "report", "tuning", "run", "experiments"),
 ]
 MOST_LINES = 300
 

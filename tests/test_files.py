@@ -1,0 +1,82 @@
+"""Files of any kind end as their content, or in one sentence that says what they are."""
+
+import os
+import re
+
+import pytest
+
+from wayjax.errors import WayjaxError
+from wayjax.files import MIB, open_regular, open_text, read_bytes, read_text
+
+
+@pytest.fixture
+def path(tmp_path):
+  return tmp_path / "file"
+
+
+def refused(match, function, *args):
+  with pytest.raises(WayjaxError, match=match) as error:
+    function(*args)
+  assert str(error.value).startswith("task file ")
+
+
+def test_a_named_pipe_is_refused_at_once(path):
+  os.mkfifo(path)
+  for function in (open_regular, read_bytes, read_text):
+    refused("it is not a regular file", function, path, MIB, "task file x")
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/null", "/dev/tty"])
+def test_a_device_is_refused(device):
+  refused("not a regular file|No such device", read_bytes, device, MIB, "task file x")
+
+
+def test_a_folder_a_missing_file_and_an_impossible_path_are_refused(tmp_path):
+  refused("Is a directory", read_bytes, tmp_path, MIB, "task file x")
+  refused("No such file", read_bytes, tmp_path / "none", MIB, "task file x")
+  refused("null", read_bytes, "a\0b", MIB, "task file x")
+
+
+def test_a_file_that_is_too_large_is_not_read(path):
+  with path.open("wb") as file:
+    file.truncate(2**40)  # a hole, which takes no room
+  refused("it has more than 3 MiB", read_bytes, path, 3 * MIB, "task file x")
+
+
+def test_a_file_that_does_not_tell_its_size_is_not_read_beyond_the_bound():
+  refused("it has more than 1 MiB", read_bytes, "/proc/self/pagemap", MIB, "task file x")
+
+
+def test_text_keeps_its_line_ends_and_loses_its_mark(path):
+  for mark in (b"", b"\xef\xbb\xbf"):
+    path.write_bytes(mark + "é\r\nb\u2028\rc\n".encode())
+    assert read_text(path, MIB) == "é\r\nb\u2028\rc\n"
+    with open_text(path, MIB) as file:
+      assert list(file) == ["é\r\n", "b\u2028\rc\n"]
+
+
+@pytest.mark.parametrize(
+  ("encoding", "named"),
+  [
+    ("utf-16", "UTF-16"),
+    ("utf-16-le", "UTF-16-LE"),
+    ("utf-16-be", "UTF-16-BE"),
+    ("utf-32", "UTF-32"),
+    ("latin-1", "not UTF-8 text"),
+  ],
+)
+def test_other_encodings_are_refused_by_name(path, encoding, named):
+  path.write_bytes("text,label\ncafé,1\n".encode(encoding))
+  message = re.escape(named) + ".*, so save it as UTF-8"
+  refused(message, read_text, path, MIB, "task file x")
+
+  def by_line(*args):
+    with open_text(*args) as file:
+      list(file)
+
+  refused(message, by_line, path, MIB, "task file x")
+
+
+def test_an_empty_file_is_an_empty_text(path):
+  path.touch()
+  assert read_text(path, 0) == ""

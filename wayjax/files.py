@@ -1,0 +1,109 @@
+"""Files that a user names: only regular ones are opened, and no more is read than they may hold."""
+
+import contextlib
+import io
+import json
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, TextIO
+
+from wayjax.errors import WayjaxError, reason
+
+MIB = 2**20
+
+
+def open_regular(path: str | Path, most: int, name: str | None = None) -> BinaryIO:
+  """Opens a file for its bytes.
+
+  Args:
+    path: where it is.
+    most: bytes that it may have.
+    name: what an error calls it, such as `task file mine.toml`; None means its path.
+
+  Raises:
+    WayjaxError: it is missing, may not be read, is no regular file (a folder, a pipe or a device),
+      or has more bytes.
+  """
+  name = name or str(path)
+  try:
+    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
+  except (OSError, ValueError) as error:  # a null character in a path is a ValueError
+    raise WayjaxError(f"{name} cannot be read: {reason(error)}") from error
+  found = os.fstat(file.fileno())
+  if not stat.S_ISREG(found.st_mode):
+    file.close()
+    raise WayjaxError(f"{name} cannot be read: it is not a regular file")
+  if found.st_size > most:
+    file.close()
+    raise too_large(name, most)
+  return file
+
+
+def _without_waiting(path: str, flags: int) -> int:
+  # A named pipe would wait here until something writes to it.
+  return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def too_large(name: str, most: int) -> WayjaxError:
+  """The error of a file with more bytes than it may have."""
+  return WayjaxError(f"{name} cannot be read: it has more than {most // MIB:,} MiB")
+
+
+def read_bytes(path: str | Path, most: int, name: str | None = None) -> bytes:
+  """The bytes of a file; for arguments and errors see `open_regular`."""
+  name = name or str(path)
+  with open_regular(path, most, name) as file, _one_sentence(name):
+    content = file.read(most + 1)  # files of /proc do not tell their size
+  if len(content) > most:
+    raise too_large(name, most)
+  return content
+
+
+def read_text(path: str | Path, most: int, name: str | None = None) -> str:
+  """The text of a UTF-8 file, without its byte-order mark and with its line ends as they are.
+
+  For arguments and errors see `open_regular`; a file that is not UTF-8 is a WayjaxError too.
+  """
+  name = name or str(path)
+  content = read_bytes(path, most, name)
+  _require_utf8(content[:4], name)
+  with _one_sentence(name):
+    return content.decode("utf-8-sig")
+
+
+@contextlib.contextmanager
+def open_text(
+  path: str | Path, most: int, name: str | None = None, *, newline: str = "\n"
+) -> Iterator[TextIO]:
+  """Opens a UTF-8 file, which may have a byte-order mark, to be read line by line.
+
+  For the other arguments and for errors, also of reading it, see `open_regular` and `read_text`.
+
+  Args:
+    newline: where lines end, as in `open`.
+  """
+  name = name or str(path)
+  with open_regular(path, most, name) as file, _one_sentence(name):
+    _require_utf8(file.peek(4)[:4], name)
+    with io.TextIOWrapper(file, encoding="utf-8-sig", newline=newline) as text:
+      yield text
+
+
+def _require_utf8(first: bytes, name: str) -> None:
+  """Refuses the encodings that a file's first bytes give away."""
+  encoding = json.detect_encoding(first)
+  if not encoding.startswith("utf-8"):
+    raise WayjaxError(f"{name} cannot be read: it is {encoding.upper()}, so save it as UTF-8")
+
+
+@contextlib.contextmanager
+def _one_sentence(name: str) -> Iterator[None]:
+  try:
+    yield
+  except UnicodeDecodeError as error:
+    why = "it is not UTF-8 text, so save it as UTF-8"
+    raise WayjaxError(f"{name} cannot be read: {why}") from error
+  except OSError as error:
+    raise WayjaxError(f"{name} cannot be read: {reason(error)}") from error
