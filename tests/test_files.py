@@ -6,7 +6,7 @@ import re
 import pytest
 
 from wayjax.errors import WayjaxError
-from wayjax.files import MIB, open_regular, open_text, read_bytes, read_text
+from wayjax.files import MIB, open_regular, open_text, parse_json, read_bytes, read_text
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_text_keeps_its_line_ends_and_loses_its_mark(path):
 )
 def test_other_encodings_are_refused_by_name(path, encoding, named):
   path.write_bytes("text,label\ncafé,1\n".encode(encoding))
-  message = re.escape(named) + ".*, so save it as UTF-8"
+  message = re.escape(named) + ".*: save it as UTF-8"
   refused(message, read_text, path, MIB, "task file x")
 
   def by_line(*args):
@@ -80,3 +80,10 @@ def test_other_encodings_are_refused_by_name(path, encoding, named):
 def test_an_empty_file_is_an_empty_text(path):
   path.touch()
   assert read_text(path, 0) == ""
+
+
+def test_a_name_that_occurs_twice_in_json_is_refused_quickly():
+  names = [f'"{i}": 0' for i in range(100_000)]
+  assert len(parse_json("{" + ", ".join(names) + "}")) == len(names)
+  with pytest.raises(ValueError, match="the name '99999' occurs twice"):
+    parse_json("{" + ", ".join([*names, names[-1]]) + "}")

@@ -25,3 +25,8 @@ def reason(error: BaseException, longest: int = 200) -> str:
   text = getattr(error, "strerror", None) or str(error)
   lines = [line.strip() for line in text.splitlines() if line.strip()]
   return (lines or [type(error).__name__])[0][:longest]
+
+
+def shortened(text: str, longest: int = 200) -> str:
+  """A text for a sentence that quotes it, cut where it is longer than that many characters."""
+  return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -91,11 +91,32 @@ def open_text(
       yield text
 
 
+def parse_json(text: str):
+  """What a JSON text holds.
+
+  Raises:
+    ValueError: it is not JSON, or a name occurs twice in one object.
+    RecursionError: it is nested too deeply.
+  """
+  return json.loads(text, object_pairs_hook=_each_once)
+
+
+def _each_once(pairs: list[tuple]) -> dict:
+  values = {}
+  for name, value in pairs:
+    if name in values:
+      raise ValueError(f"the name '{name}' occurs twice")
+    values[name] = value
+  return values
+
+
 def _require_utf8(first: bytes, name: str) -> None:
   """Refuses the encodings that a file's first bytes give away."""
   encoding = json.detect_encoding(first)
   if not encoding.startswith("utf-8"):
-    raise WayjaxError(f"{name} cannot be read: it is {encoding.upper()}, so save it as UTF-8")
+    raise WayjaxError(
+      f"{name} cannot be read: it is {encoding.upper()}, not UTF-8: save it as UTF-8"
+    )
 
 
 @contextlib.contextmanager
@@ -103,7 +124,7 @@ def _one_sentence(name: str) -> Iterator[None]:
   try:
     yield
   except UnicodeDecodeError as error:
-    why = "it is not UTF-8 text, so save it as UTF-8"
+    why = "it is not UTF-8 text: save it as UTF-8"
     raise WayjaxError(f"{name} cannot be read: {why}") from error
   except OSError as error:
     raise WayjaxError(f"{name} cannot be read: {reason(error)}") from error
