@@ -186,8 +186,8 @@ def test_a_folder_with_any_value(name, value):
   outcome(resume, {**stored_config(), name: value})
 
 
-# Texts that an argument can be: argparse takes a dash for the start of an option.
-WORDS = st.text(min_size=1).filter(lambda text: text[0] != "-")
+# Texts that an argument can be: a dash begins an option, and a tilde a home folder.
+WORDS = st.text(min_size=1).filter(lambda text: text[0] not in "-~")
 
 
 def values_of(field) -> st.SearchStrategy:

@@ -19,6 +19,8 @@ _COMMIT = "aa047d672984926e08390253bfebd9796780b1e7"
 _RELEASED = f"https://raw.githubusercontent.com/Alrope123/prompt-waywardness/{_COMMIT}/prompts"
 _ANSWER_SECONDS = 4.0
 _MOST_BYTES = 16 * MIB  # of a file of targets
+_TEXT, _FILE = "text", "file"
+_LINE = re.compile(r"line-\d+")
 
 # Group -> its file in the paper's released repository, and that file's sha256.
 GROUPS = {
@@ -50,6 +52,11 @@ class Target:
   group: str
   name: str
   text: str
+
+
+def is_numbered(group: str, name: str) -> bool:
+  """Whether a target is named after its place on a command line or in a file, not by anyone."""
+  return group == _TEXT or (group == _FILE and bool(_LINE.fullmatch(name)))
 
 
 def load_targets(
@@ -88,7 +95,8 @@ def load_targets(
       raise WayjaxError(f"unknown target group '{group}': choose from {names}")
   if file is not None:
     targets += _file(Path(file))
-  targets += [Target("text", f"text-{i}", text) for i, text in enumerate(texts, start=1)]
+  targets += [Target(_TEXT, f"text-{i}", text) for i, text in enumerate(texts, start=1)]
+  numbered: dict[tuple, str] = {}
   for target in targets:
     try:
       (target.name + target.text).encode("utf-8")
@@ -96,6 +104,10 @@ def load_targets(
       raise WayjaxError(f"target '{target.name}' ({target.group}) is not valid Unicode") from None
     if not target.text.strip():
       raise WayjaxError(f"target '{target.name}' ({target.group}) is empty: give it some text")
+    if is_numbered(target.group, target.name):
+      first = numbered.setdefault((target.group, target.text), target.name)
+      if first != target.name:  # it would count twice in every mean
+        raise WayjaxError(f"targets '{first}' and '{target.name}' are the same text: give it once")
   if not targets:
     raise WayjaxError("there are no targets: use --targets, --targets-file or --target")
   return targets[:max_targets]
@@ -133,7 +145,7 @@ def _file(path: Path) -> list[Target]:
     # Not splitlines: a text may hold other characters at which that would split it.
     lines = re.split(r"\r?\n", content)
     texts = {f"line-{i}": line for i, line in enumerate(lines, start=1) if line.strip()}
-  return [Target("file", key, text) for key, text in texts.items()]
+  return [Target(_FILE, key, text) for key, text in texts.items()]
 
 
 def _read(path: Path) -> str:

@@ -1,5 +1,7 @@
 """Several processes that train one sweep together, on one machine or many."""
 
+import os
+
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
@@ -27,7 +29,20 @@ def start(
   try:
     jax.distributed.initialize(coordinator, processes, process_id)
   except (RuntimeError, ValueError) as error:
-    raise WayjaxError(f"the processes cannot find each other: {reason(error)}") from error
+    raise WayjaxError(f"the processes cannot find each other: {_cause(error)}") from error
+
+
+_SLURM = "SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID"
+
+
+def _cause(error: Exception) -> str:
+  """Why processes do not find each other, and what to do."""
+  unset = [name for name in _SLURM if not os.environ.get(name)]
+  if unset and len(unset) < len(_SLURM):
+    return f"SLURM has not set {unset[0]} for this one, so start each of them with srun"
+  if "coordinator_address" in str(error):
+    return "nothing tells where the first is, so give --coordinator, --processes and --process-id"
+  return reason(error)
 
 
 def is_first() -> bool:

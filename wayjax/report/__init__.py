@@ -5,6 +5,7 @@ import sys
 
 from wayjax.command_line import write_any_text
 from wayjax.errors import WayjaxError
+from wayjax.options import path
 from wayjax.results import summary
 
 
@@ -12,10 +13,14 @@ def main(argv: list[str] | None = None) -> int:
   """Runs the command line; returns its exit code."""
   parser = argparse.ArgumentParser(prog="python -m wayjax.report", description=__doc__)
   parser.add_argument(
-    "folders", nargs="+", metavar="RUN_DIR", help="run folders, or folders that hold some"
+    "folders",
+    nargs="+",
+    type=path,
+    metavar="RUN_DIR",
+    help="run folders, or folders that hold some",
   )
   parser.add_argument(
-    "--out", metavar="DIR", help="folder for the report [report in the first RUN_DIR]"
+    "--out", type=path, metavar="DIR", help="folder for the report [report in the first RUN_DIR]"
   )
   write_any_text()
   args = parser.parse_args(argv)
