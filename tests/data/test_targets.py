@@ -84,6 +84,17 @@ def test_a_targets_file_is_split_at_line_feeds_alone(tmp_path, inside):
   assert [target.text for target in load_targets(SST2, file=path)] == [f"one{inside}two", "three"]
 
 
+def test_a_text_that_is_given_twice_would_count_twice(tmp_path):
+  with pytest.raises(WayjaxError, match="'text-1' and 'text-3' are the same text: give it once"):
+    load_targets(SST2, texts=("x", "y", "x"))
+  path = tmp_path / "file"
+  path.write_text("x\n\nx\n")
+  with pytest.raises(WayjaxError, match="'line-1' and 'line-3' are the same text: give it once"):
+    load_targets(SST2, file=path)
+  path.write_text('{"a": "x", "b": "x"}')  # someone gave these names
+  assert len(load_targets(SST2, file=path)) == 2
+
+
 @pytest.mark.parametrize("option", ["file", "targets_dir"])
 def test_targets_from_a_pipe_or_of_another_encoding_are_refused_at_once(tmp_path, option):
   path = tmp_path / "natural_prompts.json"

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 import wayjax
+from wayjax.devices import processes
+from wayjax.errors import WayjaxError
 from wayjax.run import main
 
 PAIRS = Path(__file__).resolve().parents[1] / "run" / "pairs.py"
@@ -42,6 +44,37 @@ def test_two_processes_one_of_them_killed(model_dir, data_dir, tmp_path):
     alone, both, resumed = (run.prompt(key).vectors_PxD for run in runs)
     np.testing.assert_allclose(both, alone, rtol=0, atol=1e-3)
     np.testing.assert_array_equal(resumed, both)
+
+
+SLURM = {
+  "SLURM_JOB_ID": "7", "SLURM_STEP_NODELIST": "a", "SLURM_NTASKS": "2", "SLURM_PROCID": "0",
+  "SLURM_LOCALID": "0",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+  ("name", "value", "message"),
+  [
+    *((name, value, f"SLURM has not set {name}") for name in SLURM for value in (None, "")),
+    ("SLURM_NTASKS", "2(x3)", r"SLURM has SLURM_NTASKS=2\(x3\)"),
+    ("SLURM_PROCID", "2", "SLURM_PROCID is not below SLURM_NTASKS"),
+    ("SLURM_LOCALID", "-1", "SLURM has SLURM_LOCALID=-1"),
+  ],
+)
+def test_slurm_without_srun_is_told_to_use_it(monkeypatch, name, value, message):
+  for variable, usual in (SLURM | {name: value}).items():
+    monkeypatch.setenv(variable, usual or "")
+    if usual is None:
+      monkeypatch.delenv(variable)
+  with pytest.raises(WayjaxError, match=f"cannot find each other: {message}: start them with srun"):
+    processes.start(None, None, None, distributed=True)
+
+
+def test_alone_and_without_a_launcher_it_is_said_what_is_missing(monkeypatch):
+  for name in SLURM:
+    monkeypatch.delenv(name, raising=False)
+  with pytest.raises(WayjaxError, match="so give --coordinator, --processes and --process-id"):
+    processes.start(None, None, None, distributed=True)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Run folders, read and merged: what is kept apart, and how settings are named."""
 
 import json
+import os
 
 import pytest
 from reports import EARLIER, held, read, row, write_run
@@ -132,6 +133,12 @@ def test_a_damaged_measurement_is_named(tmp_path, content, problem):
   with pytest.raises(WayjaxError, match=r"prop1_margins\.measured\.json is damaged") as error:
     gather.find_measured([str(tmp_path)])
   assert problem in str(error.value)
+
+
+def test_a_measurement_that_is_a_pipe_is_refused_at_once(tmp_path):
+  os.mkfifo(tmp_path / "prop1_margins.measured.json")
+  with pytest.raises(WayjaxError, match=r"measured\.json cannot be read: it is not a regular file"):
+    gather.find_measured([str(tmp_path)])
 
 
 def test_earlier_measurements_are_given_the_words_that_the_report_had_for_them(tmp_path):
