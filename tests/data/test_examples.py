@@ -152,6 +152,7 @@ _OBJECT = '{"text": "a", "label": 0}'
     ([_OBJECT, "null"], r"train.jsonl, row 2: not a JSON object, as every line must be"),
     ([_OBJECT, _OBJECT[:-1]], r"train.jsonl, row 2: not a JSON object, as every line must be"),
     ([_OBJECT, '{"text": "a", "label": null}'], r"train.jsonl, row 2: the label is missing"),
+    (['{"text": "a", "label": ' + "9" * 5000 + "}"], r"row 1: a number has more than 4,000 digits"),
     ([_OBJECT, '{"text": "a"}'], r"train.jsonl, row 2: the label is missing"),
     ([_OBJECT, '{"text": "a", "label": 0, "label": 1}'], r"row 2: the name 'label' occurs twice"),
     ([_OBJECT, '{"text": "\\ud800", "label": 0}'], r"row 2: the text is not valid Unicode"),

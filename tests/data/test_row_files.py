@@ -101,6 +101,9 @@ def test_what_holds_too_much_is_refused(path, monkeypatch):
   refused(path, ".* has more than 1,000 characters: shorten it")
   write(path, ["text", "label"], [["a", "0"]] * 11)
   refused(path, " has more than 10 rows or")
+  if path.suffix == ".csv":
+    path.write_text('text,label\n"' + "a\n" * 600 + '",0\n')
+    refused(path, ", after row 0: a field has more than 1,000 characters: shorten it")
 
 
 def test_parquet_that_holds_one_text_very_often_is_refused_on_the_way(tmp_path, monkeypatch):

@@ -95,6 +95,17 @@ def test_a_text_that_is_given_twice_would_count_twice(tmp_path):
   assert len(load_targets(SST2, file=path)) == 2
 
 
+def test_targets_without_end_are_refused_before_they_are_tokenised(tmp_path):
+  path = tmp_path / "file"
+  path.write_text("x" * 1_000_001)
+  with pytest.raises(WayjaxError, match=r"target 'line-1' .* more than 1,000,000 characters"):
+    load_targets(SST2, file=path)
+  path.write_text("\n".join(map(str, range(100_001))))
+  with pytest.raises(WayjaxError, match="more than 100,000 targets: use --max-targets"):
+    load_targets(SST2, file=path)
+  assert len(load_targets(SST2, file=path, max_targets=3)) == 3
+
+
 @pytest.mark.parametrize("option", ["file", "targets_dir"])
 def test_targets_from_a_pipe_or_of_another_encoding_are_refused_at_once(tmp_path, option):
   path = tmp_path / "natural_prompts.json"

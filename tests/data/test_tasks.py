@@ -1,6 +1,7 @@
 """The built-in tasks, and tasks from a TOML file."""
 
 import os
+import time
 
 import pytest
 
@@ -69,6 +70,15 @@ def test_a_wrong_task_file_is_refused_with_the_reason(tmp_path, content, message
 def test_a_missing_task_file(tmp_path):
   with pytest.raises(WayjaxError, match="cannot be read"):
     read_task_file(tmp_path / "none.toml")
+
+
+def test_a_task_with_very_many_classes_is_read_quickly(tmp_path):
+  words = [f'"{i}"' for i in range(50_000)]
+  path = tmp_path / "mine.toml"
+  path.write_text(f'template = "%s"\nlabel_words = [{", ".join(words)}]\n')
+  began = time.process_time()
+  assert len(read_task_file(path).label_words) == len(words)
+  assert time.process_time() - began < 10
 
 
 def test_a_task_file_may_begin_with_a_byte_order_mark(tmp_path):

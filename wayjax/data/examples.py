@@ -206,7 +206,7 @@ def _load_dataset(where: str, folder: str, split: str):
 def _to_examples(
   texts: list, labels: list, task: Task, where: str, *, names_only: bool
 ) -> Examples:
-  classes = []
+  classes, known = [], _known_labels(task, names_only)
   for number, (text, label) in enumerate(zip(texts, labels, strict=True), start=1):
     row = f"{where}, row {number}"
     if text is not None and not isinstance(text, str):
@@ -217,15 +217,12 @@ def _to_examples(
       raise WayjaxError(f"{row}: the text is not valid Unicode")
     if label is None:
       raise WayjaxError(f"{row}: the label is missing")
-    found = _class_of(label, task, names_only)
+    name = str(label).strip()
+    found = known.get(name, known.get(name.lstrip("0") or "0") if _is_number(name) else None)
     if found is None:
-      accepted = [*task.class_names]
-      if not names_only:
-        numbers = [] if _has_numbers(task) else [f"0 to {len(task.label_words) - 1}"]
-        accepted = [*numbers, *task.label_words, *task.class_names]
       raise WayjaxError(
         f"{row}: unknown label {shortened(repr(label))}; the accepted labels are "
-        + shortened(", ".join(dict.fromkeys(accepted)))
+        + shortened(", ".join(_in_short(known)))
       )
     classes.append(found)
   return Examples(tuple(texts), tuple(classes))
@@ -239,24 +236,25 @@ def _is_unicode(text: str) -> bool:
   return True
 
 
-def _class_of(label, task: Task, names_only: bool) -> int | None:
-  """The class number of a label from a file, or None if the label is unknown."""
-  text = str(label).strip()
-  for words in (task.class_names,) if names_only else (task.class_names, task.label_words):
+def _known_labels(task: Task, names_only: bool) -> dict[str, int]:
+  """The class numbers of the labels that rows may have; where names and words meet, names win."""
+  known = {}
+  for words in (task.class_names,) if names_only else (task.label_words, task.class_names):
     # Label words often begin with the space that stands before them in the template.
-    known = [word.strip() for word in words]
-    if text in known:
-      return known.index(text)
-  # Python refuses to convert numbers with thousands of digits.
-  if names_only or _has_numbers(task) or not (_is_number(text) and len(text) < 10):
-    return None
-  return int(text) if int(text) < len(task.label_words) else None
+    known |= {word.strip(): number for number, word in enumerate(words)}
+  # Where a class is called by a number, a number is a name and does not count from 0.
+  if names_only or any(map(_is_number, known)):
+    return known
+  return {str(number): number for number in range(len(task.label_words))} | known
 
 
-def _has_numbers(task: Task) -> bool:
-  """Whether a class is called by a number, so that a number is a name and never a count from 0."""
-  return any(_is_number(word.strip()) for word in (*task.label_words, *task.class_names))
+def _in_short(known: dict[str, int]) -> list[str]:
+  """Labels for a sentence, numbers that count classes as a range."""
+  words = [label for label in known if not _is_number(label)]
+  return (
+    [f"0 to {len(known) - len(words) - 1}", *words] if 0 < len(words) < len(known) else [*known]
+  )
 
 
-def _is_number(text: str) -> bool:
-  return text.isascii() and text.isdigit()
+def _is_number(label: str) -> bool:
+  return label.isascii() and label.isdigit()

@@ -36,16 +36,20 @@ def read_rows(path: Path) -> tuple[list, list]:
     if length > _MOST_CHARACTERS:
       raise _too_long(f"{path}, row {len(texts) + 1}: a text")
     # Parquet can hold one text a million times in a few bytes.
-    if len(texts) == _MOST_ROWS or characters > _MOST_BYTES:
-      raise WayjaxError(
-        f"{path} has more than {_MOST_ROWS:,} rows or {_MOST_BYTES // MIB:,} MiB of text: keep "
-        "fewer of them"
-      )
+    _require_few(path, len(texts) + 1, characters)
     texts.append(text)
     labels.append(label)
   if not texts:
     raise WayjaxError(f"{path} cannot be read: it has no rows")
   return texts, labels
+
+
+def _require_few(path: Path, rows: int, characters: int = 0) -> None:
+  if rows > _MOST_ROWS or characters > _MOST_BYTES:
+    raise WayjaxError(
+      f"{path} has more than {_MOST_ROWS:,} rows or {_MOST_BYTES // MIB:,} MiB of text: keep fewer "
+      "of them"
+    )
 
 
 def require_columns(names: list[str], text: str, label: str, where: str) -> None:
@@ -77,6 +81,8 @@ def _separated(path: Path, sep: str, quoting: int) -> Iterator[tuple]:
             + ("; quote any text that contains a comma" if sep == "," else "")
           )
     except csv.Error as error:
+      if "limit" in str(error):
+        raise _too_long(f"{path}, after row {number}: a field") from error
       raise WayjaxError(
         f"{path} cannot be read after row {number}: {reason(error)}; a quotation mark within a "
         "quoted text is written twice"
@@ -111,7 +117,7 @@ def _jsonl(path: Path) -> Iterator[tuple]:
         row = parse_json(line)
       except (json.JSONDecodeError, RecursionError):
         row = None
-      except ValueError as error:  # a name that occurs twice, or a number of thousands of digits
+      except ValueError as error:  # a name that occurs twice, or a number without an end
         raise WayjaxError(f"{path}, row {number}: {reason(error)}") from error
       if not isinstance(row, dict):
         raise WayjaxError(f"{path}, row {number}: not a JSON object, as every line must be")
@@ -126,6 +132,7 @@ def _parquet(path: Path) -> Iterator[tuple]:
   with open_regular(path, _MOST_BYTES) as file:
     try:
       table = parquet.ParquetFile(file)
+      _require_few(path, table.metadata.num_rows)
       schema = table.schema_arrow
       require_columns(schema.names, TEXT, LABEL, str(path))
       classes = _class_names(schema)

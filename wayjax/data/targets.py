@@ -19,6 +19,8 @@ _COMMIT = "aa047d672984926e08390253bfebd9796780b1e7"
 _RELEASED = f"https://raw.githubusercontent.com/Alrope123/prompt-waywardness/{_COMMIT}/prompts"
 _ANSWER_SECONDS = 4.0
 _MOST_BYTES = 16 * MIB  # of a file of targets
+_MOST_TARGETS = 100_000
+_MOST_CHARACTERS = 1_000_000  # of a target; no model has as many positions
 _TEXT, _FILE = "text", "file"
 _LINE = re.compile(r"line-\d+")
 
@@ -104,13 +106,21 @@ def load_targets(
       raise WayjaxError(f"target '{target.name}' ({target.group}) is not valid Unicode") from None
     if not target.text.strip():
       raise WayjaxError(f"target '{target.name}' ({target.group}) is empty: give it some text")
+    if len(target.text) > _MOST_CHARACTERS:
+      raise WayjaxError(
+        f"target '{target.name}' ({target.group}) has more than {_MOST_CHARACTERS:,} characters: "
+        "shorten it"
+      )
     if is_numbered(target.group, target.name):
       first = numbered.setdefault((target.group, target.text), target.name)
       if first != target.name:  # it would count twice in every mean
         raise WayjaxError(f"targets '{first}' and '{target.name}' are the same text: give it once")
   if not targets:
     raise WayjaxError("there are no targets: use --targets, --targets-file or --target")
-  return targets[:max_targets]
+  targets = targets[:max_targets]
+  if len(targets) > _MOST_TARGETS:
+    raise WayjaxError(f"there are more than {_MOST_TARGETS:,} targets: use --max-targets")
+  return targets
 
 
 def _group(group: str, task: Task, targets_dir) -> list[Target]:

@@ -158,8 +158,9 @@ def read_task_file(path: str | Path) -> Task:
   names = _strings(fields.get("class_names", fields["label_words"]))
   if names is None or len(names) != len(words) or not _all_differ(names):
     fail("'class_names' must be a list of different strings, one for each label word")
+  numbers = {word.strip(): number for number, word in enumerate(words)}
   for number, name_of_class in enumerate(names):
-    if name_of_class in words and words.index(name_of_class) != number:
+    if numbers.get(name_of_class.strip(), number) != number:
       fail(f"'{name_of_class}' names one class in 'class_names' and another in 'label_words'")
   max_length = fields.get("max_length", 128)
   if not isinstance(max_length, int) or max_length <= 16:
