@@ -1,5 +1,6 @@
 """Two real processes over jax.distributed train one sweep."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,8 +10,6 @@ import numpy as np
 import pytest
 
 import wayjax
-from wayjax.devices import processes
-from wayjax.errors import WayjaxError
 from wayjax.run import main
 
 PAIRS = Path(__file__).resolve().parents[1] / "run" / "pairs.py"
@@ -52,29 +51,44 @@ SLURM = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-  ("name", "value", "message"),
-  [
-    *((name, value, f"SLURM has not set {name}") for name in SLURM for value in (None, "")),
-    ("SLURM_NTASKS", "2(x3)", r"SLURM has SLURM_NTASKS=2\(x3\)"),
-    ("SLURM_PROCID", "2", "SLURM_PROCID is not below SLURM_NTASKS"),
-    ("SLURM_LOCALID", "-1", "SLURM has SLURM_LOCALID=-1"),
-  ],
-)
-def test_slurm_without_srun_is_told_to_use_it(monkeypatch, name, value, message):
-  for variable, usual in (SLURM | {name: value}).items():
-    monkeypatch.setenv(variable, usual or "")
-    if usual is None:
-      monkeypatch.delenv(variable)
-  with pytest.raises(WayjaxError, match=f"cannot find each other: {message}: start them with srun"):
+UNUSABLE = [
+  *((name, value, f"SLURM has not set {name}") for name in SLURM for value in (None, "")),
+  ("SLURM_NTASKS", "2(x3)", "SLURM has SLURM_NTASKS=2(x3)"),
+  ("SLURM_PROCID", "2", "SLURM_PROCID is not below SLURM_NTASKS"),
+  ("SLURM_LOCALID", "-1", "SLURM has SLURM_LOCALID=-1"),
+]
+# In a process of its own: jax looks for others only before its first computation.
+_START = """
+import json, os, sys
+from wayjax.devices import processes
+from wayjax.errors import WayjaxError
+for environment in json.loads(sys.argv[1]):
+  os.environ.update(environment)
+  try:
     processes.start(None, None, None, distributed=True)
+  except WayjaxError as error:
+    print(error)
+  for name in environment:
+    del os.environ[name]
+"""
 
 
-def test_alone_and_without_a_launcher_it_is_said_what_is_missing(monkeypatch):
-  for name in SLURM:
-    monkeypatch.delenv(name, raising=False)
-  with pytest.raises(WayjaxError, match="so give --coordinator, --processes and --process-id"):
-    processes.start(None, None, None, distributed=True)
+def test_processes_without_a_launcher_are_told_what_to_do():
+  found = [
+    {variable: text for variable, text in (SLURM | {name: value}).items() if text is not None}
+    for name, value, _ in UNUSABLE
+  ]
+  done = subprocess.run(
+    [sys.executable, "-c", _START, json.dumps([*found, {}])],
+    env={name: text for name, text in os.environ.items() if not name.startswith("SLURM_")},
+    capture_output=True, text=True, check=True,
+  )  # fmt: skip
+  *of_slurm, alone = done.stdout.splitlines()
+  failed = "the processes cannot find each other: "
+  assert of_slurm == [f"{failed}{why}: start them with srun" for _, _, why in UNUSABLE]
+  assert alone == (
+    f"{failed}no launcher tells of them, so give --coordinator, --processes and --process-id"
+  )
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def test_a_report_of_targets_without_words_says_that_their_f1_is_left_out(tmp_pa
   rows += [row("b", gamma, f1=gamma) for gamma in (0.0, 0.003, 0.01)]
   found = read(write_run(tmp_path / "run", rows, at_the_end(rows, 0.9)))
   report = build.make_report(found, {})
-  assert ("left out of means of F1", "4 targets without words") in report.facts
+  assert ("left out of means of F1", "targets without words: 4") in report.facts
   cells = {table.name: lines_of(table) for table in report.tables}
   assert [line["F1 γ"] for line in cells["table2"]] == ["1.0"]  # of b alone
   assert [line["F1 γ"] for line in cells["table4"]] == ["–"]

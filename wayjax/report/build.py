@@ -133,7 +133,7 @@ def _facts(results: list[Results]) -> list[tuple[str, str]]:
   if diverged := sum(row["status"] != "done" for row in rows):
     facts.append(("left out of means", f"{diverged:,} that diverged"))
   if without := without_f1(rows):
-    facts.append(("left out of means of F1", f"{len(without):,} targets without words"))
+    facts.append(("left out of means of F1", f"targets without words: {len(without):,}"))
   if any(is_demo(found.rows) for found in results):
     facts.append(("demo", "numbers of the embedded model or rows, not of real ones"))
   return facts
