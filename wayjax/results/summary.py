@@ -47,17 +47,18 @@ def by_target(rows: list[dict]) -> list[dict]:
 
 def _sound(rows: list[dict]) -> list[dict]:
   """The rows of members that did not diverge, each once; means are over nothing else."""
+  sound = [row for row in rows if row["status"] == "done"]
   of_member: dict[tuple, dict] = {}
-  for row in rows:
+  for row in sound:
     for name in field_names("setting"):
-      if row.get(name) != rows[0].get(name):
+      if row.get(name) != sound[0].get(name):
         raise WayjaxError(
-          f"rows with {name} {rows[0].get(name)} and {row.get(name)} are never averaged: give "
+          f"rows with {name} {sound[0].get(name)} and {row.get(name)} are never averaged: give "
           "those of one setting"
         )
     if of_member.setdefault((*_target(row), *variant_of(row), row["seed"]), row) != row:
       raise WayjaxError(f"there are two different rows of {row['prompt_key']}: give one of them")
-  return [row for row in of_member.values() if row["status"] == "done"]
+  return list(of_member.values())
 
 
 def variant_of(line: dict) -> tuple[str, float]:
