@@ -18,6 +18,7 @@ from wayjax.data.tasks import TASKS
 from wayjax.devices.select import select_device
 from wayjax.errors import WayjaxError
 from wayjax.exits import exit_code
+from wayjax.options import path
 from wayjax.results.storage import open_files
 from wayjax.visible import visible
 
@@ -76,8 +77,10 @@ def _parse(experiment: Experiment, description: str, argv: list[str] | None) -> 
     formatter_class=argparse.RawDescriptionHelpFormatter,
   )
   add = parser.add_argument
-  add("--out", default="runs/paper", help="folder of the runs [runs/paper]")
-  add("--model", nargs="+", metavar="MODEL", help="folders, or ids on the Hugging Face Hub")
+  add("--out", type=path, default="runs/paper", help="folder of the runs [runs/paper]")
+  add(
+    "--model", nargs="+", type=path, metavar="MODEL", help="folders, or ids on the Hugging Face Hub"
+  )
   add("--demo", action="store_true", help="the embedded model, rows and texts: minutes, offline")
   add("--resume", action="store_true", help="resume unfinished runs in the folder")
   add("--datasets", nargs="+", metavar="NAME", help="only these of its tasks")

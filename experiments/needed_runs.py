@@ -137,8 +137,8 @@ def _going_on(given: list[str]) -> list[str]:
 def _alike() -> list[Field]:
   """The options in which the runs of a folder agree, or their members cannot be compared."""
   settings = [field for field in options(SETTING) if field.name not in _APART]
-  # A group means all its targets, so their number counts too.
-  return settings + [field for field in options(AXIS) if field.name == "max_targets"]
+  # A group means all its targets, so their number and their folder count too.
+  return settings + [f for f in options(AXIS) if f.name in ("max_targets", "targets_dir")]
 
 
 def _held(out: Path, wanted: RunConfig) -> tuple[list[Path], set[Cell]]:

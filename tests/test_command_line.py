@@ -9,7 +9,8 @@ from forall import JSON, forall, outcome
 from hypothesis import assume, example
 from hypothesis import strategies as st
 
-from wayjax import demo
+from experiments import experiment, fig4_length
+from wayjax import demo, report
 from wayjax.command_line import (
   new_config,
   parse_args,
@@ -19,7 +20,7 @@ from wayjax.command_line import (
 )
 from wayjax.config import RunConfig, make_config, options
 from wayjax.errors import WayjaxError
-from wayjax.options import flag
+from wayjax.options import flag, path
 
 
 def test_a_bare_dataset_means_the_paper():
@@ -125,6 +126,41 @@ def test_the_demo_sets_other_options_unless_they_are_named():
   assert new_config({"dataset": "sst2"}) == RunConfig(dataset="sst2")
 
 
+PATHS = ["data_dir", "model", "out", "resume", "targets_dir", "targets_file", "task_file"]
+
+
+def test_every_option_for_a_file_or_folder_is_a_path():
+  shown = ("DIR", "DIR_OR_ID", "FILE", "RUN_DIR")
+  named = [field.name for field in options() if field.metadata.get("metavar") in shown]
+  assert sorted(named) == PATHS
+  assert all(field.metadata["type"] is path for field in options() if field.name in PATHS)
+
+
+@pytest.mark.parametrize("name", PATHS)
+@pytest.mark.parametrize("form", ["--{}=~/a~b", "--{} ~/a~b"])
+def test_a_home_folder_is_not_a_folder_named_with_a_tilde(name, form, tmp_path, monkeypatch):
+  monkeypatch.setenv("HOME", str(tmp_path))
+  words = form.format(name.replace("_", "-")).split()
+  assert parse_options(words) == {name: f"{tmp_path}/a~b"}
+  words[-1] = words[-1].replace("~/", "~nobody-of-this-name/")
+  with pytest.raises(WayjaxError, match="there is no home folder ~nobody-of-this-name here: write"):
+    parse_options(words)
+  for kept in ("a/~/b", "./~/b", "gs://bucket/~x"):
+    assert parse_options([words[0].split("=")[0], kept]) == {name: kept}
+
+
+def test_a_report_and_experiments_know_home_folders_too(tmp_path, monkeypatch, capsys):
+  monkeypatch.setenv("HOME", str(tmp_path))
+  monkeypatch.chdir(tmp_path)
+  assert report.main(["~/runs"]) == 2
+  assert f"{tmp_path}/runs is not a run folder" in capsys.readouterr().err
+  (tmp_path / "empty").mkdir()
+  assert fig4_length.main(fig4_length.EXPERIMENT, "", ["--out=~/empty", "--gamma", "x"]) == 2
+  args = experiment._parse(fig4_length.EXPERIMENT, "", ["--out=~/a", "--model", "~/b", "c"])
+  assert (args.out, args.model) == (f"{tmp_path}/a", [f"{tmp_path}/b", "c"])
+  assert not (tmp_path / "~").exists()
+
+
 def stored_config(*without, **values) -> dict:
   """The `config.json` of a run folder, which holds other things too."""
   config = make_config({"dataset": "sst2", "out": "before", **values})
@@ -174,6 +210,14 @@ class TestResume:
     with pytest.raises(WayjaxError, match=f"without --{shown}: it cannot be resumed"):
       resume(stored_config(name))
 
+  def test_it_keeps_the_precision_that_auto_meant_where_it_began(self):
+    stored = stored_config() | {"resolved": {"precision": "bfloat16"}}
+    assert resume(stored).precision == "bfloat16"
+    assert resume(stored, precision="auto").precision == "bfloat16"
+    assert resume(stored_config()).precision == "auto"
+    with pytest.raises(WayjaxError, match="damaged"):
+      resume(stored | {"resolved": [1]})
+
   def test_a_folder_that_lacks_what_may_change_is_resumed(self):
     assert resume(stored_config("log_to", "checkpoint_every")).log_to == ()
 
@@ -186,8 +230,8 @@ def test_a_folder_with_any_value(name, value):
   outcome(resume, {**stored_config(), name: value})
 
 
-# Texts that an argument can be: argparse takes a dash for the start of an option.
-WORDS = st.text(min_size=1).filter(lambda text: text[0] != "-")
+# Texts that an argument can be: a dash begins an option, and a tilde a home folder.
+WORDS = st.text(min_size=1).filter(lambda text: text[0] not in "-~")
 
 
 def values_of(field) -> st.SearchStrategy:

@@ -66,7 +66,8 @@ TOY = Constraint(_penalise_toy, _project_toy, _prepare_toy)
 def _read_toy(lm, prompts, metric) -> list[Reading]:
   texts = [f"{len(prompt)} vectors by {metric}" for prompt in prompts]
   return [
-    Reading(text=text, **scores(text, prompt.reads_as)) for text, prompt in zip(texts, prompts)
+    Reading(text=text, **scores(text, prompt.reads_as, lm.tokenizer))
+    for text, prompt in zip(texts, prompts)
   ]
 
 

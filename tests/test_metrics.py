@@ -21,12 +21,21 @@ from wayjax.metrics import delta, macro_f1, majority, prompt_f1, prompt_f1_lemma
     ("a b", "b", 1.0),
     ("theory", "ory", 0.0),  # articles are words of their own
     ("nothing shared", "at all", 0.0),
-    ("", "", 0.0),  # as in the released code: no shared word means 0
-    ("~~~", "~~~", 0.0),
+    ("", "word", 0.0),  # as in the released code: no shared word means 0
+    ("~~~", "word", 0.0),
+    ("cafe\u0301 na\u00efve", "Caf\u00c9 nai\u0308ve", 1.0),  # one character, written in two ways
+    ("cafe", "caf\u00e9", 0.0),
   ],
 )
 def test_prompt_f1(projected, target, expected):
   assert prompt_f1(projected, target) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("target", ["", " ", "~~~", "?!", "the", "A. The, an -"])
+def test_f1_is_undefined_for_a_target_without_words(wordnet, target):
+  for projected in (target, "word", ""):
+    assert prompt_f1(projected, target) is None
+    assert prompt_f1_lemma(projected, target) is None
 
 
 def test_lemmas_join_singular_and_plural(wordnet):

@@ -5,7 +5,7 @@ import dataclasses
 import shlex
 
 from wayjax import demo
-from wayjax.config import RunConfig, make_config, options
+from wayjax.config import AUTO, RunConfig, make_config, options
 from wayjax.errors import WayjaxError, reason
 from wayjax.options import flag
 
@@ -117,9 +117,13 @@ def resumed_config(given: dict, stored: dict) -> RunConfig:
         f"{flag(field)} cannot change when a run is resumed: it is {_words(before[field.name])} in "
         f"{folder}, not {_words(given[field.name])}"
       )
+  values = {**before, **given, "out": folder}
   try:
-    return make_config({**before, **given, "out": folder})
-  except (TypeError, ValueError, LookupError, ArithmeticError) as error:  # not from a command line
+    if values["precision"] == AUTO:  # on another device it may be another, and rows would be mixed
+      values["precision"] = stored.get("resolved", {}).get("precision", AUTO)
+    return make_config(values)
+  # Values that are not from a command line may be anything.
+  except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
     raise WayjaxError(f"{folder}/config.json is damaged: {reason(error)}") from error
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import re
 
 from wayjax.errors import WayjaxError
-from wayjax.options import AXIS, PLACE, SETTING, Role, check_value, flag, option
+from wayjax.options import AXIS, PLACE, SETTING, Role, check_value, flag, option, path
 
 AUTO = "auto"
 C_DIST = "c-dist"  # the paper's constraint
@@ -67,11 +67,12 @@ class RunConfig:
     recorded=())  # it only sets other options
   task_file: str | None = option(
     None, "task", SETTING, "your own task: a TOML file with template and label_words, perhaps "
-    "max_length and class_names", metavar="FILE", recorded=("template", "label_words"))
+    "max_length and class_names", type=path, metavar="FILE", recorded=("template", "label_words"))
   data_dir: str | None = option(
     None, "task", SETTING, "folder with <dataset>/{train,test,dev}.{csv,tsv,jsonl,parquet}, "
-    "columns text and label; demo is the embedded miniatures", metavar="DIR", unset="the Hub",
-    recorded=("data_sha256",), may_change=True)  # a resumed run compares the rows themselves
+    "columns text and label; demo is the embedded miniatures", type=path, metavar="DIR",
+    unset="the Hub", recorded=("data_sha256",),
+    may_change=True)  # a resumed run compares the rows themselves
   split: str = option(
     "test", "task", SETTING, "the rows that results are reported on", choices=("test", "dev"))
   train_rows: int | None = option(
@@ -84,7 +85,7 @@ class RunConfig:
 
   model: str = option(
     "gpt2-large", "model", SETTING, "folder, or id on the Hugging Face Hub; demo is the embedded "
-    "model", metavar="DIR_OR_ID", recorded=("model", *MODEL_HASHES),
+    "model", type=path, metavar="DIR_OR_ID", recorded=("model", *MODEL_HASHES),
     may_change=True)  # a resumed run compares the weights themselves
   revision: str | None = option(
     None, "model", SETTING, "branch, tag or commit on the Hub", metavar="REV", unset="main",
@@ -106,9 +107,10 @@ class RunConfig:
     (), "targets", AXIS, "a text; may be given several times", action="append", metavar="TEXT",
     unset="none")
   targets_file: str | None = option(
-    None, "targets", AXIS, "JSON object of names to texts, or one text a line", metavar="FILE")
+    None, "targets", AXIS, "JSON object of names to texts, or one text a line", type=path,
+    metavar="FILE")
   targets_dir: str | None = option(
-    None, "targets", AXIS, "folder with the paper's prompt files", metavar="DIR",
+    None, "targets", AXIS, "folder with the paper's prompt files", type=path, metavar="DIR",
     unset="the released repository, cached")
   max_targets: int | None = option(
     None, "targets", AXIS, "use only the first N targets", unset="all", **_COUNT)
@@ -146,14 +148,14 @@ class RunConfig:
     to_word=lambda shard: "{}/{}".format(*shard))
 
   out: str | None = option(
-    None, "output", PLACE, "run folder, new or empty, or gs://BUCKET/FOLDER", metavar="DIR",
-    unset="runs/<dataset>-<model>-<time>", may_change=False)
+    None, "output", PLACE, "run folder, new or empty, or gs://BUCKET/FOLDER", type=path,
+    metavar="DIR", unset="runs/<dataset>-<model>-<time>", may_change=False)
   checkpoint_every: float = option(
     60.0, "output", PLACE, "seconds between checkpoints of what is in training", type=float,
     metavar="SECONDS", least=0)
   resume: str | None = option(
     None, "output", PLACE, "continue the run in this folder, which holds all its options",
-    metavar="RUN_DIR", unset="a new run")
+    type=path, metavar="RUN_DIR", unset="a new run")
   log_to: tuple[str, ...] = option(
     (), "output", PLACE, "where training curves and rows go too: tensorboard, wandb or both",
     nargs="+", choices=("tensorboard", "wandb"), unset="none")

@@ -53,3 +53,8 @@ def _cut(text: str) -> str:
   end = _LONGEST // 4
   start = _LONGEST - end - len(" ... ")
   return f"{text[:start]} ... {text[-end:]}"
+
+
+def shortened(text: str, longest: int = 200) -> str:
+  """A text for a sentence that quotes it, cut where it is longer than that many characters."""
+  return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -12,6 +12,7 @@ from typing import BinaryIO, TextIO
 from wayjax.errors import WayjaxError, reason
 
 MIB = 2**20
+_MOST_DIGITS = 4000  # of a whole number; Python refuses to convert a few more
 
 
 def open_regular(path: str | Path, most: int, name: str | None = None) -> BinaryIO:
@@ -95,10 +96,16 @@ def parse_json(text: str):
   """What a JSON text holds.
 
   Raises:
-    ValueError: it is not JSON, or a name occurs twice in one object.
+    ValueError: it is not JSON, a name occurs twice in one object, or a number is endless.
     RecursionError: it is nested too deeply.
   """
-  return json.loads(text, object_pairs_hook=_each_once)
+  return json.loads(text, object_pairs_hook=_each_once, parse_int=_integer)
+
+
+def _integer(digits: str) -> int:
+  if len(digits) > _MOST_DIGITS:
+    raise ValueError(f"a number has more than {_MOST_DIGITS:,} digits")
+  return int(digits)
 
 
 def _each_once(pairs: list[tuple]) -> dict:

@@ -5,6 +5,7 @@ import functools
 import math
 import re
 import string
+import unicodedata
 import warnings
 
 import numpy as np
@@ -15,7 +16,9 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 def words(text: str) -> list[str]:
   """The words that prompt F1 compares: lower case, no punctuation, no articles."""
-  return _ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split()
+  # Unicode can write one character in several ways, which look the same.
+  text = unicodedata.normalize("NFC", text.lower())
+  return _ARTICLES.sub(" ", text.translate(_PUNCTUATION)).split()
 
 
 def overlap_f1(prediction: list[str], reference: list[str]) -> float:
@@ -27,7 +30,7 @@ def overlap_f1(prediction: list[str], reference: list[str]) -> float:
   return 2 * precision * recall / (precision + recall)
 
 
-def prompt_f1(projected_text: str, target_text: str) -> float:
+def prompt_f1(projected_text: str, target_text: str) -> float | None:
   """Word-overlap F1 of a projected prompt against its target (Eq. 8), as in the released code.
 
   Args:
@@ -35,23 +38,24 @@ def prompt_f1(projected_text: str, target_text: str) -> float:
     target_text: what it should read as.
 
   Returns:
-    A fraction; 0 if a text has no words.
+    A fraction; None where the target has no words, for which F1 is undefined.
   """
-  return overlap_f1(words(projected_text), words(target_text))
+  reference = words(target_text)
+  return overlap_f1(words(projected_text), reference) if reference else None
 
 
 def prompt_f1_lemma(projected_text: str, target_text: str) -> float | None:
   """Prompt F1 on WordNet's noun lemmas (the paper's footnote 4).
 
   Returns:
-    A fraction; None, with one warning, if WordNet is not installed.
+    A fraction; None where the target has no words, and, with one warning, where WordNet is not
+    installed.
   """
-  lemmatize = _lemmatizer()
-  if lemmatize is None:
+  lemmatize, reference = _lemmatizer(), words(target_text)
+  if lemmatize is None or not reference:
     return None
   return overlap_f1(
-    [lemmatize(word) for word in words(projected_text)],
-    [lemmatize(word) for word in words(target_text)],
+    [lemmatize(word) for word in words(projected_text)], [lemmatize(word) for word in reference]
   )
 
 

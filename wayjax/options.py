@@ -5,9 +5,11 @@ its page shows, what the runs of an experiment share, what may change when a run
 the command shown beside a table.
 """
 
+import argparse
 import dataclasses
 import enum
 import math
+import os
 
 from wayjax.errors import WayjaxError
 
@@ -69,6 +71,22 @@ def option(
 def flag(field: dataclasses.Field) -> str:
   """A field's name on the command line."""
   return "--" + field.name.replace("_", "-")
+
+
+def path(text: str) -> str:
+  """A path of a command line; a shell leaves the `~` of `--out=~/runs` to the program.
+
+  Raises:
+    argparse.ArgumentTypeError: a home folder that is not known; taken as it is, it would name a
+      folder `~`.
+  """
+  expanded = os.path.expanduser(text)
+  if expanded.startswith("~"):
+    home = expanded.split("/")[0]
+    raise argparse.ArgumentTypeError(
+      f"there is no home folder {home} here: write ./{home} for a file of that name"
+    )
+  return expanded
 
 
 def recorded_names(field: dataclasses.Field) -> tuple[str, ...]:

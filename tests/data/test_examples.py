@@ -151,6 +151,12 @@ _OBJECT = '{"text": "a", "label": 0}'
     ([_OBJECT, '{"label": 1}'], r"train.jsonl, row 2: the text is empty"),
     ([_OBJECT, "null"], r"train.jsonl, row 2: not a JSON object, as every line must be"),
     ([_OBJECT, _OBJECT[:-1]], r"train.jsonl, row 2: not a JSON object, as every line must be"),
+    ([_OBJECT, '{"text": "a", "label": null}'], r"train.jsonl, row 2: the label is missing"),
+    (['{"text": "a", "label": ' + "9" * 5000 + "}"], r"row 1: a number has more than 4,000 digits"),
+    ([_OBJECT, '{"text": "a"}'], r"train.jsonl, row 2: the label is missing"),
+    ([_OBJECT, '{"text": "a", "label": 0, "label": 1}'], r"row 2: the name 'label' occurs twice"),
+    ([_OBJECT, '{"text": "\\ud800", "label": 0}'], r"row 2: the text is not valid Unicode"),
+    (['{"sentence": "a", "label": 0}'], r"has the columns sentence, label; it needs 'text'"),
   ],
 )
 def test_bad_objects_are_named(folder, lines, message):
@@ -158,6 +164,42 @@ def test_bad_objects_are_named(folder, lines, message):
   write(folder, "train", lines, suffix="jsonl")
   with pytest.raises(WayjaxError, match=message):
     load_data(SST2, folder)
+
+
+NONE = Task("mine", "%s", ("None", "Some"), ("None", "Some"))
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_a_missing_label_is_not_the_class_named_none(tmp_path, suffix):
+  folder = tmp_path / "mine"
+  folder.mkdir()
+  rows = [("a", "Some"), ("b", None)]
+  if suffix == "parquet":
+    texts, labels = zip(*rows)
+    pq.write_table(pa.table({"text": texts, "label": labels}), folder / "train.parquet")
+  else:
+    lines = (json.dumps({"text": text, "label": label}) + "\n" for text, label in rows)
+    (folder / "train.jsonl").write_text("".join(lines))
+  with pytest.raises(WayjaxError, match=rf"train.{suffix}, row 2: the label is missing"):
+    load_data(NONE, tmp_path, split="dev")
+
+
+def test_label_words_are_known_with_and_without_their_leading_space(tmp_path):
+  task = Task("mine", "It is%s", (" bad", " good"), (" n", "p "))
+  rows = ["text,label", "a,good", "b, good", 'c," good "', "d,bad", "e,n", "f, p", "g,1"]
+  for split in ("train", "dev", "test"):
+    write(tmp_path, split, rows, "mine")
+  assert load_data(task, tmp_path).train.labels == (1, 1, 1, 0, 0, 1, 1)
+
+
+def test_where_a_class_is_called_by_a_number_numbers_do_not_count_classes(tmp_path):
+  stars = Task("mine", "%s stars", ("1", "2", "3"), ("1", "2", "3"))
+  for split in ("train", "dev", "test"):
+    write(tmp_path, split, ["text,label", "a,1", "b,3"], "mine")
+  assert load_data(stars, tmp_path).train.labels == (0, 2)
+  write(tmp_path, "train", ["text,label", "a,0"], "mine")
+  with pytest.raises(WayjaxError, match=r"unknown label '0'; the accepted labels are 1, 2, 3"):
+    load_data(stars, tmp_path)
 
 
 def test_quotes_in_tsv_are_part_of_the_text(folder):

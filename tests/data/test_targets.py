@@ -4,6 +4,7 @@ import hashlib
 import http.client
 import io
 import json
+import os
 import urllib.request
 
 import pytest
@@ -60,6 +61,9 @@ def test_literal_texts():
     (b"first\n\nthird line\n", {"line-1": "first", "line-3": "third line"}),
     (b"[contents]\nmore\n", {"line-1": "[contents]", "line-2": "more"}),
     (b'{"a": "text\\nof two lines"}', {"a": "text\nof two lines"}),
+    (b"{name} was born here.\nmore\n", {"line-1": "{name} was born here.", "line-2": "more"}),
+    (b"{} again\n", {"line-1": "{} again"}),
+    (b"first\r\nsecond", {"line-1": "first", "line-2": "second"}),
     (b'\xef\xbb\xbf{"a": "x"}', {"a": "x"}),  # a byte order mark is not part of the text
   ],
 )
@@ -69,6 +73,54 @@ def test_files(tmp_path, content, expected):
   assert load_targets(SST2, file=path) == [
     Target("file", name, text) for name, text in expected.items()
   ]
+
+
+@pytest.mark.parametrize(
+  "inside", ["\u2028", "\u2029", "\x85", "\f", "\v", "\r", "\x1c", "\x1d", "\x1e"]
+)
+def test_a_targets_file_is_split_at_line_feeds_alone(tmp_path, inside):
+  path = tmp_path / "file"
+  path.write_bytes(f"one{inside}two\nthree\n".encode())
+  assert [target.text for target in load_targets(SST2, file=path)] == [f"one{inside}two", "three"]
+
+
+def test_a_text_that_is_given_twice_would_count_twice(tmp_path):
+  with pytest.raises(WayjaxError, match="'text-1' and 'text-3' are the same text: give it once"):
+    load_targets(SST2, texts=("x", "y", "x"))
+  path = tmp_path / "file"
+  path.write_text("x\n\nx\n")
+  with pytest.raises(WayjaxError, match="'line-1' and 'line-3' are the same text: give it once"):
+    load_targets(SST2, file=path)
+  path.write_text('{"a": "x", "b": "x"}')  # someone gave these names
+  assert len(load_targets(SST2, file=path)) == 2
+
+
+def test_targets_without_end_are_refused_before_they_are_tokenised(tmp_path):
+  path = tmp_path / "file"
+  path.write_text("x" * 1_000_001)
+  with pytest.raises(WayjaxError, match=r"target 'line-1' .* more than 1,000,000 characters"):
+    load_targets(SST2, file=path)
+  path.write_text("\n".join(map(str, range(100_001))))
+  with pytest.raises(WayjaxError, match="more than 100,000 targets: use --max-targets"):
+    load_targets(SST2, file=path)
+  assert len(load_targets(SST2, file=path, max_targets=3)) == 3
+
+
+@pytest.mark.parametrize("option", ["file", "targets_dir"])
+def test_targets_from_a_pipe_or_of_another_encoding_are_refused_at_once(tmp_path, option):
+  path = tmp_path / "natural_prompts.json"
+  given = {"file": path} if option == "file" else {"groups": ("ni",), "targets_dir": tmp_path}
+  os.mkfifo(path)
+  with pytest.raises(WayjaxError, match=r"targets file .* it is not a regular file"):
+    load_targets(SST2, **given)
+  path.unlink()
+  path.write_text('{"a": "x"}', encoding="utf-16")
+  with pytest.raises(WayjaxError, match=r"targets file .* it is UTF-16, not UTF-8"):
+    load_targets(SST2, **given)
+  with path.open("wb") as file:
+    file.truncate(2**40)
+  with pytest.raises(WayjaxError, match=r"targets file .* it has more than 16 MiB"):
+    load_targets(SST2, **given)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +142,8 @@ def test_wrong_options_are_refused_with_the_reason(options, message):
 @pytest.mark.parametrize(
   ("content", "message"),
   [
-    (b"{broken", "cannot be read as JSON"),
+    (b'{"broken', "cannot be read as JSON"),
+    (b' { "a": "x",\n "b" "y"}', "cannot be read as JSON"),
     (b'{"a": 1}', "names to texts"),
     (b"\xff\xfe\xff", "not UTF-8"),
     (b"\n\n", "no targets"),

@@ -1,5 +1,8 @@
 """The built-in tasks, and tasks from a TOML file."""
 
+import os
+import time
+
 import pytest
 
 from wayjax.data.tasks import TASKS, get_task, read_task_file
@@ -51,6 +54,9 @@ def test_a_task_file(tmp_path):
     (GOOD + 'class_names = ["one"]', "one for each label word"),
     (GOOD + "max_length = 16", "above 16"),
     (GOOD + 'name = "a/b"', "a string without slashes"),
+    (GOOD.replace('"bad"', '" good "'), "two or more different strings"),
+    (GOOD + 'class_names = ["n", " n"]', "one for each label word"),
+    (GOOD + 'class_names = ["good", "bad"]', "'good' names one class .* and another"),
   ],
 )
 def test_a_wrong_task_file_is_refused_with_the_reason(tmp_path, content, message):
@@ -64,3 +70,29 @@ def test_a_wrong_task_file_is_refused_with_the_reason(tmp_path, content, message
 def test_a_missing_task_file(tmp_path):
   with pytest.raises(WayjaxError, match="cannot be read"):
     read_task_file(tmp_path / "none.toml")
+
+
+def test_a_task_with_very_many_classes_is_read_quickly(tmp_path):
+  words = [f'"{i}"' for i in range(50_000)]
+  path = tmp_path / "mine.toml"
+  path.write_text(f'template = "%s"\nlabel_words = [{", ".join(words)}]\n')
+  began = time.process_time()
+  assert len(read_task_file(path).label_words) == len(words)
+  assert time.process_time() - began < 10
+
+
+def test_a_task_file_may_begin_with_a_byte_order_mark(tmp_path):
+  path = tmp_path / "mine.toml"
+  path.write_text(GOOD, encoding="utf-8-sig")
+  assert read_task_file(path).label_words == ("bad", "good")
+
+
+def test_a_task_file_that_is_a_pipe_or_of_another_encoding_is_refused_at_once(tmp_path):
+  path = tmp_path / "mine.toml"
+  os.mkfifo(path)
+  with pytest.raises(WayjaxError, match=r"task file .* it is not a regular file"):
+    read_task_file(path)
+  path.unlink()
+  path.write_text(GOOD, encoding="utf-16")
+  with pytest.raises(WayjaxError, match=r"task file .* it is UTF-16, not UTF-8"):
+    read_task_file(path)

@@ -1,5 +1,6 @@
 """Two real processes over jax.distributed train one sweep."""
 
+import json
 import os
 import re
 import subprocess
@@ -46,6 +47,52 @@ def test_two_processes_one_of_them_killed(model_dir, data_dir, tmp_path):
     alone, both, resumed = (run.prompt(key).vectors_PxD for run in runs)
     np.testing.assert_allclose(both, alone, rtol=0, atol=1e-3)
     np.testing.assert_array_equal(resumed, both)
+
+
+SLURM = {
+  "SLURM_JOB_ID": "7", "SLURM_STEP_NODELIST": "a", "SLURM_NTASKS": "2", "SLURM_PROCID": "0",
+  "SLURM_LOCALID": "0",
+}  # fmt: skip
+
+
+UNUSABLE = [
+  *((name, value, f"SLURM has not set {name}") for name in SLURM for value in (None, "")),
+  ("SLURM_NTASKS", "2(x3)", "SLURM has SLURM_NTASKS=2(x3)"),
+  ("SLURM_PROCID", "2", "SLURM_PROCID is not below SLURM_NTASKS"),
+  ("SLURM_LOCALID", "-1", "SLURM has SLURM_LOCALID=-1"),
+]
+# In a process of its own: jax looks for others only before its first computation.
+_START = """
+import json, os, sys
+from wayjax.devices import processes
+from wayjax.errors import WayjaxError
+for environment in json.loads(sys.argv[1]):
+  os.environ.update(environment)
+  try:
+    processes.start(None, None, None, distributed=True)
+  except WayjaxError as error:
+    print(error)
+  for name in environment:
+    del os.environ[name]
+"""
+
+
+def test_processes_without_a_launcher_are_told_what_to_do():
+  found = [
+    {variable: text for variable, text in (SLURM | {name: value}).items() if text is not None}
+    for name, value, _ in UNUSABLE
+  ]
+  done = subprocess.run(
+    [sys.executable, "-c", _START, json.dumps([*found, {}])],
+    env={name: text for name, text in os.environ.items() if not name.startswith("SLURM_")},
+    capture_output=True, text=True, check=True,
+  )  # fmt: skip
+  *of_slurm, alone = done.stdout.splitlines()
+  failed = "the processes cannot find each other: "
+  assert of_slurm == [f"{failed}{why}: start them with srun" for _, _, why in UNUSABLE]
+  assert alone == (
+    f"{failed}no launcher tells of them, so give --coordinator, --processes and --process-id"
+  )
 
 
 @pytest.mark.parametrize(

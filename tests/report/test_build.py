@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from reports import EARLIER, at_the_end, read, row, write_run
+from reports import EARLIER, at_the_end, lines_of, read, row, write_run
 
 from wayjax.errors import WayjaxError
-from wayjax.report import build, gather
+from wayjax.report import build, gather, write
 
 TABLE = {"name": "toy", "title": "Toy", "caption": "c", "columns": ["x", "y"], "lines": [["1", 2]]}
 
@@ -32,6 +32,25 @@ def test_a_report_of_every_kind_of_experiment(tmp_path):
   assert entry.nearest == ((("x", 0.5),),)
   assert entry.curve[0]["dev_accuracy"] == 0.9
   assert entry.setting["template"] == "It is %s."
+
+
+def test_a_report_of_targets_without_words_says_that_their_f1_is_left_out(tmp_path):
+  groups = (("a", "ni"), ("t", "true"), ("x", "pile-4"), ("y", "pile-7"))
+  rows = [
+    row(name, gamma, group=group, f1=None) for name, group in groups for gamma in (0.0, 0.003, 0.01)
+  ]
+  rows += [row("b", gamma, f1=gamma) for gamma in (0.0, 0.003, 0.01)]
+  found = read(write_run(tmp_path / "run", rows, at_the_end(rows, 0.9)))
+  report = build.make_report(found, {})
+  assert ("left out of means of F1", "targets without words: 4") in report.facts
+  cells = {table.name: lines_of(table) for table in report.tables}
+  assert [line["F1 γ"] for line in cells["table2"]] == ["1.0"]  # of b alone
+  assert [line["F1 γ"] for line in cells["table4"]] == ["–"]
+  assert {line["F1 γ"] for line in cells["targets"] if line["target"] == "text a"} == {"–"}
+  assert [figure.name for figure in report.figures] == ["fig3", "fig4", "fig5"]
+  write.write_report(report, str(tmp_path / "report"))
+  facts = dict(build.make_report(read(write_run(tmp_path / "b", rows[-3:])), {}).facts)
+  assert "left out of means of F1" not in facts
 
 
 def test_earlier_measurements_are_reported_as_before():

@@ -135,6 +135,12 @@ def test_a_damaged_measurement_is_named(tmp_path, content, problem):
   assert problem in str(error.value)
 
 
+def test_a_measurement_that_is_a_pipe_is_refused_at_once(tmp_path):
+  os.mkfifo(tmp_path / "prop1_margins.measured.json")
+  with pytest.raises(WayjaxError, match=r"measured\.json cannot be read: it is not a regular file"):
+    gather.find_measured([str(tmp_path)])
+
+
 def test_earlier_measurements_are_given_the_words_that_the_report_had_for_them(tmp_path):
   for name, content in EARLIER.items():
     (tmp_path / f"{name}.measured.json").write_text(json.dumps(content))

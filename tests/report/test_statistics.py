@@ -45,6 +45,8 @@ def line(gamma, f1, dev_accuracy):
     # 0.98 itself is not above 0.98; where none is, the most accurate.
     ([line(0.003, 0.98, 0.95), line(0.005, 0.97, 0.96), line(0.01, 0.5, 0.85)], 0.005),
     ([line(0.003, 1.0, 0.9), line(0.01, 1.0, 0.9)], 0.01),
+    # A target without words has no F1.
+    ([line(0.003, None, 0.9), line(0.01, None, 0.8)], 0.003),
   ],
 )
 def test_gamma_is_chosen_by_dev_accuracy_among_prompts_that_read_as_their_target(lines, gamma):

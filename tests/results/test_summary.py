@@ -2,7 +2,17 @@
 
 import pytest
 
-from wayjax.results.summary import cells, headings, shows_waywardness, summarise, to_markdown
+from wayjax.errors import WayjaxError
+from wayjax.results.summary import (
+  best,
+  cells,
+  differences,
+  headings,
+  shows_waywardness,
+  summarise,
+  to_markdown,
+  without_f1,
+)
 
 
 def row(target="t", gamma=0.0, seed=1, accuracy=0.5, f1=1.0, **changes):
@@ -80,6 +90,33 @@ def test_diverged_members_are_left_out_and_named():
   assert "because they diverged: t/0.1/2" in to_markdown(rows, 0.5)
   assert summarise([row(status="diverged")]) == []
   assert "because they diverged" in to_markdown([row(status="diverged")], 0.5)
+
+
+def test_targets_without_words_are_left_out_of_the_means_of_f1_with_a_note():
+  rows = [row("a", f1=None), row("a", 0.1, f1=None), row("b"), row("b", 0.1, f1=0.5)]
+  a, _, mean = summarise(rows)
+  assert (a["f1_0"], a["f1"], a["accuracy"]) == (None, None, 0.5)
+  assert (mean["f1_0"], mean["f1"]) == (1.0, 0.5)
+  columns = headings([a])
+  assert [cells(a, columns)[columns.index(name)] for name in ("F1 γ=0", "F1 γ")] == ["–", "–"]
+  assert without_f1(rows) == ["a"]
+  assert "Left out of the means of F1 because they have no words: a." in to_markdown(rows, 0.5)
+  assert "no words" not in to_markdown(rows[2:], 0.5)
+  assert best(rows[:2])[0]["prompt_f1"] is None
+
+
+@pytest.mark.parametrize("name", ["model", "dataset", "split", "steps", "lr", "precision"])
+def test_rows_of_two_settings_are_refused(name):
+  rows = [row(**{name: "one"}), row(seed=2, **{name: "other"})]
+  for function in (summarise, best):
+    with pytest.raises(WayjaxError, match=f"rows with {name} one and other are never averaged"):
+      function(rows)
+
+
+def test_words_that_look_the_same_do_not_differ():
+  target, text = differences("caf\u00e9 now", "cafe\u0301 then")
+  assert target == [("caf\u00e9", False), ("now", True)]
+  assert text == [("cafe\u0301", False), ("then", True)]
 
 
 def test_constraints_are_apart_and_named_where_there_is_another_than_the_papers():

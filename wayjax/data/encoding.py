@@ -103,6 +103,13 @@ def _require_embeddings(lm, ids_N: np.ndarray, what: str) -> None:
     )
 
 
+def as_read(tokenizer, text: str) -> str:
+  """A text as a prompt of exactly its tokens reads: a tokenizer may normalise what it is given."""
+  ids = token_ids(tokenizer, [text])[0]
+  # The token for what a tokenizer does not know stands for any text.
+  return text if tokenizer.unk_token_id in ids else tokenizer.decode(ids)
+
+
 def _candidates(tokenizer, task: Task):
   """The template tokens that all classes share, and each class's own tokens, EOS included."""
   filled = token_ids(tokenizer, task.fill())

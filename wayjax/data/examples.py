@@ -1,8 +1,6 @@
 """A task's labelled texts, from the Hugging Face Hub or from a folder of files."""
 
-import csv
 import dataclasses
-import glob
 import hashlib
 import json
 import os
@@ -13,17 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from wayjax import demo, hub
+from wayjax.data import row_files
 from wayjax.data.tasks import Task
-from wayjax.errors import WayjaxError, reason
+from wayjax.errors import WayjaxError, reason, shortened
 
 TRAIN_SHARE = 0.9
 DATA_SEED = 100  # the released code's; it decides which training rows become dev
-_READERS = {
-  ".csv": ("csv", {"sep": ","}),
-  ".tsv": ("csv", {"sep": "\t", "quoting": csv.QUOTE_NONE}),
-  ".jsonl": ("json", {}),
-  ".parquet": ("parquet", {}),
-}
 _HUB_FILES = ["*.parquet", "*.jsonl", "*.json", "*.csv", "*.tsv", "README.md"]
 
 
@@ -161,24 +154,15 @@ def _folder_reader(task: Task, data_dir: Path):
     )
 
   def read(split: str) -> Examples | None:
-    files = [path for ext in _READERS if os.path.isfile(path := folder / f"{split}{ext}")]
+    paths = [folder / f"{split}{ext}" for ext in row_files.READERS]
+    files = [path for path in paths if os.path.lexists(path)]
     if len(files) > 1:
       names = ", ".join(path.name for path in files)
       raise WayjaxError(f"{folder} contains {names}: keep one file for '{split}'")
     if not files:
       return None
-    path = files[0]
-    builder, options = _READERS[path.suffix]
-    options = {**options, "data_files": {split: glob.escape(str(path))}}
-    if builder == "csv":
-      _check_fields(path, options["sep"], options.get("quoting", csv.QUOTE_MINIMAL))
-      # Texts stay as they are: "null" is not a missing value, and "007" is not a number.
-      as_text = {"text": str, "label": str}
-      options |= {"keep_default_na": False, "converters": as_text}
-    elif builder == "json":
-      _check_objects(path)
-    rows = _load_dataset(str(path), builder, split=split, **options)
-    return _to_examples(rows, task, "text", "label", str(path), names_only=False)
+    texts, labels = row_files.read_rows(files[0])
+    return _to_examples(texts, labels, task, str(files[0]), names_only=False)
 
   return read
 
@@ -188,7 +172,7 @@ def _hub_reader(task: Task):
   splits = {"train": "train", "test": source.test_split}
 
   def is_complete(folder: Path) -> bool:
-    names = [path.name for path in folder.rglob("*") if path.suffix in _READERS]
+    names = [path.name for path in folder.rglob("*") if path.suffix in row_files.READERS]
     return all(any(split in name for name in names) for split in splits.values())
 
   folder = hub.snapshot(source.repo_id, "dataset", None, _HUB_FILES, is_complete)
@@ -197,99 +181,80 @@ def _hub_reader(task: Task):
     if split not in splits:
       return None
     where = f"{source.repo_id} ({splits[split]})"
-    rows = _load_dataset(where, str(folder), split=splits[split])
-    return _to_examples(rows, task, source.text, source.label, where, names_only=True)
+    rows = _load_dataset(where, str(folder), splits[split])
+    row_files.require_columns(rows.column_names, source.text, source.label, where)
+    classes = getattr(rows.features[source.label], "names", None)
+    labels = [row_files.named(label, classes) for label in rows[source.label][:]]
+    return _to_examples(rows[source.text][:], labels, task, where, names_only=True)
 
   return read, folder.name
 
 
-def _check_fields(path: Path, sep: str, quoting: int) -> None:
-  """Refuses rows with more or fewer fields than the header: pandas would shift or drop them."""
-  try:
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-      rows = (row for row in csv.reader(file, delimiter=sep, quoting=quoting) if row)
-      header = next(rows, [])
-      for number, row in enumerate(rows, start=1):
-        if len(row) != len(header):
-          raise WayjaxError(
-            f"{path}, row {number}: {len(row)} fields, but the header has {len(header)}"
-            + ("; quote any text that contains a comma" if sep == "," else "")
-          )
-  except (OSError, csv.Error) as error:
-    raise WayjaxError(f"{path} cannot be read: {reason(error)}") from error
-
-
-def _check_objects(path: Path) -> None:
-  """Refuses rows that are not JSON objects: some, such as null, make pyarrow end the process."""
-  try:
-    with path.open(encoding="utf-8-sig") as file:
-      for number, line in enumerate(filter(str.strip, file), start=1):
-        try:
-          is_object = isinstance(json.loads(line), dict)
-        except (ValueError, RecursionError):
-          is_object = False
-        if not is_object:
-          raise WayjaxError(f"{path}, row {number}: not a JSON object, as every line must be")
-  except (OSError, UnicodeDecodeError) as error:
-    raise WayjaxError(f"{path} cannot be read: {reason(error)}") from error
-
-
-def _load_dataset(where: str, *args, **options):
+def _load_dataset(where: str, folder: str, split: str):
   import datasets  # imported here because it takes a second
 
   datasets.disable_progress_bars()
   try:
     # A fresh cache each time, so that rows come from the files as they are now.
     with tempfile.TemporaryDirectory() as cache:
-      return datasets.load_dataset(*args, cache_dir=cache, keep_in_memory=True, **options)
+      return datasets.load_dataset(folder, split=split, cache_dir=cache, keep_in_memory=True)
   except Exception as error:  # the readers raise whatever their parsers raise
     cause = reason(error.__cause__ or error)
-    if "corresponds to no data" in cause:
-      cause = "it has no rows"
     raise WayjaxError(f"{where} cannot be read: {cause}") from error
 
 
 def _to_examples(
-  rows, task: Task, text: str, label: str, where: str, *, names_only: bool
+  texts: list, labels: list, task: Task, where: str, *, names_only: bool
 ) -> Examples:
-  for column in (text, label):
-    if column not in rows.column_names:
-      raise WayjaxError(
-        f"{where} has the columns {', '.join(rows.column_names)}; it needs '{text}' and '{label}'"
-      )
-  texts, labels = rows[text][:], rows[label][:]
-  names = getattr(rows.features[label], "names", None)
-  classes = []
-  for number, (value, content) in enumerate(zip(labels, texts, strict=True), start=1):
-    if content is not None and not isinstance(content, str):
-      raise WayjaxError(f"{where}, row {number}: the text is {content!r}, which is not a string")
-    if not (content or "").strip():
-      raise WayjaxError(f"{where}, row {number}: the text is empty")
-    if names and isinstance(value, int) and 0 <= value < len(names):
-      value = names[value]
-    found = _class_of(value, task, names_only)
+  classes, known = [], _known_labels(task, names_only)
+  for number, (text, label) in enumerate(zip(texts, labels, strict=True), start=1):
+    row = f"{where}, row {number}"
+    if text is not None and not isinstance(text, str):
+      raise WayjaxError(f"{row}: the text is {shortened(repr(text))}, which is not a string")
+    if not (text or "").strip():
+      raise WayjaxError(f"{row}: the text is empty")
+    if not _is_unicode(text):
+      raise WayjaxError(f"{row}: the text is not valid Unicode")
+    if label is None:
+      raise WayjaxError(f"{row}: the label is missing")
+    name = str(label).strip()
+    found = known.get(name, known.get(name.lstrip("0") or "0") if _is_number(name) else None)
     if found is None:
-      accepted = [*task.class_names]
-      if not names_only:
-        accepted = [f"0 to {len(task.label_words) - 1}", *task.label_words, *task.class_names]
       raise WayjaxError(
-        f"{where}, row {number}: unknown label {value!r}; the accepted labels are "
-        f"{', '.join(dict.fromkeys(accepted))}"
+        f"{row}: unknown label {shortened(repr(label))}; the accepted labels are "
+        + shortened(", ".join(_in_short(known)))
       )
     classes.append(found)
   return Examples(tuple(texts), tuple(classes))
 
 
-def _class_of(value, task: Task, names_only: bool) -> int | None:
-  """The class number of a label from a file, or None if the label is unknown."""
-  value = str(value).strip()
-  if value in task.class_names:
-    return task.class_names.index(value)
-  if names_only:
-    return None
-  if value in task.label_words:
-    return task.label_words.index(value)
-  # Python refuses to convert numbers with thousands of digits.
-  if value.isascii() and value.isdigit() and len(value) < 10 and int(value) < len(task.label_words):
-    return int(value)
-  return None
+def _is_unicode(text: str) -> bool:
+  try:
+    text.encode()
+  except UnicodeEncodeError:  # half of a surrogate pair
+    return False
+  return True
+
+
+def _known_labels(task: Task, names_only: bool) -> dict[str, int]:
+  """The class numbers of the labels that rows may have; where names and words meet, names win."""
+  known = {}
+  for words in (task.class_names,) if names_only else (task.label_words, task.class_names):
+    # Label words often begin with the space that stands before them in the template.
+    known |= {word.strip(): number for number, word in enumerate(words)}
+  # Where a class is called by a number, a number is a name and does not count from 0.
+  if names_only or any(map(_is_number, known)):
+    return known
+  return {str(number): number for number in range(len(task.label_words))} | known
+
+
+def _in_short(known: dict[str, int]) -> list[str]:
+  """Labels for a sentence, numbers that count classes as a range."""
+  words = [label for label in known if not _is_number(label)]
+  return (
+    [f"0 to {len(known) - len(words) - 1}", *words] if 0 < len(words) < len(known) else [*known]
+  )
+
+
+def _is_number(label: str) -> bool:
+  return label.isascii() and label.isdigit()

@@ -5,16 +5,23 @@ import hashlib
 import http.client
 import json
 import os
+import re
 import urllib.request
 from pathlib import Path
 
 from wayjax import demo, hub
 from wayjax.data.tasks import Task
 from wayjax.errors import WayjaxError, reason
+from wayjax.files import MIB, parse_json, read_text
 
 _COMMIT = "aa047d672984926e08390253bfebd9796780b1e7"
 _RELEASED = f"https://raw.githubusercontent.com/Alrope123/prompt-waywardness/{_COMMIT}/prompts"
 _ANSWER_SECONDS = 4.0
+_MOST_BYTES = 16 * MIB  # of a file of targets
+_MOST_TARGETS = 100_000
+_MOST_CHARACTERS = 1_000_000  # of a target; no model has as many positions
+_TEXT, _FILE = "text", "file"
+_LINE = re.compile(r"line-\d+")
 
 # Group -> its file in the paper's released repository, and that file's sha256.
 GROUPS = {
@@ -46,6 +53,11 @@ class Target:
   group: str
   name: str
   text: str
+
+
+def is_numbered(group: str, name: str) -> bool:
+  """Whether a target is named after its place on a command line or in a file, not by anyone."""
+  return group == _TEXT or (group == _FILE and bool(_LINE.fullmatch(name)))
 
 
 def load_targets(
@@ -84,7 +96,8 @@ def load_targets(
       raise WayjaxError(f"unknown target group '{group}': choose from {names}")
   if file is not None:
     targets += _file(Path(file))
-  targets += [Target("text", f"text-{i}", text) for i, text in enumerate(texts, start=1)]
+  targets += [Target(_TEXT, f"text-{i}", text) for i, text in enumerate(texts, start=1)]
+  numbered: dict[tuple, str] = {}
   for target in targets:
     try:
       (target.name + target.text).encode("utf-8")
@@ -92,21 +105,32 @@ def load_targets(
       raise WayjaxError(f"target '{target.name}' ({target.group}) is not valid Unicode") from None
     if not target.text.strip():
       raise WayjaxError(f"target '{target.name}' ({target.group}) is empty: give it some text")
+    if len(target.text) > _MOST_CHARACTERS:
+      raise WayjaxError(
+        f"target '{target.name}' ({target.group}) has more than {_MOST_CHARACTERS:,} characters: "
+        "shorten it"
+      )
+    if is_numbered(target.group, target.name):
+      first = numbered.setdefault((target.group, target.text), target.name)
+      if first != target.name:  # it would count twice in every mean
+        raise WayjaxError(f"targets '{first}' and '{target.name}' are the same text: give it once")
   if not targets:
     raise WayjaxError("there are no targets: use --targets, --targets-file or --target")
-  return targets[:max_targets]
+  targets = targets[:max_targets]
+  if len(targets) > _MOST_TARGETS:
+    raise WayjaxError(f"there are more than {_MOST_TARGETS:,} targets: use --max-targets")
+  return targets
 
 
 def _group(group: str, task: Task, targets_dir) -> list[Target]:
   name, sha256 = GROUPS[group]
   if targets_dir is not None:
     path = Path(targets_dir) / name
-    if not os.path.isfile(path):
+    if not os.path.exists(path):
       raise WayjaxError(f"target group '{group}' needs {path}, which does not exist")
-    content = _read(path)
+    texts = _parse(_read(path), str(path))
   else:
-    content = _fetch(group, name, sha256)
-  texts = _parse(_decode(content, name), name)
+    texts = _parse(_fetch(group, name, sha256).decode("utf-8-sig"), name)
   if group == "true":
     if task.true_prefix is None:
       raise WayjaxError(f"target group 'true' has no descriptions of the task '{task.name}'")
@@ -123,48 +147,34 @@ def _demo(group: str, task: Task) -> list[Target]:
 
 
 def _file(path: Path) -> list[Target]:
-  content = _decode(_read(path), str(path))
-  if content.lstrip().startswith("{") or _is_json_list(content):
+  content = _read(path)
+  if _BEGINS_AS_JSON.match(content) or _is_json(content):
     texts = _parse(content, str(path))
   else:
-    lines = content.splitlines()
+    # Not splitlines: a text may hold other characters at which that would split it.
+    lines = re.split(r"\r?\n", content)
     texts = {f"line-{i}": line for i, line in enumerate(lines, start=1) if line.strip()}
-  return [Target("file", key, text) for key, text in texts.items()]
+  return [Target(_FILE, key, text) for key, text in texts.items()]
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path) -> str:
+  return read_text(path, _MOST_BYTES, f"targets file {path}")
+
+
+_BEGINS_AS_JSON = re.compile(r'\s*\{\s*"')  # else a brace begins a line of text
+
+
+def _is_json(content: str) -> bool:
+  """Whether it holds an object or a list; what looks like a number or a word is a line of text."""
   try:
-    return path.read_bytes()
-  except OSError as error:
-    raise WayjaxError(f"targets file {path} cannot be read: {reason(error)}") from error
-
-
-def _decode(content: bytes, where: str) -> str:
-  try:
-    return content.decode("utf-8-sig")
-  except UnicodeDecodeError as error:
-    raise WayjaxError(f"targets file {where} is not UTF-8 text") from error
-
-
-def _is_json_list(content: str) -> bool:
-  try:
-    return isinstance(json.loads(content), list)
+    return isinstance(parse_json(content), dict | list)
   except (ValueError, RecursionError):
     return False  # lines of text: the first may well begin with a bracket
 
 
-def _unique(pairs: list[tuple]) -> dict:
-  texts = {}
-  for name, text in pairs:
-    if name in texts:
-      raise ValueError(f"the name '{name}' occurs twice")
-    texts[name] = text
-  return texts
-
-
 def _parse(content: str, where: str) -> dict[str, str]:
   try:
-    texts = json.loads(content, object_pairs_hook=_unique)
+    texts = parse_json(content)
   except (ValueError, RecursionError) as error:
     raise WayjaxError(f"targets file {where} cannot be read as JSON: {reason(error)}") from error
   if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
@@ -180,7 +190,7 @@ def _fetch(group: str, name: str, sha256: str) -> bytes:
   url = f"{_RELEASED}/{name}"
   try:
     with urllib.request.urlopen(url, timeout=_ANSWER_SECONDS) as answer:
-      content = answer.read()
+      content = answer.read(_MOST_BYTES)
   except (OSError, http.client.HTTPException) as error:
     cause = getattr(error, "reason", None)  # urllib wraps the socket's error
     quoted = reason(cause if isinstance(cause, Exception) else error)

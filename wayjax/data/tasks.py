@@ -5,6 +5,9 @@ import tomllib
 from pathlib import Path
 
 from wayjax.errors import WayjaxError, reason
+from wayjax.files import MIB, read_text
+
+_MOST_BYTES = MIB  # of a task file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,9 +130,10 @@ def read_task_file(path: str | Path) -> Task:
     WayjaxError: the file cannot be read, or a field is missing, unknown or of the wrong type.
   """
   path = Path(path)
+  content = read_text(path, _MOST_BYTES, f"task file {path}")
   try:
-    fields = tomllib.loads(path.read_text(encoding="utf-8"))
-  except (OSError, ValueError, RecursionError) as error:  # a huge number is a plain ValueError
+    fields = tomllib.loads(content)
+  except (ValueError, RecursionError) as error:  # a huge number is a plain ValueError
     raise WayjaxError(f"task file {path} cannot be read: {reason(error)}") from error
 
   def fail(why: str):
@@ -149,15 +153,24 @@ def read_task_file(path: str | Path) -> Task:
   if not isinstance(template, str) or template.count("%s") != 1:
     fail("'template' must be a string that contains %s once, where the label word goes")
   words = _strings(fields["label_words"])
-  if words is None or len(words) < 2 or len(set(words)) < len(words):
+  if words is None or len(words) < 2 or not _all_differ(words):
     fail("'label_words' must be a list of two or more different strings")
   names = _strings(fields.get("class_names", fields["label_words"]))
-  if names is None or len(names) != len(words) or len(set(names)) < len(names):
+  if names is None or len(names) != len(words) or not _all_differ(names):
     fail("'class_names' must be a list of different strings, one for each label word")
+  numbers = {word.strip(): number for number, word in enumerate(words)}
+  for number, name_of_class in enumerate(names):
+    if numbers.get(name_of_class.strip(), number) != number:
+      fail(f"'{name_of_class}' names one class in 'class_names' and another in 'label_words'")
   max_length = fields.get("max_length", 128)
   if not isinstance(max_length, int) or max_length <= 16:
     fail("'max_length' must be a whole number above 16")
   return Task(name, template.strip(), words, names, max_length)
+
+
+def _all_differ(strings: tuple[str, ...]) -> bool:
+  """Whether strings differ in more than spaces around them, which labels in rows may lack."""
+  return len({string.strip() for string in strings}) == len(strings)
 
 
 def _strings(value) -> tuple[str, ...] | None:

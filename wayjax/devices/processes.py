@@ -38,13 +38,39 @@ def start(
   global _joined
   if coordinator is None and not distributed:
     return
+  wrong = None if coordinator else _wrong_of_slurm()
+  if wrong and all(name in os.environ for name in _SLURM):
+    raise WayjaxError(f"{_NOT_FOUND}: {wrong}")  # jax would end the process
   if process_id:
     _wait_for(coordinator)
   try:
     jax.distributed.initialize(coordinator, processes, process_id)
     _joined = True
   except (RuntimeError, ValueError) as error:
-    raise WayjaxError(f"the processes cannot find each other: {reason(error)}") from error
+    missing = "coordinator_address" in str(error)
+    raise WayjaxError(
+      f"{_NOT_FOUND}: {(missing and (wrong or _NO_LAUNCHER)) or reason(error)}"
+    ) from error
+
+
+_NOT_FOUND = "the processes cannot find each other"
+_NO_LAUNCHER = "no launcher tells of them, so give --coordinator, --processes and --process-id"
+# What srun sets for every process; an allocation's shell has some of it.
+_SLURM = "SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID"
+
+
+def _wrong_of_slurm() -> str | None:
+  """Which of SLURM's variables is not as srun sets it, in words; None where all or none are."""
+  found = {name: os.environ.get(name, "") for name in _SLURM}
+  if not any(found.values()):
+    return None
+  for name, value in found.items():
+    usable = bool(value) if name == "SLURM_STEP_NODELIST" else value.isdecimal()
+    if not usable:
+      return f"SLURM has {f'{name}={value}' if value else f'not set {name}'}: start them with srun"
+  if int(found["SLURM_PROCID"]) >= int(found["SLURM_NTASKS"]):
+    return "SLURM_PROCID is not below SLURM_NTASKS: start them with srun"
+  return None
 
 
 def _wait_for(coordinator: str) -> None:

@@ -79,7 +79,7 @@ def read(
     readings.append(
       NearestReading(
         text=texts[metric],
-        **scores(texts[metric], prompt.reads_as),
+        **scores(texts[metric], prompt.reads_as, lm.tokenizer),
         ids_P=ids[metric],
         texts=texts,
         token_match=match,

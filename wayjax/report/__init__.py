@@ -15,13 +15,18 @@ def _report(argv: list[str] | None) -> int:
   # Imported here and below: a Ctrl-C may come before anything is loaded, and --help need not wait
   # for matplotlib.
   from wayjax.command_line import Parser
+  from wayjax.options import path
 
   parser = Parser(prog="python -m wayjax.report", description=__doc__)
   parser.add_argument(
-    "folders", nargs="+", metavar="RUN_DIR", help="run folders, or folders that hold some"
+    "folders",
+    nargs="+",
+    type=path,
+    metavar="RUN_DIR",
+    help="run folders, or folders that hold some",
   )
   parser.add_argument(
-    "--out", metavar="DIR", help="folder for the report [report in the first RUN_DIR]"
+    "--out", type=path, metavar="DIR", help="folder for the report [report in the first RUN_DIR]"
   )
   args = parser.parse_args(argv)
   out = args.out or f"{args.folders[0].rstrip('/')}/report"

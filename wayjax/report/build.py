@@ -11,7 +11,7 @@ from wayjax.report.content import Entry, Figure, Report, Table
 from wayjax.report.gather import Results
 from wayjax.results import schema
 from wayjax.results.rows import is_free
-from wayjax.results.summary import is_demo
+from wayjax.results.summary import is_demo, without_f1
 
 
 def make_report(results: list[Results], measured: dict[str, dict]) -> Report:
@@ -135,6 +135,8 @@ def _facts(results: list[Results]) -> list[tuple[str, str]]:
   ]
   if diverged := sum(row["status"] != "done" for row in rows):
     facts.append(("left out of means", f"{diverged:,} that diverged"))
+  if without := without_f1(rows):
+    facts.append(("left out of means of F1", f"targets without words: {len(without):,}"))
   if any(is_demo(found.rows) for found in results):
     facts.append(("demo", "numbers of the embedded model or rows, not of real ones"))
   return facts

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from wayjax.config import MODEL_HASHES, options
+from wayjax.data.targets import is_numbered
 from wayjax.errors import WayjaxError, reason
+from wayjax.files import MIB, read_text
 from wayjax.options import SETTING, recorded_names
 from wayjax.results import rows, schema
 from wayjax.results.folder import CONFIG, Run, read_run
-from wayjax.results.summary import by_target, percent
+from wayjax.results.summary import by_target, percent, variant_of
 
 MODEL = ("model", *MODEL_HASHES)
 _HASH = "_sha256"  # how the names of hashes end
@@ -21,6 +23,7 @@ _READ = ("target_group", "target_name", "target_text", "gamma", "seed", "status"
 _READ += ("prompt_f1", "projected_text", "prompt_key")
 _READ_RESOLVED = ("majority", "parameters", "device", "versions")
 MEASURED = "*.measured.json"  # what an experiment measures without tuning a prompt
+_MOST_BYTES = 64 * MIB  # of a measurement
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -151,11 +154,11 @@ def find_measured(folders: Iterable[str]) -> dict[str, dict]:
       if not path.is_file():  # a named pipe would be waited for
         raise WayjaxError(f"{path} is not a file")
       try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path, _MOST_BYTES))
         content = _renewed(content) if isinstance(content, dict) else {}
       except KeyError as error:
         raise WayjaxError(f"{path} is damaged: it lacks {error}") from error
-      except (OSError, ValueError, RecursionError, TypeError, AttributeError) as error:
+      except (ValueError, RecursionError, TypeError, AttributeError) as error:
         raise WayjaxError(f"{path} is damaged: {reason(error)}") from error
       if "command" not in content or ("table" in content) == ("figure" in content):
         raise WayjaxError(f"{path} is damaged: it does not hold a measurement")
@@ -216,9 +219,10 @@ def merge(runs: list[Run]) -> list[Results]:
     runs: run folders, read; parts of one sweep or different sweeps.
 
   Raises:
-    WayjaxError: two folders hold different rows of the same member.
+    WayjaxError: two folders hold the same member, or one holds different rows of it.
   """
   merged: dict[tuple, Results] = {}
+  known: dict[tuple, tuple[Run, dict]] = {}  # of each member its folder and row
   for run in runs:
     curves = collections.defaultdict(list)
     for point in run.metrics:
@@ -226,13 +230,19 @@ def merge(runs: list[Run]) -> list[Results]:
       curves[point["prompt_key"]].append(point)
     for row in run.rows:
       setting = _setting(run, row)
-      results = merged.setdefault(tuple(setting.values()), Results(setting, [], [], {}, {}))
+      which = tuple(setting.values())
+      home, before = known.setdefault((*which, *_identity(row)), (run, row))
+      if home is not run:
+        raise WayjaxError(
+          f"{home.path} and {run.path} both hold {row['prompt_key']}: name parts of one sweep, or "
+          "one of the two"
+        )
+      results = merged.setdefault(which, Results(setting, [], [], {}, {}))
       key = member(row)
       if key in results.homes:
-        raise WayjaxError(
-          f"{results.homes[key].path} and {run.path} both hold {key[0]}: name parts of one sweep, "
-          "or one of the two"
-        )
+        if before == row:
+          continue  # the same line twice
+        raise WayjaxError(f"{run.path} holds different rows of {key[0]}: keep one of them")
       results.homes[key] = run
       results.curves[key] = tuple(curves[key[0]])
       at_the_end = [point for point in results.curves[key] if point["step"] == row["steps"]]
@@ -241,6 +251,12 @@ def merge(runs: list[Run]) -> list[Results]:
       if not results.runs or results.runs[-1] is not run:
         results.runs.append(run)
   return list(merged.values())
+
+
+def _identity(row: dict) -> tuple:
+  """What a member is, among those of a setting: also where its name is only its text's place."""
+  group, name, text = row["target_group"], row["target_name"], row["target_text"]
+  return group, None if is_numbered(group, name) else name, text, *variant_of(row), row["seed"]
 
 
 def _setting(run: Run, row: dict) -> dict:

@@ -54,10 +54,11 @@ def choose_gamma(lines: list[dict]) -> dict:
   """Of one target's lines, one for each gamma above 0, that of the gamma that is chosen.
 
   The most accurate with a prompt F1 above 0.98; where none has that, the most accurate (Figure 5).
-  The paper's code looks at the split that it reports, this at dev. Ties go to the larger gamma.
+  The paper's code looks at the split that it reports, this at dev. Ties go to the larger gamma. A
+  target without words has no F1, and so the most accurate.
 
   Args:
     lines: with `gamma`, `f1` and `dev_accuracy`, means over seeds.
   """
-  reading = [line for line in lines if line["f1"] > READS_AS_TARGET]
+  reading = [line for line in lines if (line["f1"] or 0) > READS_AS_TARGET]
   return max(reading or lines, key=lambda line: (line["dev_accuracy"], line["gamma"]))

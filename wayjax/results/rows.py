@@ -48,10 +48,11 @@ class Row:
   text_accuracy: float = _field(
     "of the target itself as the prompt, before any step", score=True)
   hard_accuracy: float = _field("of the tokens that the prompt reads as", score=True)
-  prompt_f1: float = _field(
-    "word-overlap F1 of the projected text with the target (Eq. 8)", score=True)
+  prompt_f1: float | None = _field(
+    "word-overlap F1 of the projected text with the target (Eq. 8); null for one without words",
+    score=True)
   prompt_f1_lemma: float | None = _field(
-    "the same on WordNet lemmas; null where WordNet is not installed", score=True)
+    "the same on WordNet lemmas; null where WordNet is not installed, too", score=True)
   token_match: float | None = _field(
     "share of positions that read as the target's token; null for another length", score=True)
   c_dist: float | None = _field(

@@ -4,13 +4,15 @@ import collections
 import difflib
 import html
 import re
+import unicodedata
 from collections.abc import Callable
 
 import numpy as np
 
 from wayjax.config import C_DIST, UNCONSTRAINED
+from wayjax.errors import WayjaxError
 from wayjax.metrics import delta, finite
-from wayjax.results.rows import is_free
+from wayjax.results.rows import field_names, is_free
 from wayjax.visible import visible
 
 UNKNOWN = "–"  # in place of a number
@@ -28,8 +30,11 @@ def by_target(rows: list[dict]) -> list[dict]:
     `text_accuracy`, the same of the unconstrained prompt as `accuracy_0`, `f1_0` and `c_dist_0`,
     `delta`, `dev_accuracy` where rows have one, and `reads_as`. Fractions; None where a run has no
     such number.
+
+  Raises:
+    WayjaxError: rows of different settings, or different rows of the same member.
   """
-  sound = [row for row in rows if row["status"] == "done"]
+  sound = _sound(rows)
   found = collections.defaultdict(lambda: collections.defaultdict(list))
   for row in sound:
     found[_target(row)][variant_of(row)].append(row)
@@ -40,6 +45,22 @@ def by_target(rows: list[dict]) -> list[dict]:
     for variant in _in_order(held) or [UNCONSTRAINED]
     if variant in by_variant
   ]
+
+
+def _sound(rows: list[dict]) -> list[dict]:
+  """The rows of members that did not diverge, each once; means are over nothing else."""
+  sound = [row for row in rows if row["status"] == "done"]
+  of_member: dict[tuple, dict] = {}
+  for row in sound:
+    for name in field_names("setting"):
+      if row.get(name) != sound[0].get(name):
+        raise WayjaxError(
+          f"rows with {name} {sound[0].get(name)} and {row.get(name)} are never averaged: give "
+          "those of one setting"
+        )
+    if of_member.setdefault((*_target(row), *variant_of(row), row["seed"]), row) != row:
+      raise WayjaxError(f"there are two different rows of {row['prompt_key']}: give one of them")
+  return list(of_member.values())
 
 
 def variant_of(line: dict) -> tuple[str, float]:
@@ -182,7 +203,14 @@ def caption(rows: list[dict], majority: float) -> str:
   )
   if diverged := [row["prompt_key"] for row in rows if row["status"] != "done"]:
     text += f" Left out of the means because they diverged: {', '.join(diverged)}."
+  if without := without_f1(rows):
+    text += f" Left out of the means of F1 because they have no words: {', '.join(without)}."
   return text
+
+
+def without_f1(rows: list[dict]) -> list[str]:
+  """The targets without words, whose prompt F1 is undefined; `token_match` tells how they read."""
+  return list(dict.fromkeys(row["target_name"] for row in rows if row["prompt_f1"] is None))
 
 
 def is_demo(rows: list[dict]) -> bool:
@@ -196,8 +224,11 @@ def best(rows: list[dict]) -> list[dict]:
   Returns:
     Rows, each with `accuracy_0` besides: the accuracy of the unconstrained prompt of the same
     target and seed, or None.
+
+  Raises:
+    WayjaxError: rows of different settings, or different rows of the same member.
   """
-  sound = [row for row in rows if row["status"] == "done"]
+  sound = _sound(rows)
   unconstrained = {(*_target(row), row["seed"]): row["accuracy"] for row in sound if is_free(row)}
   found = {}
   for row in sorted(sound, key=lambda row: row["accuracy"], reverse=True):
@@ -239,7 +270,9 @@ def differences(target: str, text: str) -> tuple[list[tuple[str, bool]], list[tu
   """The words of two texts, and of each whether the other lacks it at this place."""
   sides = target.split(), text.split()
   same = [set(), set()]
-  for i, j, count in difflib.SequenceMatcher(None, *sides, autojunk=False).get_matching_blocks():
+  # Words that look the same are the same, however their characters are written.
+  shown = [[unicodedata.normalize("NFC", word) for word in side] for side in sides]
+  for i, j, count in difflib.SequenceMatcher(None, *shown, autojunk=False).get_matching_blocks():
     same[0].update(range(i, i + count))
     same[1].update(range(j, j + count))
   return tuple(

@@ -210,6 +210,8 @@ def _require_the_same(earlier: Run, now: dict) -> None:
 
 def _close(prepared: Prepared, display: Display, writer: RunWriter, rows: list[dict]) -> None:
   """The closing table, in the folder and on the display."""
+  # A resumed run may have found the same weights elsewhere.
+  rows = [row | {"model": prepared.lm.name} for row in rows]
   writer.finish(summary.to_markdown(rows, prepared.majority))
   display.table(rows, prepared.majority)
   display.best(rows)
