@@ -4,7 +4,7 @@ import pytest
 from reports import at_the_end, held, lines_of, read, row, text_and_description, write_run
 
 from wayjax.report import gather, latex, paper, tables
-from wayjax.results.summary import escape_markdown
+from wayjax.results.markdown import escape_markdown
 
 
 def test_table_2_averages_the_drop_of_each_target(tmp_path):

@@ -7,11 +7,11 @@ from wayjax.report import paper
 from wayjax.report.content import Table
 from wayjax.report.gather import MODEL, Results, labels
 from wayjax.report.statistics import Estimate, choose_gamma, estimate
+from wayjax.results.markdown import escape_markdown
 from wayjax.results.rows import is_free
 from wayjax.results.summary import (
   UNKNOWN,
   best,
-  escape_markdown,
   percent,
   target_of,
   variant_of,

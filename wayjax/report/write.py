@@ -5,8 +5,8 @@ from pathlib import Path
 from wayjax.errors import WayjaxError
 from wayjax.report import latex, page, tables
 from wayjax.report.content import Report
+from wayjax.results.markdown import escape_markdown
 from wayjax.results.storage import GCS, open_files
-from wayjax.results.summary import escape_markdown
 
 
 def write_report(report: Report, out: str) -> str:

@@ -2,8 +2,6 @@
 
 import collections
 import difflib
-import html
-import re
 import unicodedata
 from collections.abc import Callable
 
@@ -12,6 +10,7 @@ import numpy as np
 from wayjax.config import C_DIST, UNCONSTRAINED
 from wayjax.errors import WayjaxError
 from wayjax.metrics import delta, finite
+from wayjax.results.markdown import escape_markdown
 from wayjax.results.rows import field_names, is_free
 from wayjax.visible import visible
 
@@ -290,14 +289,3 @@ def to_markdown(rows: list[dict], majority: float) -> str:
   table = [columns, ["---"] * len(columns), *(cells(line, columns) for line in summary)]
   lines = ["| " + " | ".join(escape_markdown(cell) for cell in line) + " |" for line in table]
   return "\n".join([*lines, "", escape_markdown(caption(rows, majority)), ""])
-
-
-def escape_markdown(text: str) -> str:
-  """A text on one line of Markdown, in which none of it is markup."""
-  text = html.escape(visible(text), quote=False)
-  text = "".join("\\" + char if char in "\\|`*_[]$~" else char for char in text)
-  return _BEGINS_BLOCK.sub(r"\1\\\2", text)
-
-
-# What makes a list or a heading of a paragraph: a sign, or a number with one.
-_BEGINS_BLOCK = re.compile(r"^(\s*\d*)(#+|[-+.)])(?=\s|$)")
