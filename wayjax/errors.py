@@ -34,8 +34,13 @@ def reason(error: BaseException, longest: int = 200) -> str:
 
 
 @contextlib.contextmanager
-def in_one_sentence(what: str):
-  """Turns whatever another library raises into a WayjaxError that begins with `what`."""
+def in_one_sentence(what: str, consequence: str = ""):
+  """Turns whatever another library raises into a WayjaxError.
+
+  Args:
+    what: how its sentence begins.
+    consequence: how it ends.
+  """
   try:
     yield
   except WayjaxError:
@@ -44,7 +49,10 @@ def in_one_sentence(what: str):
     # A panic in Rust is not an Exception.
     if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
       raise
-    raise WayjaxError(f"{what}: {reason(error)}") from error
+    why = reason(error)
+    raise WayjaxError(
+      f"{what} ({why}); {consequence}" if consequence else f"{what}: {why}"
+    ) from error
 
 
 def _cut(text: str) -> str:

@@ -83,6 +83,21 @@ def test_a_cut_off_last_line_is_left_out_and_a_damaged_one_is_named(writer):
     read_run(writer.path)
 
 
+@pytest.mark.parametrize("name", ["results.jsonl", "metrics.jsonl", "config.json"])
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_what_is_no_file_is_named_and_not_waited_for(writer, name, make):
+  writer.append_metrics([{"step": 1}])
+  writer.append_rows([{"a": 1}], {})
+  writer.close()
+  (writer.path / name).unlink()
+  make(writer.path / name)
+  for read in (read_run, RunWriter.resume):
+    with pytest.raises(
+      WayjaxError, match=f"{name} cannot be read: (it is not a regular file|Is a dir)"
+    ):
+      read(writer.path)
+
+
 def test_rows_hold_no_nan(writer):
   with pytest.raises(ValueError, match="not JSON compliant"):
     writer.append_rows([{"a": float("nan")}], {})

@@ -24,6 +24,7 @@ from safetensors.numpy import save as to_bytes
 
 from wayjax.devices import processes
 from wayjax.errors import WayjaxError
+from wayjax.results import storage
 from wayjax.tuning import checkpoint
 from wayjax.tuning.checkpoint import FILES, Checkpoints
 
@@ -199,11 +200,11 @@ def reachable(tmp_path_factory):
 def failing_reads(number: int):
   """While this holds, no file can be read: for errors that no limit or permission makes."""
 
-  def fail(path):
+  def fail(path, most):
     raise OSError(number, os.strerror(number))
 
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(Path, "read_bytes", fail)
+    patch.setattr(storage, "open_regular", fail)
     yield
 
 

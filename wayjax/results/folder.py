@@ -11,7 +11,7 @@ from wayjax.data.targets import Target
 from wayjax.errors import WayjaxError, reason
 from wayjax.prompts import SoftPrompt
 from wayjax.results import rows, schema
-from wayjax.results.files import Files
+from wayjax.results.run_files import Files
 from wayjax.results.storage import open_files
 
 CONFIG, ROWS, METRICS = "config.json", "results.jsonl", "metrics.jsonl"

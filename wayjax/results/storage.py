@@ -3,16 +3,23 @@
 import errno
 import os
 import secrets
+import sys
 from pathlib import Path
 
 import fsspec
 
 from wayjax.errors import WayjaxError
-from wayjax.results.files import Files
+from wayjax.files import open_regular
 from wayjax.results.lock import HOLDER, LOCK, Lease, SystemLock
+from wayjax.results.run_files import Files
 
 GCS, PARTIAL = "gs://", ".partial"
 CANNOT_LOCK = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP}  # some network file systems
+
+
+def _read(path: Path) -> bytes:
+  with open_regular(path, sys.maxsize) as file:
+    return file.read()
 
 
 class LocalFiles(Files):
@@ -59,7 +66,7 @@ class LocalFiles(Files):
 
   def mend(self, name: str) -> bool:
     path = self.path / name
-    if not path.exists():
+    if not path.is_file():
       return False
     with self._writing(), path.open("rb+") as file:
       text = file.read()
@@ -69,12 +76,12 @@ class LocalFiles(Files):
   def _names(self) -> list[str]:
     try:  # `os.path.isdir` would call a folder that cannot be looked at one that is not there
       with os.scandir(self.path) as entries:
-        return [entry.name for entry in entries if entry.is_file()]
+        return [entry.name for entry in entries]
     except (FileNotFoundError, NotADirectoryError):
       return []
 
   def _get(self, names: list[str]) -> list[bytes]:
-    return [(self.path / name).read_bytes() for name in names]
+    return [_read(self.path / name) for name in names]
 
   def _put(self, name: str, content: bytes) -> None:
     partial = self.path / f"{name}.{secrets.token_hex(4)}{PARTIAL}"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import Timeout
 
-from wayjax.errors import WayjaxError, reason
+from wayjax.errors import WayjaxError, in_one_sentence
 from wayjax.results.lock import HOLDER, FolderTaken, Lease, SystemLock, name_holder
 
 
@@ -37,7 +37,7 @@ class Files(abc.ABC):
       FolderTaken: it is not empty, or another process holds it.
       WayjaxError: it cannot be written to.
     """
-    with one_sentence(f"--out {self.path} cannot be written to"):
+    with in_one_sentence(f"--out {self.path} cannot be written to"):
       self._make()
       self._require_empty()
       self._hold(f"--out {self.path}", "name a new folder")
@@ -142,12 +142,12 @@ class Files(abc.ABC):
 
   def read_parts(self, name: str) -> list[bytes]:
     """The parts of a file, in order, the whole file last; raises WayjaxError as `read`."""
-    with one_sentence(f"{self.locate(name)} cannot be read"):
+    with in_one_sentence(f"{self.locate(name)} cannot be read"):
       while True:
         names = self._parts(name)
         try:
           return self._get(names) if names else []
-        except FileNotFoundError:
+        except (FileNotFoundError, WayjaxError):
           if self._parts(name) == names:
             raise
           # The process that writes the folder has merged them meanwhile.
@@ -183,20 +183,6 @@ class Files(abc.ABC):
   def _writing(self):
     if self._lock:
       self._lock.require()
-    return one_sentence(
+    return in_one_sentence(
       f"{self.path} cannot be written to", "what was written so far stays readable"
     )
-
-
-@contextlib.contextmanager
-def one_sentence(failure: str, consequence: str = ""):
-  """Turns whatever a file system or a store raises into one sentence."""
-  try:
-    yield
-  except WayjaxError:
-    raise
-  except Exception as error:  # gcsfs has errors of its own, which are not OSErrors
-    why = reason(error)
-    raise WayjaxError(
-      f"{failure} ({why}); {consequence}" if consequence else f"{failure}: {why}"
-    ) from error
