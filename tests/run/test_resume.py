@@ -110,10 +110,10 @@ def test_killed_ten_times(inputs, tmp_path):
 
 @pytest.mark.nightly
 def test_killed_twenty_times(inputs, tmp_path):
-  """After the first row and the first checkpoint, half of the times at any moment whatever."""
+  """Once before the first row and checkpoint, then twenty times after, ten of them at any moment."""
   seeds = [str(seed) for seed in range(1, 13)]
   sweep = [*inputs, *TWO_LENGTHS, "--seeds", *seeds, "--steps", "200"]
-  kill(20, [*sweep, "--members-at-once", "2", "--checkpoint-every", "1"], tmp_path)
+  kill(21, [*sweep, "--members-at-once", "2", "--checkpoint-every", "1"], tmp_path)
 
 
 def test_on_a_store_it_is_resumed_as_well(options, undisturbed, monkeypatch):
