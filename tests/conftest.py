@@ -81,6 +81,14 @@ def shared() -> Path:
 
 
 @pytest.fixture
+def reachable():
+  """A folder that other users can go to; pytest's own are closed to them."""
+  with tempfile.TemporaryDirectory() as folder:
+    os.chmod(folder, 0o777)
+    yield Path(folder)
+
+
+@pytest.fixture
 def wordnet(shared, monkeypatch) -> Path:
   """NLTK's data with WordNet, for one test; if it stayed, later rows would have lemmas."""
   folder = shared / "nltk_data"

@@ -26,9 +26,11 @@ def small(path: Path, size: str):
 
 
 def change(path: Path, option: str) -> None:
-  """Mounts such a file system again, with other options: `size=1m`, `ro` or `rw`."""
+  """Mounts such a file system again, with other options: `size=1m`, or `ro` where none writes."""
   mount = ["mount", "-o", f"remount,{option}", str(path)]
-  while subprocess.run(mount, capture_output=True, check=False).returncode:
+  gives_up = time.monotonic() + 10
+  while (done := subprocess.run(mount, capture_output=True, check=False)).returncode:
+    assert time.monotonic() < gives_up, done.stderr
     time.sleep(0.01)  # until what is being written has been
 
 
@@ -79,6 +81,13 @@ def as_nobody():
     yield
   finally:
     os.seteuid(0)
+
+
+@contextlib.contextmanager
+def of_another_user(path: Path):
+  """While this holds, a folder and all in it belong to somebody else, and can only be read."""
+  with mode(path, 0o555), as_nobody():
+    yield
 
 
 @contextlib.contextmanager

@@ -104,21 +104,16 @@ def test_files_that_cannot_grow_stop_a_run_and_it_ends_the_same_afterwards(
   assert (out / "results.jsonl").read_bytes().startswith(before)
 
 
-@pytest.mark.parametrize(
-  ("moment", "state"),
-  [("checkpoint", "full"), ("row", "full"), ("point of the curves", "full"), ("row", "read-only")],
-)
-def test_a_disk_that_is_full_or_read_only_stops_a_run_and_it_ends_the_same_afterwards(
-  sweep, whole, tmp_path, capsys, moment, state
+@pytest.mark.parametrize("moment", ["checkpoint", "row", "point of the curves"])
+def test_a_disk_that_is_full_stops_a_run_and_it_ends_the_same_afterwards(
+  sweep, whole, tmp_path, capsys, moment
 ):
-  message = "No space left on device" if state == "full" else "Read-only file system"
   with disks.small(tmp_path / "disk", "2m") as disk:
     out = disk / "run"
-    hinder = disks.fill if state == "full" else lambda disk: disks.change(disk, "ro")
-    with from_a_moment_on(moment, lambda: hinder(disk)):
-      fails_in_one_sentence([*sweep, "--out", str(out)], capsys, message)
+    with from_a_moment_on(moment, lambda: disks.fill(disk)):
+      fails_in_one_sentence([*sweep, "--out", str(out)], capsys, "No space left on device")
     before = whole_lines(out / "results.jsonl")
-    disks.change(disk, "rw,size=4m")
+    disks.change(disk, "size=4m")
     assert main(["--resume", str(out)]) == 0
     assert what_counts(out) == what_counts(whole)
     assert (out / "results.jsonl").read_bytes().startswith(before)
@@ -142,13 +137,28 @@ def test_a_disk_that_is_too_small_is_one_sentence(sweep, whole, tmp_path, capsys
     assert what_counts(out) == what_counts(whole)
 
 
-def test_a_resumed_run_that_cannot_write_checkpoints_says_so_before_it_trains(
-  sweep, tmp_path, capsys
+@pytest.mark.parametrize("moment", ["row", "point of the curves"])
+def test_a_folder_that_becomes_another_user_s_stops_a_run_and_it_ends_the_same_afterwards(
+  sweep, whole, reachable, capsys, moment
 ):
+  out = reachable / "run"
+  with contextlib.ExitStack() as stack:
+
+    def take_over():
+      stack.enter_context(disks.of_another_user(out))
+
+    with from_a_moment_on(moment, take_over):
+      fails_in_one_sentence([*sweep, "--out", str(out)], capsys, "Permission denied")
+  assert main(["--resume", str(out)]) == 0
+  assert what_counts(out) == what_counts(whole)
+
+
+def test_a_resumed_run_that_cannot_write_says_so_before_it_trains(sweep, tmp_path, capsys):
   with disks.small(tmp_path / "disk", "2m") as disk:
     out = disk / "run"
-    with from_a_moment_on("row", lambda: disks.change(disk, "ro")):
+    with from_a_moment_on("row", lambda: disks.fill(disk)):
       assert main([*sweep, "--out", str(out)]) == 2
+    disks.change(disk, "ro")
     started = time.monotonic()
     rows = wayjax.read_run(out).rows
     assert main(["--resume", str(out)]) == 2

@@ -5,7 +5,6 @@ import errno
 import json
 import logging
 import os
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -186,14 +185,6 @@ def test_a_resumed_run_overwrites_the_older(checkpoints, tmp_path):
 def metadata_of(path: Path) -> dict:
   content = path.read_bytes()
   return json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
-
-
-@pytest.fixture
-def reachable(tmp_path_factory):
-  """A folder that other users can go to; pytest's own are closed to them."""
-  with tempfile.TemporaryDirectory() as folder:
-    os.chmod(folder, 0o777)
-    yield Path(folder)
 
 
 @contextlib.contextmanager
