@@ -44,6 +44,7 @@ class LocalFiles(Files):
     except OSError as error:
       if error.errno not in CANNOT_LOCK:
         raise
+      (self.path / LOCK).unlink(missing_ok=True)  # what trying to lock it made
       return Lease(fsspec.filesystem("file"), str(self.path))
     for name in self._names():
       if name.endswith(PARTIAL):
