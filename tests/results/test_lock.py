@@ -42,7 +42,7 @@ RENEWED_EVERY = 0.3  # seconds: shorter than a user's, longer than a busy machin
   ids=["file system", "ENOLCK", "ENOSYS", "gs://"],
 )
 def place(request, tmp_path, monkeypatch):
-  """A folder of a file system, of one that cannot lock and says so in either way, or of a bucket."""
+  """A folder of a file system, of one that cannot lock and says so in some way, or of a bucket."""
   monkeypatch.setattr(lock, "RENEWED_EVERY", RENEWED_EVERY)
   if request.param == "gs://":
     bucket.install(monkeypatch)
