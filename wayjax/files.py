@@ -15,12 +15,12 @@ MIB = 2**20
 _MOST_DIGITS = 4000  # of a whole number; Python refuses to convert a few more
 
 
-def open_regular(path: str | Path, most: int, name: str | None = None) -> BinaryIO:
+def open_regular(path: str | Path, most: int | None = None, name: str | None = None) -> BinaryIO:
   """Opens a file for its bytes.
 
   Args:
     path: where it is.
-    most: bytes that it may have.
+    most: bytes that it may have; None means any number.
     name: what an error calls it, such as `task file mine.toml`; None means its path.
 
   Raises:
@@ -36,7 +36,7 @@ def open_regular(path: str | Path, most: int, name: str | None = None) -> Binary
   if not stat.S_ISREG(found.st_mode):
     file.close()
     raise WayjaxError(f"{name} cannot be read: it is not a regular file")
-  if found.st_size > most:
+  if most is not None and found.st_size > most:
     file.close()
     raise too_large(name, most)
   return file

@@ -110,7 +110,7 @@ def test_killed_ten_times(inputs, tmp_path):
 
 @pytest.mark.nightly
 def test_killed_twenty_times(inputs, tmp_path):
-  """Once before the first row and checkpoint, then twenty times, half of them at any moment."""
+  """Once before the first row and checkpoint, then twenty times after, ten of these at any time."""
   seeds = [str(seed) for seed in range(1, 13)]
   sweep = [*inputs, *TWO_LENGTHS, "--seeds", *seeds, "--steps", "200"]
   kill(21, [*sweep, "--members-at-once", "2", "--checkpoint-every", "1"], tmp_path)

@@ -1,7 +1,6 @@
 """A model folder in Hugging Face's layout: config.json, safetensors, tokenizer."""
 
 import json
-import sys
 from pathlib import Path
 
 import ml_dtypes  # noqa: F401  safetensors looks bfloat16 up among NumPy's types
@@ -168,7 +167,7 @@ def _reader(path: Path, name: str):
 
 
 def _open(path: Path):
-  with open_regular(path, sys.maxsize) as file, in_one_sentence(f"{path} cannot be read"):
+  with open_regular(path) as file, in_one_sentence(f"{path} cannot be read"):
     described = int.from_bytes(file.read(8), "little")
   if _MOST < described < 2**32:  # more than that is no safetensors file at all
     raise WayjaxError(

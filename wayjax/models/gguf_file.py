@@ -2,7 +2,6 @@
 
 import itertools
 import struct
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -228,7 +227,7 @@ def _require_apart(reader: gguf.GGUFReader) -> None:
 
 def _read(path: Path) -> tuple[dict, dict[str, gguf.ReaderTensor]]:
   """Metadata and tensors; the tensors' data stays in the file until it is read."""
-  with open_regular(path, sys.maxsize) as file, in_one_sentence(f"{path} cannot be read"):
+  with open_regular(path) as file, in_one_sentence(f"{path} cannot be read"):
     magic = file.read(len(_MAGIC))
   if magic != _MAGIC:
     raise WayjaxError(

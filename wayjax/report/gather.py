@@ -151,8 +151,6 @@ def find_measured(folders: Iterable[str]) -> dict[str, dict]:
   found = {}
   for folder in folders:
     for path in sorted(Path(folder).glob(MEASURED)):
-      if not path.is_file():  # a named pipe would be waited for
-        raise WayjaxError(f"{path} is not a file")
       try:
         content = json.loads(read_text(path, _MOST_BYTES))
         content = _renewed(content) if isinstance(content, dict) else {}

@@ -56,11 +56,9 @@ class SystemLock:
 
   def __init__(self, folder: Path):
     self._path, self._holder = folder / LOCK, folder / HOLDER
-    self._lock = FileLock(self._path)
+    # Where nothing can be locked, a soft lock would outlive a process that died.
+    self._lock = FileLock(self._path, fallback_to_soft=False)
     self._lock.acquire(timeout=0)
-    while not self._path.exists():  # its last holder removed it before we had locked it
-      self._lock.release()
-      self._lock.acquire(timeout=0)
     self._holder.write_text(json.dumps(describe()))
 
   def release(self) -> None:

@@ -43,7 +43,7 @@ class Files(abc.ABC):
       self._hold(f"--out {self.path}", "name a new folder")
       try:
         self._require_empty()  # whoever held it until now may have left a run
-      except FolderTaken:
+      except BaseException:
         self.release()
         raise
 

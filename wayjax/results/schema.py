@@ -5,6 +5,7 @@ cannot do without a field asks for it by `need`.
 """
 
 import dataclasses
+import functools
 import json
 import types
 import typing
@@ -12,10 +13,11 @@ from collections.abc import Iterable
 
 from wayjax.config import RunConfig
 from wayjax.data.tasks import Task
-from wayjax.errors import WayjaxError
+from wayjax.errors import WayjaxError, shortened
 
 _LARGEST = 1e300  # sums of such numbers are still finite
 _SHOWN = 60  # characters of a value in a message
+_hints = functools.cache(typing.get_type_hints)  # a file has many lines of one type
 
 
 class Resolved(typing.TypedDict, total=False):
@@ -98,13 +100,12 @@ def check(record: dict, kind: type, where: str) -> dict:
   Raises:
     WayjaxError: naming the field that has not.
   """
-  for name, hint in typing.get_type_hints(kind).items():
+  for name, hint in _hints(kind).items():
     if name not in record or _fits(record[name], hint):
       continue
     if isinstance(record[name], dict) and (inner := _record_in(hint)):
       check(record[name], inner, where)  # it names the field within
-    shown = json.dumps(record[name])
-    shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "…"
+    shown = shortened(json.dumps(record[name]), _SHOWN)
     raise WayjaxError(f"{where} is damaged: {name} cannot be {shown}")
   return record
 
@@ -145,7 +146,7 @@ def _fits(value, hint) -> bool:
     alike = isinstance(value, list | tuple) and len(value) == len(inner)
     return alike and all(map(_fits, value, inner))
   if _is_record(hint):
-    hints = typing.get_type_hints(hint)
+    hints = _hints(hint)
     return isinstance(value, dict) and all(
       _fits(item, hints[name]) for name, item in value.items() if name in hints
     )

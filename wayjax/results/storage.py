@@ -3,7 +3,6 @@
 import errno
 import os
 import secrets
-import sys
 from pathlib import Path
 
 import fsspec
@@ -18,7 +17,7 @@ CANNOT_LOCK = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP}  # some network file s
 
 
 def _read(path: Path) -> bytes:
-  with open_regular(path, sys.maxsize) as file:
+  with open_regular(path) as file:
     return file.read()
 
 
@@ -44,6 +43,7 @@ class LocalFiles(Files):
     except OSError as error:
       if error.errno not in CANNOT_LOCK:
         raise
+      (self.path / LOCK).unlink(missing_ok=True)  # what trying to lock it made
       return Lease(fsspec.filesystem("file"), str(self.path))
     for name in self._names():
       if name.endswith(PARTIAL):

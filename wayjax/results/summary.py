@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from wayjax.config import C_DIST, UNCONSTRAINED
-from wayjax.errors import WayjaxError
+from wayjax.errors import WayjaxError, shortened
 from wayjax.metrics import delta, finite
 from wayjax.results.markdown import escape_markdown
 from wayjax.results.rows import field_names, is_free
@@ -155,8 +155,7 @@ def _one_line(text: str | None) -> str:
   """A text on one line, cut to the table's width."""
   if text is None:
     return ""
-  text = visible(text)
-  return text if len(text) <= _TEXT_WIDTH else text[: _TEXT_WIDTH - 1] + "…"
+  return shortened(visible(text), _TEXT_WIDTH)
 
 
 # Heading -> (field, how it is written). F1 at gamma 0 is always beside that of the held prompt:

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save
 
-from wayjax.errors import WayjaxError
 from wayjax.results.folder import (
   CHECKPOINTS,
   CONFIG,
@@ -83,7 +82,7 @@ class RunWriter:
       run = read_run(path)
       writer._written = {row["prompt_key"] for row in run.rows}
       writer._curves = {point.get("prompt_key") for point in run.metrics}
-    except WayjaxError:
+    except BaseException:
       writer.close()
       raise
     return writer

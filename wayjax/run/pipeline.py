@@ -57,18 +57,14 @@ def run(
   if config.dry_run:
     _dry_run(prepare(config, task, targets), display)
     return None
-  writer = _open_folder(config, task)
-  try:
-    with StopRequest() as stop:
-      try:
-        prepared = prepare(config, task, targets)
-        display.plan(prepared.plan())
-        _tune(prepared, display, writer, stop)
-      except Stopped as stopped:
-        # Of several processes another may have been asked to stop.
-        raise RunStopped(writer.path, stop.signal or signal.SIGTERM) from stopped
-  finally:
-    writer.close()  # a wrong input leaves nothing behind
+  with _open_folder(config, task) as writer, StopRequest() as stop:  # a wrong input leaves nothing
+    try:
+      prepared = prepare(config, task, targets)
+      display.plan(prepared.plan())
+      _tune(prepared, display, writer, stop)
+    except Stopped as stopped:
+      # Of several processes another may have been asked to stop.
+      raise RunStopped(writer.path, stop.signal or signal.SIGTERM) from stopped
   return writer.path
 
 
