@@ -57,10 +57,18 @@ class TestSoftPrompt:
       SoftPrompt(np.zeros(shape), "gpt2")
     assert str(error.value) == f"a soft prompt has the shape (tokens, width), not {shape}"
 
-  @pytest.mark.parametrize("value", [[[1.0], [2.0, 3.0]], "text", [["a"]], None, {}])
+  @pytest.mark.parametrize("value", [[[1.0], [2.0, 3.0]], "text", [["a"]], None, {}, [[10**400]]])
   def test_what_is_not_a_matrix_of_numbers_is_refused(self, value):
     with pytest.raises(WayjaxError, match=r"a soft prompt (is made of numbers|has the shape)"):
       SoftPrompt(value, "gpt2")
+
+  def test_no_part_of_a_number_is_dropped(self):
+    with pytest.raises(WayjaxError, match="made of numbers: these are complex"):
+      SoftPrompt(np.zeros((2, 4), complex), "gpt2")
+
+  def test_what_it_reads_as_is_a_target(self, vectors):
+    with pytest.raises(WayjaxError, match="reads_as must be a Target, not a value of type str"):
+      SoftPrompt(vectors, "gpt2", "a text")
 
 
 class TestText:
@@ -71,6 +79,12 @@ class TestText:
     assert prompt.reads_as.text == "read me"
     assert prompt.model == lm.name
     assert prompt.origin == {"text": "read me"}
+
+  def test_the_model_is_one_that_was_loaded(self):
+    with pytest.raises(
+      WayjaxError, match="lm must be what load_lm returns, not a value of type st"
+    ):
+      text_prompt("tiny", "read me")
 
   def test_a_target_stays_what_it_is(self, lm):
     target = Target("ni", "t1", "or me")

@@ -112,6 +112,24 @@ def test_only_the_first_rows_that_remain(folder):
   assert len(load_data(SST2, folder, train_rows=1000).train) == 27
 
 
+@pytest.mark.parametrize(
+  ("changed", "message"),
+  [
+    ({"split": "validation"}, "split must be one of test, dev, not 'validation'"),
+    ({"split": None}, "split must be one of test, dev, not None"),
+    ({"train_rows": -1}, "train_rows must be a whole number of at least 1, not -1"),
+    ({"eval_rows": 1.5}, "eval_rows must be a whole number of at least 1, not 1.5"),
+    ({"eval_rows": "5"}, "eval_rows must be a whole number of at least 1, not 5"),
+    ({"task": "sst2"}, "task must be what get_task returns, not a value of type str"),
+  ],
+)
+def test_wrong_values_are_refused_and_not_taken_for_others(folder, changed, message):
+  """Any other split was taken for `test`."""
+  write_splits(folder, train=["a,0"] * 20, test=["b,1"])
+  with pytest.raises(WayjaxError, match=message):
+    load_data(**{"task": SST2, "data_dir": folder, **changed})
+
+
 def test_the_hash_tells_rows_apart(folder):
   write_splits(folder, train=["a,0", "b,1"], test=["x,0"], dev=["y,1"])
   first = load_data(SST2, folder).sha256

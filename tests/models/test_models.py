@@ -37,6 +37,18 @@ def test_load_lm_yields_model_and_tokenizer(lm, model_dir):
   np.testing.assert_array_equal(lm.table_VxD, stored["transformer.wte.weight"][:257])
 
 
+def test_a_model_may_be_named_by_a_path(lm, folder):
+  assert load_lm(folder).name == str(folder)
+  with pytest.raises(WayjaxError, match="named by a text or a path, not by a NoneType"):
+    load_lm(None)
+
+
+@pytest.mark.parametrize("devices", [0, None, "1"])
+def test_a_wrong_number_of_devices_is_refused(folder, devices):
+  with pytest.raises(WayjaxError, match="model_parallel must be a whole number of at least 1, not"):
+    load_lm(str(folder), model_parallel=devices)
+
+
 def test_names_without_prefix_load_the_same(lm, folder):
   save_file(tiny.tensors(prefix=""), folder / "model.safetensors")
   chex.assert_trees_all_equal(lm.params, load_lm(str(folder), precision="float32").params)
