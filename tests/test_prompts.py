@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import disks
 import ml_dtypes
 import numpy as np
 import pytest
@@ -169,6 +170,15 @@ def save_peft(folder, vectors, name="prompt_embeddings", **changes):
   (folder / "adapter_config.json").write_text(json.dumps(config))
   save_file({name: vectors}, folder / "adapter_model.safetensors")
   return folder
+
+  def test_what_may_not_be_read_is_a_sentence(self, tmp_path, vectors):
+    save_file({"prompt": vectors}, tmp_path / "prompt.safetensors")
+    with disks.mode(tmp_path, 0), disks.as_nobody():
+      for path in (tmp_path, tmp_path / "prompt.safetensors", tmp_path / "nothing"):
+        with pytest.raises(WayjaxError, match=r"cannot be read.*Permission denied"):
+          load_prompt(path, model="gpt2")
+    with pytest.raises(WayjaxError, match="cannot be read: File name too long"):
+      load_prompt("a" * 300)
 
 
 class TestPeftFolder:

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from wayjax.data.encoding import target_ids
 from wayjax.data.targets import Target
 from wayjax.errors import WayjaxError, reason
+from wayjax.files import is_file, is_folder
 from wayjax.options import require_kind
 
 PEFT_CONFIG, PEFT_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -130,9 +131,9 @@ def load_prompt(
       holds numbers that are not finite.
   """
   path = Path(path)
-  if path.is_dir():
+  if is_folder(path):
     return _read_peft(path)
-  if not path.is_file():
+  if not is_file(path):
     raise WayjaxError(
       f"there is no soft prompt at {path}: give a safetensors file or a PEFT folder"
     )
@@ -161,7 +162,7 @@ def _read_peft(folder: Path) -> SoftPrompt:
         f"{path} sets {name} to {config.get(name)!r}: wayjax reads {value} only, soft prompts of "
         "causal language models"
       )
-  if not (folder / PEFT_WEIGHTS).is_file():
+  if not is_file(folder / PEFT_WEIGHTS):
     raise WayjaxError(
       f"{folder} has no {PEFT_WEIGHTS}: wayjax does not open pickle files; save the adapter with "
       "PEFT's save_pretrained"

@@ -2,6 +2,7 @@
 
 import json
 
+import disks
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -237,6 +238,12 @@ def test_damaged_files_are_named(folder):
   write_splits(folder, test=["x,0"])
   (folder / "sst2" / "train.parquet").write_bytes(b"not parquet")
   with pytest.raises(WayjaxError, match=r"train.parquet cannot be read"):
+    load_data(SST2, folder)
+
+
+def test_a_folder_that_may_not_be_read_is_not_called_missing(folder):
+  refusal = pytest.raises(WayjaxError, match="sst2 cannot be read: Permission denied")
+  with disks.mode(folder, 0), disks.as_nobody(), refusal:
     load_data(SST2, folder)
 
 

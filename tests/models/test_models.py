@@ -6,6 +6,7 @@ import re
 import shutil
 
 import chex
+import disks
 import ml_dtypes
 import numpy as np
 import pytest
@@ -290,6 +291,14 @@ def test_revision_needs_the_hub(model_dir):
 def test_a_missing_folder_is_not_taken_for_a_hub_id(name):
   with pytest.raises(WayjaxError, match="does not exist"):
     load_lm(name)
+
+
+def test_what_may_not_be_read_is_not_called_missing(folder):
+  for closed, bits in ((folder.parent, 0), (folder, 0o644)):
+    with disks.mode(closed, bits), disks.as_nobody():
+      for path in (folder, folder / "model.gguf"):
+        with pytest.raises(WayjaxError, match="cannot be read: Permission denied"):
+          load_lm(str(path))
 
 
 NAMED = tiny.tensors()

@@ -15,6 +15,7 @@ from wayjax.config import options
 from wayjax.data import row_files
 from wayjax.data.tasks import Task
 from wayjax.errors import WayjaxError, reason, shortened
+from wayjax.files import is_folder
 from wayjax.options import check_value, require_kind
 
 TRAIN_SHARE = 0.9
@@ -156,7 +157,7 @@ def _expected(task: Task, data_dir, split: str) -> str:
 
 def _folder_reader(task: Task, data_dir: Path):
   folder = data_dir / task.name
-  if not os.path.isdir(folder):
+  if not is_folder(folder):
     raise WayjaxError(
       f"data folder {folder} does not exist: --data-dir is the folder that contains '{task.name}/'"
     )

@@ -15,6 +15,7 @@ from wayjax.config import options
 from wayjax.devices import select
 from wayjax.devices.sharding import Layout, make_layout
 from wayjax.errors import WayjaxError
+from wayjax.files import exists, is_folder
 from wayjax.models import folder, gpt2, gpt_neox, gptj, llama, qwen, weights
 from wayjax.models.family import Family
 from wayjax.models.gguf_file import GGUFFile
@@ -157,11 +158,11 @@ def _open(name: str, revision: str | None) -> tuple[folder.Folder | GGUFFile, st
   """The model files that a name refers to, and their commit on the Hub."""
   if name == demo.NAME:
     return folder.Folder(demo.MODEL), None
-  if os.path.exists(name):
+  if exists(name):
     if revision is not None:
       raise WayjaxError(f"--revision belongs to models on the Hub; '{name}' is on this machine")
     path = Path(name)
-    return (folder.Folder(path) if path.is_dir() else GGUFFile(path, FAMILIES)), None
+    return (folder.Folder(path) if is_folder(path) else GGUFFile(path, FAMILIES)), None
   if name.endswith(".gguf"):
     raise WayjaxError(f"model file '{name}' does not exist")
   if name.startswith((".", "/", "~")) or name.count("/") > 1:
