@@ -16,7 +16,7 @@ from wayjax.command_line import Parser, parse_args
 from wayjax.config import RunConfig
 from wayjax.data.tasks import TASKS
 from wayjax.devices.select import select_device
-from wayjax.errors import WayjaxError
+from wayjax.errors import WayjaxError, in_one_sentence
 from wayjax.exits import exit_code
 from wayjax.options import path
 from wayjax.results.storage import open_files
@@ -123,9 +123,11 @@ def _measure(experiment: Experiment, args: argparse.Namespace) -> None:
   measured = experiment.measure(configs, out)
   given += ["--datasets", *args.datasets] if args.datasets else []
   command = shlex.join(["python", "-m", f"experiments.{experiment.name}", *given])
-  out.mkdir(parents=True, exist_ok=True)
   content = json.dumps({**measured, "command": command}, ensure_ascii=False).encode()
-  open_files(out).replace(f"{experiment.name}.measured.json", content)
+  files = open_files(out)
+  with in_one_sentence(f"--out {out} cannot be written to"):
+    files.make()
+  files.replace(f"{experiment.name}.measured.json", content)
 
 
 def _models(experiment: Experiment, args: argparse.Namespace) -> tuple[str | None, ...]:

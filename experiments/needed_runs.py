@@ -7,7 +7,7 @@ from dataclasses import Field, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from wayjax.command_line import parse_args, parse_options, resumed_config
+from wayjax.command_line import parse_args, parse_options, stored_config
 from wayjax.config import C_DIST, RunConfig, options
 from wayjax.demo import LENGTHS
 from wayjax.errors import WayjaxError
@@ -148,7 +148,7 @@ def _held(out: Path, wanted: RunConfig) -> tuple[list[Path], set[Cell]]:
     run = read_run(path)
     if any(run.config.get(name) != getattr(wanted, name) for name in ("dataset", "model")):
       continue
-    stored = resumed_config({"resume": str(path)}, run.config)
+    stored = stored_config(str(path), run.config)
     if wanted.shard and stored.shard not in (None, wanted.shard):
       continue
     for field in _alike():

@@ -137,6 +137,14 @@ def test_every_option_for_a_file_or_folder_is_a_path():
 
 
 @pytest.mark.parametrize("name", PATHS)
+def test_an_empty_path_is_not_the_current_folder_nor_left_out(name):
+  """A shell writes it for a variable that is not set; `--resume ""` began a new run."""
+  for words in ([f"--{name.replace('_', '-')}="], [f"--{name.replace('_', '-')}", ""]):
+    with pytest.raises(WayjaxError, match="it is empty: name a file or folder, or leave the opt"):
+      parse_options(words)
+
+
+@pytest.mark.parametrize("name", PATHS)
 @pytest.mark.parametrize("form", ["--{}=~/a~b", "--{} ~/a~b"])
 def test_a_home_folder_is_not_a_folder_named_with_a_tilde(name, form, tmp_path, monkeypatch):
   monkeypatch.setenv("HOME", str(tmp_path))

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from wayjax.config import (
@@ -106,6 +108,22 @@ class TestValues:
     check_value(FIELDS["steps"], MOST_STEPS)
     message = refusal(check_value, FIELDS["steps"], MOST_STEPS + 1)
     assert message == "--steps must be at most 1,000,000, not 1,000,001"
+
+  @pytest.mark.parametrize("number", [np.int64(3), np.array(3), jnp.int32(3)])
+  def test_whole_numbers_of_numpy_and_jax_are_whole_numbers(self, number):
+    value = check_value(FIELDS["steps"], number)
+    assert (value, type(value)) == (3, int)
+
+  @pytest.mark.parametrize("numbers", [np.array([0, 0.5]), jnp.array([0, 0.5]), iter([0.0, 0.5])])
+  def test_several_numbers_may_be_an_array_or_anything_that_gives_them(self, numbers):
+    values = check_value(FIELDS["gamma"], numbers)
+    assert values == (0.0, 0.5)
+    assert {type(value) for value in values} == {float}
+
+  @pytest.mark.parametrize("value", [0.01, None, "1"])
+  def test_one_value_is_not_a_list_of_values(self, value):
+    message = refusal(check_value, FIELDS["gamma"], value, "gamma")
+    assert message == f"gamma must be a list of values, not {value!r}"
 
   def test_the_default_needs_no_check_but_another_value_may_be_named(self):
     check_value(FIELDS["members_at_once"], AUTO)

@@ -62,8 +62,17 @@ def test_what_is_not_a_list_of_prompts_is_refused(lm, rng):
     evaluate(lm, encoded, [prompt.vectors_PxD])
   with pytest.raises(WayjaxError, match="list of SoftPrompts, and one is a ndarray"):
     evaluate(lm, encoded, prompt.vectors_PxD)
-  with pytest.raises(WayjaxError, match="list of SoftPrompts"):
-    evaluate(lm, encoded, prompt)
+  for wrong in (prompt, None, iter([prompt])):
+    with pytest.raises(WayjaxError, match="list of SoftPrompts"):
+      evaluate(lm, encoded, wrong)
+
+
+def test_arguments_of_another_kind_are_named(lm, rng):
+  prompts, encoded = prompts_of(rng, [4]), tiny.examples(rng)
+  with pytest.raises(WayjaxError, match="lm must be what load_lm returns, not a value of type str"):
+    evaluate("tiny", encoded, prompts)
+  with pytest.raises(WayjaxError, match="examples must be what encode returns, not a value of ty"):
+    evaluate(lm, ["a text"], prompts)
 
 
 def test_logits_exist_a_block_at_a_time(lm, rng):

@@ -2,11 +2,23 @@
 
 import os
 import re
+from pathlib import Path
 
+import disks
 import pytest
 
 from wayjax.errors import WayjaxError
-from wayjax.files import MIB, open_regular, open_text, parse_json, read_bytes, read_text
+from wayjax.files import (
+  MIB,
+  exists,
+  is_file,
+  is_folder,
+  open_regular,
+  open_text,
+  parse_json,
+  read_bytes,
+  read_text,
+)
 
 
 @pytest.fixture
@@ -35,6 +47,29 @@ def test_a_folder_a_missing_file_and_an_impossible_path_are_refused(tmp_path):
   refused("Is a directory", read_bytes, tmp_path, MIB, "task file x")
   refused("No such file", read_bytes, tmp_path / "none", MIB, "task file x")
   refused("null", read_bytes, "a\0b", MIB, "task file x")
+
+
+def test_what_stands_at_a_path(tmp_path, path):
+  kinds = {tmp_path: (True, False, True), path: (False, False, False), path / "x": (False,) * 3}
+  for where, expected in kinds.items():
+    assert (is_folder(where), is_file(where), exists(where)) == expected
+  path.touch()
+  kinds |= {path: (False, True, True), Path("/dev/null"): (False, False, True)}
+  for where, expected in kinds.items():
+    assert (is_folder(where), is_file(where), exists(where)) == expected
+
+
+def test_what_may_not_be_looked_at_is_not_taken_for_missing(tmp_path, path):
+  path.touch()
+  (tmp_path / "loop").symlink_to(tmp_path / "loop")
+  for look in (exists, is_file, is_folder):
+    refusal = pytest.raises(WayjaxError, match="file cannot be read: Permission denied")
+    with disks.mode(tmp_path, 0), disks.as_nobody(), refusal:
+      look(path)
+    with pytest.raises(WayjaxError, match="loop cannot be read: Too many levels of symbolic links"):
+      look(tmp_path / "loop")
+    with pytest.raises(WayjaxError, match="cannot be read: File name too long"):
+      look("a" * 5000)
 
 
 def test_a_file_that_is_too_large_is_not_read(path):

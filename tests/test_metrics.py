@@ -43,20 +43,19 @@ def test_lemmas_join_singular_and_plural(wordnet):
   assert prompt_f1_lemma("questions", "question") == 1
 
 
-def test_without_wordnet_there_is_no_lemma_f1_and_one_warning(monkeypatch, tmp_path):
+def test_without_wordnet_there_is_no_lemma_f1_and_one_warning(monkeypatch, tmp_path, caplog):
   monkeypatch.setattr(nltk.data, "path", [str(tmp_path)])
   monkeypatch.setattr(
     "nltk.stem.WordNetLemmatizer.lemmatize",
     lambda self, word: (_ for _ in ()).throw(LookupError("no wordnet")),
   )
   metrics._lemmatizer.cache_clear()
-  with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
+  with warnings.catch_warnings():
+    warnings.simplefilter("error")  # as PYTHONWARNINGS=error does: nobody's run ends for that
     assert prompt_f1_lemma("a", "a") is None
     assert prompt_f1_lemma("a", "a") is None
   metrics._lemmatizer.cache_clear()
-  assert len(caught) == 1
-  assert "python -m nltk.downloader wordnet" in str(caught[0].message)
+  assert caplog.text.count("python -m nltk.downloader wordnet") == 1
 
 
 def test_macro_f1_averages_over_classes_that_occur():

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import disks
 import ml_dtypes
 import numpy as np
 import pytest
@@ -57,10 +58,18 @@ class TestSoftPrompt:
       SoftPrompt(np.zeros(shape), "gpt2")
     assert str(error.value) == f"a soft prompt has the shape (tokens, width), not {shape}"
 
-  @pytest.mark.parametrize("value", [[[1.0], [2.0, 3.0]], "text", [["a"]], None, {}])
+  @pytest.mark.parametrize("value", [[[1.0], [2.0, 3.0]], "text", [["a"]], None, {}, [[10**400]]])
   def test_what_is_not_a_matrix_of_numbers_is_refused(self, value):
     with pytest.raises(WayjaxError, match=r"a soft prompt (is made of numbers|has the shape)"):
       SoftPrompt(value, "gpt2")
+
+  def test_no_part_of_a_number_is_dropped(self):
+    with pytest.raises(WayjaxError, match="made of numbers: these are complex"):
+      SoftPrompt(np.zeros((2, 4), complex), "gpt2")
+
+  def test_what_it_reads_as_is_a_target(self, vectors):
+    with pytest.raises(WayjaxError, match="reads_as must be a Target, not a value of type str"):
+      SoftPrompt(vectors, "gpt2", "a text")
 
 
 class TestText:
@@ -71,6 +80,12 @@ class TestText:
     assert prompt.reads_as.text == "read me"
     assert prompt.model == lm.name
     assert prompt.origin == {"text": "read me"}
+
+  def test_the_model_is_one_that_was_loaded(self):
+    with pytest.raises(
+      WayjaxError, match="lm must be what load_lm returns, not a value of type st"
+    ):
+      text_prompt("tiny", "read me")
 
   def test_a_target_stays_what_it_is(self, lm):
     target = Target("ni", "t1", "or me")
@@ -155,6 +170,15 @@ def save_peft(folder, vectors, name="prompt_embeddings", **changes):
   (folder / "adapter_config.json").write_text(json.dumps(config))
   save_file({name: vectors}, folder / "adapter_model.safetensors")
   return folder
+
+  def test_what_may_not_be_read_is_a_sentence(self, tmp_path, vectors):
+    save_file({"prompt": vectors}, tmp_path / "prompt.safetensors")
+    with disks.mode(tmp_path, 0), disks.as_nobody():
+      for path in (tmp_path, tmp_path / "prompt.safetensors", tmp_path / "nothing"):
+        with pytest.raises(WayjaxError, match=r"cannot be read.*Permission denied"):
+          load_prompt(path, model="gpt2")
+    with pytest.raises(WayjaxError, match="cannot be read: File name too long"):
+      load_prompt("a" * 300)
 
 
 class TestPeftFolder:

@@ -1,6 +1,7 @@
 """The command line: its options are the fields of RunConfig."""
 
 import argparse
+import contextlib
 import dataclasses
 import shlex
 
@@ -98,17 +99,7 @@ def resumed_config(given: dict, stored: dict) -> RunConfig:
     WayjaxError: an option would change the run's numbers, or the folder lacks one.
   """
   folder = given["resume"]
-  before = {}
-  for field in options():
-    if field.name in stored:
-      before[field.name] = stored[field.name]
-    elif "absent" in field.metadata:
-      before[field.name] = field.metadata["absent"]
-    elif not field.metadata["may_change"]:
-      raise WayjaxError(
-        f"{folder} was written by a version of wayjax without {flag(field)}: it cannot be resumed"
-      )
-  before = _with_tuples(before)
+  before = _stored_values(folder, stored)
   for field in options():
     if field.name not in given or field.metadata["may_change"]:
       continue
@@ -118,11 +109,47 @@ def resumed_config(given: dict, stored: dict) -> RunConfig:
         f"{folder}, not {_words(given[field.name])}"
       )
   values = {**before, **given, "out": folder}
-  try:
+  with _undamaged(folder):
     if values["precision"] == AUTO:  # on another device it may be another, and rows would be mixed
       values["precision"] = stored.get("resolved", {}).get("precision", AUTO)
     return make_config(values)
-  # Values that are not from a command line may be anything.
+
+
+def stored_config(folder: str, stored: dict) -> RunConfig:
+  """The configuration that a run folder holds, as it was asked for.
+
+  Args:
+    folder: the folder.
+    stored: its `config.json`.
+
+  Raises:
+    WayjaxError: the folder lacks an option, or a value is wrong.
+  """
+  values = _stored_values(folder, stored)
+  with _undamaged(folder):
+    return make_config(values)
+
+
+def _stored_values(folder: str, stored: dict) -> dict:
+  """The values of options in a run folder; what it lacks has its default, where that is right."""
+  values = {}
+  for field in options():
+    if field.name in stored:
+      values[field.name] = stored[field.name]
+    elif "absent" in field.metadata:
+      values[field.name] = field.metadata["absent"]
+    elif not field.metadata["may_change"]:
+      raise WayjaxError(
+        f"{folder} was written by a version of wayjax without {flag(field)}: it cannot be resumed"
+      )
+  return _with_tuples(values)
+
+
+@contextlib.contextmanager
+def _undamaged(folder: str):
+  """Values that are not from a command line may be anything, and fail in any way."""
+  try:
+    yield
   except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
     raise WayjaxError(f"{folder}/config.json is damaged: {reason(error)}") from error
 

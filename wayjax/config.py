@@ -269,4 +269,5 @@ class TrainSettings:
     rules = {field.name: field for field in dataclasses.fields(RunConfig)}
     for field in dataclasses.fields(self):
       value = getattr(self, field.name)
-      check_value(rules[field.name], value, field.name, unless=field.default)
+      value = check_value(rules[field.name], value, field.name, unless=field.default)
+      object.__setattr__(self, field.name, value)

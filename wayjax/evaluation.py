@@ -18,6 +18,7 @@ from wayjax.errors import WayjaxError
 from wayjax.loss import token_losses
 from wayjax.metrics import macro_f1
 from wayjax.models import LanguageModel
+from wayjax.options import require_kind
 from wayjax.prompts import SoftPrompt, check_prompts
 
 ROW_POSITIONS = 512  # text positions of an evaluation row, where no example needs more
@@ -62,6 +63,8 @@ class Evaluator:
   def __init__(
     self, lm: LanguageModel, examples: EncodedExamples, prompts_at_once: int = PROMPTS_AT_ONCE
   ):
+    require_kind("lm", lm, LanguageModel, "what load_lm returns")
+    require_kind("examples", examples, EncodedExamples, "what encode returns")
     examples.require_embeddings(lm)
     self._lm, self._at_once = lm, prompts_at_once
     self._examples = examples
@@ -175,6 +178,7 @@ def evaluate(
     An evaluation of each prompt.
 
   Raises:
-    WayjaxError: a prompt does not fit the model's width, or its positions with the longest example.
+    WayjaxError: an argument of another kind, or a prompt that does not fit the model's width, or
+      its positions with the longest example.
   """
   return Evaluator(lm, examples)(prompts)

@@ -42,6 +42,32 @@ def open_regular(path: str | Path, most: int | None = None, name: str | None = N
   return file
 
 
+def is_file(path: str | Path) -> bool:
+  """Whether a regular file stands at a path; raises WayjaxError where that cannot be told."""
+  return stat.S_ISREG(_mode(path))
+
+
+def is_folder(path: str | Path) -> bool:
+  """Whether a folder stands at a path; raises WayjaxError where that cannot be told."""
+  return stat.S_ISDIR(_mode(path))
+
+
+def exists(path: str | Path) -> bool:
+  """Whether anything stands at a path; raises WayjaxError where that cannot be told."""
+  return bool(_mode(path))
+
+
+def _mode(path: str | Path) -> int:
+  """The kind of what stands at a path; 0 for nothing."""
+  # In a folder that may not be entered `os.path.exists` finds nothing, and `Path.exists` raises.
+  try:
+    return os.stat(path).st_mode
+  except (FileNotFoundError, NotADirectoryError):
+    return 0
+  except (OSError, ValueError) as error:
+    raise WayjaxError(f"{path} cannot be read: {reason(error)}") from error
+
+
 def _without_waiting(path: str, flags: int) -> int:
   # A named pipe would wait here until something writes to it.
   return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

@@ -2,13 +2,15 @@
 
 import collections
 import functools
+import logging
 import math
 import re
 import string
 import unicodedata
-import warnings
 
 import numpy as np
+
+_log = logging.getLogger("wayjax")
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
@@ -67,10 +69,10 @@ def _lemmatizer():
   try:
     lemmatizer.lemmatize("words")
   except LookupError:
-    warnings.warn(
+    # A warning of Python's would be a traceback where PYTHONWARNINGS=error.
+    _log.warning(
       "prompt_f1_lemma is left empty, because NLTK's WordNet is not installed: get it with "
-      "`python -m nltk.downloader wordnet`, or set NLTK_DATA to a folder that has it",
-      stacklevel=4,
+      "`python -m nltk.downloader wordnet`, or set NLTK_DATA to a folder that has it"
     )
     return None
   return lemmatizer.lemmatize

@@ -9,7 +9,9 @@ import argparse
 import dataclasses
 import enum
 import math
+import numbers
 import os
+from collections.abc import Iterable
 
 from wayjax.errors import WayjaxError
 
@@ -77,9 +79,11 @@ def path(text: str) -> str:
   """A path of a command line; a shell leaves the `~` of `--out=~/runs` to the program.
 
   Raises:
-    argparse.ArgumentTypeError: a home folder that is not known; taken as it is, it would name a
-      folder `~`.
+    argparse.ArgumentTypeError: an empty path, or a home folder that is not known; taken as they
+      are, they would name the current folder and a folder `~`.
   """
+  if not text:  # as of a shell's variable that is not set
+    raise argparse.ArgumentTypeError("it is empty: name a file or folder, or leave the option out")
   expanded = os.path.expanduser(text)
   if expanded.startswith("~"):
     home = expanded.split("/")[0]
@@ -101,12 +105,16 @@ def require_choice(name: str, value, choices: tuple) -> None:
     raise WayjaxError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
 
 
+def require_kind(name: str, value, kind: type, what: str) -> None:
+  """Raises WayjaxError where an argument is not of its class, or `what` that is for users."""
+  if not isinstance(value, kind):
+    raise WayjaxError(f"{name} must be {what}, not a value of type {type(value).__name__}")
+
+
 _DEFAULT = object()
 
 
-def check_value(
-  field: dataclasses.Field, value, name: str | None = None, *, unless=_DEFAULT
-) -> None:
+def check_value(field: dataclasses.Field, value, name: str | None = None, *, unless=_DEFAULT):
   """Checks a value, or each of several, against its option's rule.
 
   Args:
@@ -115,23 +123,35 @@ def check_value(
     name: what to call it; None means its name on the command line.
     unless: a value that needs no check, such as None; the option's default unless given.
 
+  Returns:
+    The value, numbers of NumPy and JAX as Python's; several as a tuple.
+
   Raises:
     WayjaxError: the value is not one of the choices, or is out of range.
   """
   name, rule = name or flag(field), field.metadata
   several = isinstance(field.default, tuple)
-  if not several and value == (field.default if unless is _DEFAULT else unless):
-    return
-  for item in value if several else (value,):
+  if several and (isinstance(value, str) or not isinstance(value, Iterable)):
+    raise WayjaxError(f"{name} must be a list of values, not {value!r}")
+  values = tuple(map(_plain, value if several else (value,)))
+  if not several and values[0] == (field.default if unless is _DEFAULT else unless):
+    return values[0]
+  for item in values:
     if choices := rule.get("choices"):
       require_choice(name, item, choices)
     if (least := rule.get("least")) is None:
       continue
     whole = rule.get("type") is not float
-    numeric = isinstance(item, int if whole else int | float)
+    numeric = isinstance(item, numbers.Integral if whole else numbers.Real)
     if not numeric or not item >= least or item == math.inf:  # also where it is NaN
       kind = ("whole " if whole else "") + ("numbers" if several else "number")
       article = "" if several else "a "
       raise WayjaxError(f"{name} must be {article}{kind} of at least {least}, not {item}")
     if (most := rule.get("most")) and item > most:
       raise WayjaxError(f"{name} must be at most {most:,}, not {item:,}")
+  return values if several else values[0]
+
+
+def _plain(value):
+  """A number of NumPy or JAX as Python's own; anything else as it is."""
+  return value.item() if getattr(value, "shape", None) == () else value

@@ -7,6 +7,7 @@ are read without it.
 
 import dataclasses
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 import ml_dtypes  # safetensors also looks bfloat16 up among NumPy's types
@@ -16,6 +17,8 @@ from safetensors import SafetensorError, safe_open
 from wayjax.data.encoding import target_ids
 from wayjax.data.targets import Target
 from wayjax.errors import WayjaxError, reason
+from wayjax.files import is_file, is_folder
+from wayjax.options import require_kind
 
 PEFT_CONFIG, PEFT_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PEFT_TENSOR = "prompt_embeddings"
@@ -34,7 +37,7 @@ class SoftPrompt:
     origin: where it comes from, such as a run folder and its key, or PEFT's adapter_config.json.
 
   Raises:
-    WayjaxError: the vectors are not a matrix of numbers.
+    WayjaxError: the vectors are not a matrix of real numbers, or it reads as what is no Target.
   """
 
   vectors_PxD: np.ndarray
@@ -43,9 +46,14 @@ class SoftPrompt:
   origin: dict = dataclasses.field(default_factory=dict)
 
   def __post_init__(self):
+    if self.reads_as is not None:
+      require_kind("reads_as", self.reads_as, Target, "a Target")
     try:
-      vectors_PxD = np.array(self.vectors_PxD, np.float32)
-    except (TypeError, ValueError) as error:
+      given = np.asarray(self.vectors_PxD)
+      if np.iscomplexobj(given):
+        raise TypeError("these are complex")
+      vectors_PxD = np.array(given, np.float32)
+    except (TypeError, ValueError, OverflowError) as error:
       raise WayjaxError(f"a soft prompt is made of numbers: {reason(error)}") from error
     if vectors_PxD.ndim != 2 or 0 in vectors_PxD.shape:
       raise WayjaxError(
@@ -74,6 +82,7 @@ def check_prompts(prompts: list[SoftPrompt], model: str, width: int) -> None:
   """
   if isinstance(prompts, SoftPrompt):
     raise WayjaxError("prompts must be a list of SoftPrompts, not a single one")
+  require_kind("prompts", prompts, Collection, "a list of SoftPrompts")
   for prompt in prompts:
     if not isinstance(prompt, SoftPrompt):
       raise WayjaxError(
@@ -96,7 +105,9 @@ def text_prompt(lm, text: str | Target) -> SoftPrompt:
     WayjaxError: the text has no tokens.
   """
   from wayjax.devices.sharding import fetch  # imported here: prompts are read without jax
+  from wayjax.models import LanguageModel
 
+  require_kind("lm", lm, LanguageModel, "what load_lm returns")
   target = text if isinstance(text, Target) else Target("text", "text", text)
   ids = target_ids(lm, target)
   if not len(ids):
@@ -120,9 +131,9 @@ def load_prompt(
       holds numbers that are not finite.
   """
   path = Path(path)
-  if path.is_dir():
+  if is_folder(path):
     return _read_peft(path)
-  if not path.is_file():
+  if not is_file(path):
     raise WayjaxError(
       f"there is no soft prompt at {path}: give a safetensors file or a PEFT folder"
     )
@@ -151,7 +162,7 @@ def _read_peft(folder: Path) -> SoftPrompt:
         f"{path} sets {name} to {config.get(name)!r}: wayjax reads {value} only, soft prompts of "
         "causal language models"
       )
-  if not (folder / PEFT_WEIGHTS).is_file():
+  if not is_file(folder / PEFT_WEIGHTS):
     raise WayjaxError(
       f"{folder} has no {PEFT_WEIGHTS}: wayjax does not open pickle files; save the adapter with "
       "PEFT's save_pretrained"

@@ -53,6 +53,31 @@ def test_texts_are_cut_and_templates_are_not(lm):
   assert len(encoded.prefixes[0]) == 128 - 16 + len(" It was ")
 
 
+@pytest.mark.parametrize("length", [16, 0, -5, 20.5, "20"])
+def test_a_length_that_leaves_no_room_for_text_is_refused(lm, length):
+  """A negative one cut texts from their end."""
+  rows = Examples(("text",), (0,))
+  with pytest.raises(WayjaxError, match="max_length must be a whole number of at least 17, not "):
+    encode(lm.tokenizer, TASKS["sst2"], rows, length)
+  with pytest.raises(WayjaxError, match="max_length must be a whole number of at least 17, not "):
+    encode(lm.tokenizer, dataclasses.replace(TASKS["sst2"], max_length=length), rows)
+
+
+def test_only_examples_of_a_task_are_encoded(lm):
+  rows = Examples(("text",), (0,))
+  for task, examples, message in (
+    ("sst2", rows, "task must be what get_task returns, not a value of type str"),
+    (
+      TASKS["sst2"],
+      ["text"],
+      "examples must be a part of what load_data returns, not a value of type list",
+    ),
+    (TASKS["sst2"], Examples((), ()), "there are no examples to encode: give at least one"),
+  ):
+    with pytest.raises(WayjaxError, match=message):
+      encode(lm.tokenizer, task, examples)
+
+
 def test_label_words_with_the_same_tokens_are_refused(lm):
   same = dataclasses.replace(TASKS["sst2"], label_words=("good", "good"))
   with pytest.raises(WayjaxError, match="same tokens"):

@@ -2,6 +2,7 @@
 
 import json
 
+import disks
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -112,6 +113,24 @@ def test_only_the_first_rows_that_remain(folder):
   assert len(load_data(SST2, folder, train_rows=1000).train) == 27
 
 
+@pytest.mark.parametrize(
+  ("changed", "message"),
+  [
+    ({"split": "validation"}, "split must be one of test, dev, not 'validation'"),
+    ({"split": None}, "split must be one of test, dev, not None"),
+    ({"train_rows": -1}, "train_rows must be a whole number of at least 1, not -1"),
+    ({"eval_rows": 1.5}, "eval_rows must be a whole number of at least 1, not 1.5"),
+    ({"eval_rows": "5"}, "eval_rows must be a whole number of at least 1, not 5"),
+    ({"task": "sst2"}, "task must be what get_task returns, not a value of type str"),
+  ],
+)
+def test_wrong_values_are_refused_and_not_taken_for_others(folder, changed, message):
+  """Any other split was taken for `test`."""
+  write_splits(folder, train=["a,0"] * 20, test=["b,1"])
+  with pytest.raises(WayjaxError, match=message):
+    load_data(**{"task": SST2, "data_dir": folder, **changed})
+
+
 def test_the_hash_tells_rows_apart(folder):
   write_splits(folder, train=["a,0", "b,1"], test=["x,0"], dev=["y,1"])
   first = load_data(SST2, folder).sha256
@@ -219,6 +238,12 @@ def test_damaged_files_are_named(folder):
   write_splits(folder, test=["x,0"])
   (folder / "sst2" / "train.parquet").write_bytes(b"not parquet")
   with pytest.raises(WayjaxError, match=r"train.parquet cannot be read"):
+    load_data(SST2, folder)
+
+
+def test_a_folder_that_may_not_be_read_is_not_called_missing(folder):
+  refusal = pytest.raises(WayjaxError, match="sst2 cannot be read: Permission denied")
+  with disks.mode(folder, 0), disks.as_nobody(), refusal:
     load_data(SST2, folder)
 
 

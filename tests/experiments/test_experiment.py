@@ -71,6 +71,14 @@ def test_what_only_measures_is_measured_where_it_is_asked_to(tmp_path, capsys):
   assert "--device tpu: jax sees only cpu here" in capsys.readouterr().err
 
 
+def test_a_folder_that_cannot_be_written_to_is_a_sentence(tmp_path, capsys):
+  (tmp_path / "file").touch()
+  for out, why in (("file", "is a file: name a folder"), ("file/x", "Not a directory")):
+    options = ["--demo", "--datasets", "sst2", "--out", str(tmp_path / out)]
+    assert run("table1_tasks", options) == 2
+    assert capsys.readouterr().err.endswith(f"{why}\n")
+
+
 def test_an_experiment_is_one_object_with_a_table_of_its_own(tmp_path, capsys):
   def measure(configs, out):
     lines = [[config.dataset, str(config.steps)] for config in configs]

@@ -43,6 +43,17 @@ def test_what_another_experiment_has_tuned_is_not_tuned_again(tmp_path):
   assert needed(GAMMA, tmp_path) == []
 
 
+@pytest.mark.parametrize("resolved", ["float32", "bfloat16"])
+def test_what_auto_resolved_to_is_no_other_option(tmp_path, resolved):
+  (call,) = needed(MAIN, tmp_path)
+  finish(call)
+  path = Path(parse_args(call).out) / "config.json"
+  config = json.loads(path.read_text())
+  config["resolved"]["precision"] = resolved
+  path.write_text(json.dumps(config))
+  assert needed(MAIN, tmp_path) == []
+
+
 def test_more_seeds_and_groups_are_products_of_what_is_missing(tmp_path):
   for call in needed(GAMMA, tmp_path, ["--seeds", "1"]):
     finish(call)

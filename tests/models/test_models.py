@@ -6,6 +6,7 @@ import re
 import shutil
 
 import chex
+import disks
 import ml_dtypes
 import numpy as np
 import pytest
@@ -35,6 +36,18 @@ def test_load_lm_yields_model_and_tokenizer(lm, model_dir):
   # The table ends at the tokenizer's last token; the model's own is longer.
   assert lm.table_VxD.shape == (257, tiny.CONFIG.n_embd)
   np.testing.assert_array_equal(lm.table_VxD, stored["transformer.wte.weight"][:257])
+
+
+def test_a_model_may_be_named_by_a_path(lm, folder):
+  assert load_lm(folder).name == str(folder)
+  with pytest.raises(WayjaxError, match="named by a text or a path, not by a NoneType"):
+    load_lm(None)
+
+
+@pytest.mark.parametrize("devices", [0, None, "1"])
+def test_a_wrong_number_of_devices_is_refused(folder, devices):
+  with pytest.raises(WayjaxError, match="model_parallel must be a whole number of at least 1, not"):
+    load_lm(str(folder), model_parallel=devices)
 
 
 def test_names_without_prefix_load_the_same(lm, folder):
@@ -278,6 +291,14 @@ def test_revision_needs_the_hub(model_dir):
 def test_a_missing_folder_is_not_taken_for_a_hub_id(name):
   with pytest.raises(WayjaxError, match="does not exist"):
     load_lm(name)
+
+
+def test_what_may_not_be_read_is_not_called_missing(folder):
+  for closed, bits in ((folder.parent, 0), (folder, 0o644)):
+    with disks.mode(closed, bits), disks.as_nobody():
+      for path in (folder, folder / "model.gguf"):
+        with pytest.raises(WayjaxError, match="cannot be read: Permission denied"):
+          load_lm(str(path))
 
 
 NAMED = tiny.tensors()

@@ -159,7 +159,7 @@ def test_models_that_differ_in_any_hash_are_never_averaged(tmp_path, name):
 @pytest.mark.parametrize(
   ("make", "why"), [(os.mkfifo, "it is not a regular file"), (os.mkdir, "Is a directory")]
 )
-def test_a_measurement_that_is_no_file_is_named_and_not_waited_for(tmp_path, make, why):
+def test_a_measurement_that_is_no_file_is_named_at_once(tmp_path, make, why):
   make(tmp_path / "toy.measured.json")
   with pytest.raises(WayjaxError, match=rf"toy\.measured\.json cannot be read: {why}"):
     gather.find_measured([str(tmp_path)])

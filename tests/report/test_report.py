@@ -3,6 +3,8 @@
 import json
 import re
 
+import disks
+import pytest
 from reports import row, write_run
 
 from wayjax.report import main
@@ -30,11 +32,29 @@ def test_what_is_wrong_is_one_sentence(tmp_path, capsys):
   assert "is not a run folder and holds none" in capsys.readouterr().err
   (tmp_path / "file").touch()
   assert main([folder, "--out", str(tmp_path / "file")]) == 2
-  assert "cannot be written to" in capsys.readouterr().err
+  assert "is a file: name a folder" in capsys.readouterr().err
   (tmp_path / "run" / "toy.measured.json").write_text('{"command": "", "table": {}}')
   assert main([folder]) == 2
   err = capsys.readouterr().err
   assert err == "wayjax: error: toy.measured.json is damaged: it lacks 'lines'\n"
+
+
+@pytest.mark.parametrize("closed", [".", "run"])
+def test_what_may_not_be_read_is_named_and_not_left_out(closed, tmp_path, capsys):
+  folders = [write_run(tmp_path / name, [row(name)]) for name in ("run", "other")]
+  with disks.mode(tmp_path / closed, 0), disks.as_nobody():
+    for given in ([str(tmp_path)], folders, [f"{folders[0]}/nothing"]):
+      assert main(given) == 2
+      assert re.fullmatch(
+        f"wayjax: error: {tmp_path}.* cannot be read.*Permission denied.*\n",
+        capsys.readouterr().err,
+      )
+
+
+def test_a_name_that_no_folder_can_have_is_a_sentence(capsys):
+  for name, why in (("a" * 300, "File name too long"), ("a\0b", "embedded null byte")):
+    assert main([name]) == 2
+    assert capsys.readouterr().err.endswith(f" cannot be read: {why}\n")
 
 
 UNSEEN = "\x1b[31m\x07\x9b\x7f\u202e\u2066\u200b\u2028"

@@ -26,5 +26,7 @@ def test_markdown_holds_facts_tables_and_figures_with_their_commands():
 
 def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
   (tmp_path / "file").touch()
-  with pytest.raises(WayjaxError, match=r"--out .*file cannot be written to"):
+  with pytest.raises(WayjaxError, match=r"--out .*file is a file: name a folder"):
     write_report(reports.report(), str(tmp_path / "file"))
+  with pytest.raises(WayjaxError, match=r"--out .* cannot be written to: embedded null byte"):
+    write_report(reports.report(), "a\0b")

@@ -110,6 +110,14 @@ def test_close_gammas_have_keys_of_their_own(lm):
   [
     ({"gammas": (-1.0,)}, "gamma must be"),
     ({"gammas": (float("nan"),)}, "gamma must be"),
+    ({"gammas": 0.01}, "gamma must be a list of values, not 0.01"),
+    ({"seeds": (-1,)}, "seeds must be whole numbers of at least 0, not -1"),
+    ({"seeds": (1.5,)}, "seeds must be whole numbers of at least 0, not 1.5"),
+    ({"seeds": 1}, "seeds must be a list of values, not 1"),
+    ({"seeds": "12"}, "seeds must be a list of values, not '12'"),
+    ({"constraints": "c-dist"}, "constraints must be a list of values, not 'c-dist'"),
+    ({"prompt_tokens": 2.5}, "prompt_tokens must be a whole number of at least 1, not 2.5"),
+    ({"prompt_tokens": "4"}, "prompt_tokens must be a whole number of at least 1, not 4"),
     ({"gammas": ()}, "at least one"),
     ({"targets": []}, "at least one"),
     ({"constraints": ()}, "at least one"),
@@ -121,6 +129,12 @@ def test_wrong_values_are_refused(lm, options, message):
   arguments = {"targets": TARGETS, "gammas": (0.0,), "seeds": (1,), **options}
   with pytest.raises(WayjaxError, match=message):
     make_members(lm, **arguments)
+
+
+def test_gammas_and_seeds_may_be_arrays(lm):
+  members = make_members(lm, TARGETS[:1], np.array([0, 0.01]), np.arange(2))
+  expected = make_members(lm, TARGETS[:1], (0.0, 0.01), (0, 1))
+  assert [member.key for member in members] == [member.key for member in expected]
 
 
 class TestShard:

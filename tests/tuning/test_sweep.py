@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import gc
+import re
 from pathlib import Path
 
 import chex
@@ -257,6 +258,21 @@ def test_wrong_settings_are_refused(lm, settings, message):
 def test_one_text_is_not_a_list_of_targets(lm):
   with pytest.raises(WayjaxError, match="must be a list of texts"):
     sweep.tune(lm, examples(), "read me")
+
+
+@pytest.mark.parametrize(
+  ("changed", "message"),
+  [
+    ({"targets": None}, "targets must be a list of texts, not None"),
+    ({"targets": [5]}, "a target must be a text or a Target, not a value of type int"),
+    ({"lm": "demo"}, "lm must be what load_lm returns, not a value of type str"),
+    ({"examples": []}, "examples must be what encode returns, not a value of type list"),
+  ],
+)
+def test_arguments_of_another_kind_are_named(lm, changed, message):
+  arguments = {"lm": lm, "examples": examples(), "targets": ["x"], **changed}
+  with pytest.raises(WayjaxError, match=re.escape(message)):
+    sweep.tune(**arguments)
 
 
 def test_tune_returns_members_in_the_order_given(lm):

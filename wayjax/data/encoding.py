@@ -4,10 +4,12 @@ import dataclasses
 
 import numpy as np
 
+from wayjax.config import options
 from wayjax.data.examples import Examples
 from wayjax.data.targets import Target
 from wayjax.data.tasks import Task
 from wayjax.errors import WayjaxError, in_one_sentence
+from wayjax.options import check_value, require_kind
 
 TEMPLATE_ROOM = 16  # tokens of max_length that the released code keeps for the template
 
@@ -59,9 +61,16 @@ def encode(
     The encoded examples, in the same order.
 
   Raises:
-    WayjaxError: two classes have the same tokens.
+    WayjaxError: a wrong `max_length`, what is not labelled examples, or two classes with the same
+      tokens.
   """
-  cut = (task.max_length if max_length is None else max_length) - TEMPLATE_ROOM
+  require_kind("task", task, Task, "what get_task returns")
+  require_kind("examples", examples, Examples, "a part of what load_data returns")
+  if not len(examples):
+    raise WayjaxError("there are no examples to encode: give at least one")
+  rules = {field.name: field for field in options()}
+  length = task.max_length if max_length is None else max_length
+  cut = check_value(rules["max_length"], length, "max_length") - TEMPLATE_ROOM
   shared, candidates = _candidates(tokenizer, task)
   texts = token_ids(tokenizer, list(examples.texts))
   prefixes = tuple(np.array([*ids[:cut], *shared], np.int32) for ids in texts)

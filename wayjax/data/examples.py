@@ -11,9 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from wayjax import demo, hub
+from wayjax.config import options
 from wayjax.data import row_files
 from wayjax.data.tasks import Task
 from wayjax.errors import WayjaxError, reason, shortened
+from wayjax.files import is_folder
+from wayjax.options import check_value, require_kind
 
 TRAIN_SHARE = 0.9
 DATA_SEED = 100  # the released code's; it decides which training rows become dev
@@ -81,8 +84,14 @@ def load_data(
     The rows, in file order.
 
   Raises:
-    WayjaxError: rows are missing or wrong; the message names the file, the row and the cause.
+    WayjaxError: a wrong value, or rows that are missing or wrong; the message names the file, the
+      row and the cause.
   """
+  require_kind("task", task, Task, "what get_task returns")
+  rules = {field.name: field for field in options()}
+  split = check_value(rules["split"], split, "split")
+  train_rows = check_value(rules["train_rows"], train_rows, "train_rows")
+  eval_rows = check_value(rules["eval_rows"], eval_rows, "eval_rows")
   if data_dir is not None:
     folder = demo.DATA if data_dir == demo.NAME else Path(data_dir)
     read, revision = _folder_reader(task, folder), None
@@ -148,7 +157,7 @@ def _expected(task: Task, data_dir, split: str) -> str:
 
 def _folder_reader(task: Task, data_dir: Path):
   folder = data_dir / task.name
-  if not os.path.isdir(folder):
+  if not is_folder(folder):
     raise WayjaxError(
       f"data folder {folder} does not exist: --data-dir is the folder that contains '{task.name}/'"
     )

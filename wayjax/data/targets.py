@@ -12,7 +12,7 @@ from pathlib import Path
 from wayjax import demo, hub
 from wayjax.data.tasks import Task
 from wayjax.errors import WayjaxError, reason
-from wayjax.files import MIB, parse_json, read_text
+from wayjax.files import MIB, exists, parse_json, read_text
 
 _COMMIT = "aa047d672984926e08390253bfebd9796780b1e7"
 _RELEASED = f"https://raw.githubusercontent.com/Alrope123/prompt-waywardness/{_COMMIT}/prompts"
@@ -126,7 +126,7 @@ def _group(group: str, task: Task, targets_dir) -> list[Target]:
   name, sha256 = GROUPS[group]
   if targets_dir is not None:
     path = Path(targets_dir) / name
-    if not os.path.exists(path):
+    if not exists(path):
       raise WayjaxError(f"target group '{group}' needs {path}, which does not exist")
     texts = _parse(_read(path), str(path))
   else:

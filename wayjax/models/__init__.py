@@ -11,14 +11,17 @@ import numpy as np
 from flax import nnx
 
 from wayjax import demo, hub
+from wayjax.config import options
 from wayjax.devices import select
 from wayjax.devices.sharding import Layout, make_layout
 from wayjax.errors import WayjaxError
+from wayjax.files import exists, is_folder
 from wayjax.models import folder, gpt2, gpt_neox, gptj, llama, qwen, weights
 from wayjax.models.family import Family
 from wayjax.models.gguf_file import GGUFFile
 from wayjax.models.identity import WeightsHash
 from wayjax.models.tokenizer import check_tokenizer, known_ids
+from wayjax.options import check_value
 
 # model_type in config.json, architecture in GGUF files -> family
 FAMILIES: dict[str, Family] = {
@@ -92,7 +95,7 @@ class LanguageModel:
 
 
 def load_lm(
-  name: str, *, revision: str | None = None, precision: str = "auto", model_parallel: int = 1
+  name: str | Path, *, revision: str | None = None, precision: str = "auto", model_parallel: int = 1
 ) -> LanguageModel:
   """Loads a frozen language model and its tokenizer.
 
@@ -111,7 +114,11 @@ def load_lm(
       or a tokenizer that cannot be used.
   """
   os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # torch is not needed
-  layout = make_layout(model_parallel)
+  if not isinstance(name, str | Path):
+    raise WayjaxError(f"a model is named by a text or a path, not by a {type(name).__name__}")
+  name = str(name)
+  rules = {field.name: field for field in options()}
+  layout = make_layout(check_value(rules["model_parallel"], model_parallel, "model_parallel"))
   files, commit = _open(name, revision)
   family = _family(files)
   settings = family.read_config(files.config)
@@ -151,11 +158,11 @@ def _open(name: str, revision: str | None) -> tuple[folder.Folder | GGUFFile, st
   """The model files that a name refers to, and their commit on the Hub."""
   if name == demo.NAME:
     return folder.Folder(demo.MODEL), None
-  if os.path.exists(name):
+  if exists(name):
     if revision is not None:
       raise WayjaxError(f"--revision belongs to models on the Hub; '{name}' is on this machine")
     path = Path(name)
-    return (folder.Folder(path) if path.is_dir() else GGUFFile(path, FAMILIES)), None
+    return (folder.Folder(path) if is_folder(path) else GGUFFile(path, FAMILIES)), None
   if name.endswith(".gguf"):
     raise WayjaxError(f"model file '{name}' does not exist")
   if name.startswith((".", "/", "~")) or name.count("/") > 1:

@@ -7,7 +7,7 @@ import ml_dtypes  # noqa: F401  safetensors looks bfloat16 up among NumPy's type
 from safetensors import SafetensorError, safe_open
 
 from wayjax.errors import WayjaxError, in_one_sentence, reason
-from wayjax.files import MIB, open_regular, read_text
+from wayjax.files import MIB, is_file, open_regular, read_text
 from wayjax.models.family import Family
 from wayjax.models.tokenizer import check_files
 from wayjax.models.weights import StoredTensor
@@ -56,7 +56,7 @@ class Folder:
     options = {"local_files_only": True, "clean_up_tokenization_spaces": False}
     # transformers raises whatever its parsers raise
     with in_one_sentence(f"the tokenizer in {self.path} cannot be loaded"):
-      if not (self.path / "tokenizer.json").is_file():
+      if not is_file(self.path / "tokenizer.json"):
         return AutoTokenizer.from_pretrained(self.path, trust_remote_code=False, **options)
       # AutoTokenizer would replace the file's own pre-tokenizer by that of the class.
       tokenizer = PreTrainedTokenizerFast.from_pretrained(self.path, **options)
@@ -103,14 +103,14 @@ def is_complete(path: Path) -> bool:
 
 def _has_tokenizer(path: Path) -> bool:
   # Without these files transformers invents a tokenizer of one token.
-  return (path / "tokenizer.json").is_file() or all(
-    (path / name).is_file() for name in ("vocab.json", "merges.txt")
+  return is_file(path / "tokenizer.json") or all(
+    is_file(path / name) for name in ("vocab.json", "merges.txt")
   )
 
 
 def _read_config(folder: Path) -> dict:
   path = folder / "config.json"
-  if not path.is_file():
+  if not is_file(path):
     hint = "; pass the .gguf file itself" if any(folder.glob("*.gguf")) else ""
     raise WayjaxError(f"{folder} is not a model folder: it has no config.json{hint}")
   try:
@@ -124,13 +124,13 @@ def _read_config(folder: Path) -> dict:
 
 def _files(folder: Path) -> dict[str, Path]:
   """Tensor name -> the safetensors file that contains it."""
-  if (folder / _INDEX).is_file():
+  if is_file(folder / _INDEX):
     try:
       weight_map = json.loads(read_text(folder / _INDEX, _MOST))["weight_map"]
       return {name: folder / Path(file).name for name, file in weight_map.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
       raise WayjaxError(f"{folder / _INDEX} is damaged ({error!r}): download it again") from error
-  if (folder / _SINGLE).is_file():
+  if is_file(folder / _SINGLE):
     with _open(folder / _SINGLE) as file:
       return dict.fromkeys(file.keys(), folder / _SINGLE)
   if pickles := sorted(path.name for path in folder.glob("*.bin")):

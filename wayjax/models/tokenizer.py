@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from wayjax.errors import WayjaxError, in_one_sentence
-from wayjax.files import MIB, open_regular, read_bytes
+from wayjax.files import MIB, exists, is_folder, open_regular, read_bytes
 
 # What transformers may open, and how large it may be; real ones are below half of that.
 _TOKENIZERS = "tokenizer*.json"
@@ -43,7 +43,7 @@ def check_files(folder: Path) -> None:
   """
   for pattern, most in _FILES.items():
     for path in folder.glob(pattern):
-      if path.is_dir() or not path.exists():
+      if is_folder(path) or not exists(path):
         continue  # transformers passes over these
       open_regular(path, most).close()
       if pattern == _TOKENIZERS:

@@ -12,7 +12,7 @@ from wayjax.devices.sharding import fetch, place
 from wayjax.loss import c_dist
 from wayjax.metrics import finite
 from wayjax.models import LanguageModel
-from wayjax.options import require_choice
+from wayjax.options import require_choice, require_kind
 from wayjax.projection import nearest_tokens
 from wayjax.prompts import SoftPrompt, check_prompts
 from wayjax.readers.reading import Reading, scores
@@ -59,6 +59,7 @@ def read(
   Raises:
     WayjaxError: a prompt does not fit the model, or the metric is not one of these.
   """
+  require_kind("lm", lm, LanguageModel, "what load_lm returns")
   require_choice("metric", metric, METRICS)
   check_prompts(prompts, lm.name, lm.width)
   if not prompts:

@@ -2,15 +2,17 @@
 
 import collections
 import dataclasses
+import fnmatch
 import functools
 import json
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from wayjax.config import MODEL_HASHES, options
 from wayjax.data.targets import is_numbered
-from wayjax.errors import WayjaxError, reason
-from wayjax.files import MIB, read_text
+from wayjax.errors import WayjaxError, in_one_sentence, reason
+from wayjax.files import MIB, is_file, is_folder, read_text
 from wayjax.options import SETTING, recorded_names
 from wayjax.results import rows, schema
 from wayjax.results.folder import CONFIG, Run, read_run
@@ -119,20 +121,32 @@ def find_runs(folders: Iterable[str]) -> list[Run]:
   """The run folders among folders and in them.
 
   Raises:
-    WayjaxError: a folder neither is a run folder nor holds one.
+    WayjaxError: a folder neither is a run folder nor holds one, or cannot be read.
   """
   runs, known = [], set()
   for folder in folders:
-    if "://" in folder or (Path(folder) / CONFIG).is_file():
-      found = [folder]
-    else:
-      found = sorted(str(path.parent) for path in Path(folder).glob(f"**/{CONFIG}"))
+    is_run = "://" in folder or is_file(Path(folder) / CONFIG)
+    found = [folder] if is_run else _runs_in(folder)
     new = [path for path in found if _whole(path) not in known]
     known.update(map(_whole, new))
     runs += map(read_run, new)
     if not found and not find_measured([folder]):
       raise WayjaxError(f"{folder} is not a run folder and holds none: it has no {CONFIG}")
   return runs
+
+
+def _runs_in(folder: str) -> list[str]:
+  """The run folders in a folder, at any depth."""
+
+  def refuse(error: OSError):
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+      # Left out without a word, its rows would be missing from every mean.
+      raise WayjaxError(
+        f"{error.filename} cannot be read ({reason(error)}): name the run folders themselves"
+      ) from error
+
+  walk = os.walk(folder, onerror=refuse)
+  return sorted(str(Path(path)) for path, _, files in walk if CONFIG in files)
 
 
 def _whole(path: str) -> str:
@@ -150,7 +164,9 @@ def find_measured(folders: Iterable[str]) -> dict[str, dict]:
   """
   found = {}
   for folder in folders:
-    for path in sorted(Path(folder).glob(MEASURED)):
+    with in_one_sentence(f"{folder} cannot be read"):
+      names = os.listdir(folder) if is_folder(folder) else []
+    for path in (Path(folder) / name for name in sorted(fnmatch.filter(names, MEASURED))):
       try:
         content = json.loads(read_text(path, _MOST_BYTES))
         content = _renewed(content) if isinstance(content, dict) else {}

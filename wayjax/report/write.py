@@ -1,12 +1,10 @@
 """A report -> its files."""
 
-from pathlib import Path
-
-from wayjax.errors import WayjaxError
+from wayjax.errors import in_one_sentence
 from wayjax.report import latex, page, tables
 from wayjax.report.content import Report
 from wayjax.results.markdown import escape_markdown
-from wayjax.results.storage import GCS, open_files
+from wayjax.results.storage import open_files
 
 
 def write_report(report: Report, out: str) -> str:
@@ -22,12 +20,9 @@ def write_report(report: Report, out: str) -> str:
   Raises:
     WayjaxError: the folder cannot be written to.
   """
-  if not out.startswith(GCS):
-    try:
-      Path(out).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-      raise WayjaxError(f"--out {out} cannot be written to: {error.strerror}") from error
   files = open_files(out)
+  with in_one_sentence(f"--out {out} cannot be written to"):
+    files.make()
   for table in report.tables:
     files.replace(f"{table.name}.tex", latex.to_latex(table).encode())
   for figure in report.figures:

@@ -38,7 +38,7 @@ class Files(abc.ABC):
       WayjaxError: it cannot be written to.
     """
     with in_one_sentence(f"--out {self.path} cannot be written to"):
-      self._make()
+      self.make()
       self._require_empty()
       self._hold(f"--out {self.path}", "name a new folder")
       try:
@@ -78,8 +78,8 @@ class Files(abc.ABC):
     raise FolderTaken(f"--out {self.path} is not empty: name a new folder, no run is overwritten")
 
   @abc.abstractmethod
-  def _make(self) -> None:
-    """Makes the folder where it is not there."""
+  def make(self) -> None:
+    """Makes the folder where it is not there; raises what the file system does."""
 
   @abc.abstractmethod
   def _is_empty(self) -> bool:

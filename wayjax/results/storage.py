@@ -8,7 +8,7 @@ from pathlib import Path
 import fsspec
 
 from wayjax.errors import WayjaxError
-from wayjax.files import open_regular
+from wayjax.files import is_file, open_regular
 from wayjax.results.lock import HOLDER, LOCK, Lease, SystemLock
 from wayjax.results.run_files import Files
 
@@ -28,9 +28,10 @@ class LocalFiles(Files):
     super().__init__()
     self.path, self._is_new = path, False
 
-  def _make(self) -> None:
-    if os.path.exists(self.path) and not os.path.isdir(self.path):
-      raise WayjaxError(f"--out {self.path} is a file: name a folder")
+  def make(self) -> None:
+    if os.path.lexists(self.path) and not os.path.isdir(self.path):
+      what = "a file" if os.path.exists(self.path) else "a link that leads nowhere"
+      raise WayjaxError(f"--out {self.path} is {what}: name a folder")
     self._is_new = not os.path.isdir(self.path)
     self.path.mkdir(parents=True, exist_ok=True)
 
@@ -66,7 +67,7 @@ class LocalFiles(Files):
 
   def mend(self, name: str) -> bool:
     path = self.path / name
-    if not path.is_file():
+    if not is_file(path):
       return False
     with self._writing(), path.open("rb+") as file:
       text = file.read()
@@ -116,7 +117,7 @@ class BucketFiles(Files):
         f"{GCS} needs gcsfs, which is not installed: pip install 'wayjax[gcs]'"
       ) from error
 
-  def _make(self) -> None:
+  def make(self) -> None:
     pass  # a bucket has no empty folders
 
   def _is_empty(self) -> bool:

@@ -107,10 +107,14 @@ def make_members(
     Members: target by target, then constraint by constraint, then gamma by gamma.
 
   Raises:
-    WayjaxError: a prompt does not fit the context, or its length does not fit its target.
+    WayjaxError: a wrong value, a prompt that does not fit the context, or one whose length does not
+      fit its target.
   """
   rules = {field.name: field for field in options()}
-  check_value(rules["gamma"], gammas, "gamma")
+  gammas = check_value(rules["gamma"], gammas, "gamma")
+  seeds = check_value(rules["seeds"], seeds, "seeds")
+  constraints = check_value(rules["constraint"], constraints, "constraints")
+  prompt_tokens = check_value(rules["prompt_tokens"], prompt_tokens, "prompt_tokens")
   if not (targets and gammas and seeds and constraints):
     raise WayjaxError("a sweep needs at least one target, one gamma, one constraint and one seed")
   prepares = {name: get_constraint(name).prepare for name in constraints}

@@ -13,7 +13,7 @@ The nouns of the loop, from the whole to its smallest part:
 import dataclasses
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import jax
 
@@ -25,6 +25,7 @@ from wayjax.devices import compilation, processes
 from wayjax.devices.sharding import place
 from wayjax.errors import WayjaxError
 from wayjax.models import LanguageModel
+from wayjax.options import require_kind
 from wayjax.tuning import program as programs
 from wayjax.tuning.callbacks import Callbacks, Meter, Recovery, Stopped
 from wayjax.tuning.chunk import train_chunk
@@ -177,13 +178,19 @@ def tune(
   Raises:
     WayjaxError: a wrong value, a target that does not fit, or not enough memory.
   """
+  require_kind("lm", lm, LanguageModel, "what load_lm returns")
+  require_kind("examples", examples, EncodedExamples, "what encode returns")
   if isinstance(targets, str):
     raise WayjaxError("targets must be a list of texts, not one text")
+  if not isinstance(targets, Iterable):
+    raise WayjaxError(f"targets must be a list of texts, not {targets!r}")
   settings = TrainSettings(steps, lr, batch_size, members_at_once)
   targets = [
     Target("text", f"text-{i}", target) if isinstance(target, str) else target
     for i, target in enumerate(targets, start=1)
   ]
+  for target in targets:
+    require_kind("a target", target, Target, "a text or a Target")
   members = make_members(
     lm,
     targets,
