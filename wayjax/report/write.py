@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from wayjax.errors import WayjaxError
+from wayjax.errors import in_one_sentence
 from wayjax.report import latex, page, tables
 from wayjax.report.content import Report
 from wayjax.results.markdown import escape_markdown
@@ -23,10 +23,8 @@ def write_report(report: Report, out: str) -> str:
     WayjaxError: the folder cannot be written to.
   """
   if not out.startswith(GCS):
-    try:
+    with in_one_sentence(f"--out {out} cannot be written to"):
       Path(out).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-      raise WayjaxError(f"--out {out} cannot be written to: {error.strerror}") from error
   files = open_files(out)
   for table in report.tables:
     files.replace(f"{table.name}.tex", latex.to_latex(table).encode())
