@@ -4,7 +4,6 @@ import contextlib
 import os
 import resource
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -22,16 +21,28 @@ def small(path: Path, size: str):
   try:
     yield path
   finally:
-    subprocess.run(["umount", "--lazy", str(path)], check=True)
+    while os.path.ismount(path):  # twice where a test that failed left it read-only
+      subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
-def change(path: Path, option: str) -> None:
-  """Mounts such a file system again, with other options: `size=1m`, or `ro` where none writes."""
-  mount = ["mount", "-o", f"remount,{option}", str(path)]
-  gives_up = time.monotonic() + 10
-  while (done := subprocess.run(mount, capture_output=True, check=False)).returncode:
-    assert time.monotonic() < gives_up, done.stderr
-    time.sleep(0.01)  # until what is being written has been
+def resize(path: Path, size: str) -> None:
+  """Gives such a file system another size."""
+  subprocess.run(["mount", "-o", f"remount,size={size}", str(path)], check=True)
+
+
+def make_read_only(path: Path) -> None:
+  """Refuses whatever would be written there from now on.
+
+  A second mount lies over the first: that could not be made read-only while a file, such as a run's
+  lock, is open for writing.
+  """
+  subprocess.run(["mount", "--bind", str(path), str(path)], check=True)
+  subprocess.run(["mount", "-o", "remount,bind,ro", str(path)], check=True)
+
+
+def make_writable(path: Path) -> None:
+  """Undoes `make_read_only`."""
+  subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
 def fill(path: Path) -> Path:

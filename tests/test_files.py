@@ -18,6 +18,7 @@ from wayjax.files import (
   parse_json,
   read_bytes,
   read_text,
+  replacing,
 )
 
 
@@ -122,3 +123,28 @@ def test_a_name_that_occurs_twice_in_json_is_refused_quickly():
   assert len(parse_json("{" + ", ".join(names) + "}")) == len(names)
   with pytest.raises(ValueError, match="the name '99999' occurs twice"):
     parse_json("{" + ", ".join([*names, names[-1]]) + "}")
+
+
+def test_a_file_is_replaced_as_a_whole_or_not_at_all(path):
+  for content in ("first", "second"):
+    with replacing(path) as partial:
+      partial.write_text(content)
+      assert not path.exists() or path.read_text() == "first"
+    assert path.read_text() == content
+
+  def interrupted():
+    with replacing(path) as partial:
+      partial.write_text("half")
+      raise KeyboardInterrupt
+
+  with pytest.raises(KeyboardInterrupt):
+    interrupted()
+  assert path.read_text() == "second"
+  assert list(path.parent.iterdir()) == [path]
+
+
+def test_two_that_write_one_file_do_not_share_what_they_write(path):
+  with replacing(path) as one, replacing(path) as other:
+    one.write_text("one")
+    other.write_text("other")
+  assert path.read_text() == "one"

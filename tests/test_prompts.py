@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 
 import disks
 import ml_dtypes
@@ -298,3 +299,11 @@ def test_a_run_folder_gives_its_prompts_back(tmp_path, vectors):
   ]
   with pytest.raises(WayjaxError, match="has no prompt 'none'"):
     run.prompt("none")
+
+
+def test_a_peft_configuration_that_is_a_named_pipe_is_not_waited_for(tmp_path):
+  os.mkfifo(tmp_path / "adapter_config.json")
+  with pytest.raises(
+    WayjaxError, match=r"adapter_config\.json cannot be read: it is not a regular"
+  ):
+    load_prompt(tmp_path)

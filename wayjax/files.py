@@ -1,9 +1,12 @@
-"""Files that a user names: only regular ones are opened, and no more is read than they may hold."""
+"""Files that a user names, of which only regular ones are opened, and no more read than they may
+hold; and files that are written whole or not at all.
+"""
 
 import contextlib
 import io
 import json
 import os
+import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +15,7 @@ from typing import BinaryIO, TextIO
 from wayjax.errors import WayjaxError, reason
 
 MIB = 2**20
+PARTIAL = ".partial"  # how the names of files end that are being written
 _MOST_DIGITS = 4000  # of a whole number; Python refuses to convert a few more
 
 
@@ -118,11 +122,24 @@ def open_text(
       yield text
 
 
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+  """A new file to write to; it takes the place of `path` once it is complete and on disk."""
+  partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL}")
+  try:
+    yield partial
+    with partial.open("rb+") as file:
+      os.fsync(file.fileno())
+    os.replace(partial, path)
+  finally:
+    partial.unlink(missing_ok=True)  # on a full disk it would take the last of the space
+
+
 def parse_json(text: str):
   """What a JSON text holds.
 
   Raises:
-    ValueError: it is not JSON, a name occurs twice in one object, or a number is endless.
+    ValueError: it is not JSON, a name occurs twice in one object, or a number is too long.
     RecursionError: it is nested too deeply.
   """
   return json.loads(text, object_pairs_hook=_each_once, parse_int=_integer)

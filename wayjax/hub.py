@@ -15,6 +15,7 @@ from huggingface_hub.errors import (
 )
 
 from wayjax.errors import WayjaxError, reason
+from wayjax.files import replacing
 
 _ANSWER_SECONDS = 4.0
 
@@ -31,12 +32,8 @@ def keep(path: Path, content: bytes) -> None:
   """Writes a file of the cache, whole or not at all; without a cache nothing is kept."""
   with contextlib.suppress(OSError):
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}")
-    try:
+    with replacing(path) as partial:
       partial.write_bytes(content)
-      partial.replace(path)
-    finally:
-      partial.unlink(missing_ok=True)
 
 
 def snapshot(

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from wayjax.data.encoding import target_ids
 from wayjax.data.targets import Target
 from wayjax.errors import WayjaxError, reason
-from wayjax.files import is_file, is_folder
+from wayjax.files import MIB, is_file, is_folder, read_text
 from wayjax.options import require_kind
 
 PEFT_CONFIG, PEFT_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -145,13 +145,13 @@ def load_prompt(
 
 def _read_peft(folder: Path) -> SoftPrompt:
   path = folder / PEFT_CONFIG
-  try:
-    config = json.loads(path.read_text(encoding="utf-8"))
-  except FileNotFoundError as error:
+  if not path.exists():
     raise WayjaxError(
       f"{folder} is not a PEFT folder: it has no {PEFT_CONFIG} (for a run folder, use read_run)"
-    ) from error
-  except (OSError, ValueError, RecursionError) as error:
+    )
+  try:
+    config = json.loads(read_text(path, MIB))
+  except (ValueError, RecursionError) as error:
     raise WayjaxError(f"{path} cannot be read as JSON: {reason(error)}") from error
   if not isinstance(config, dict):
     raise WayjaxError(f"{path} does not contain a JSON object")

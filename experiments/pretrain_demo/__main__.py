@@ -14,10 +14,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from experiments.pretrain_demo import corpus
-from experiments.pretrain_demo.files import replacing
 from experiments.pretrain_demo.settings import NLTK_CORPORA, VOCABULARIES, Settings
 from wayjax.errors import WayjaxError
 from wayjax.exits import exit_code
+from wayjax.files import replacing
 from wayjax.run.stopping import StopRequest
 
 _DEMO = Path(__file__).resolve().parents[2] / "wayjax" / "demo"

@@ -14,8 +14,8 @@ from tokenizers import Tokenizer
 
 from experiments.pretrain_demo import corpus, instructions, tokenizer
 from experiments.pretrain_demo.corpus import Corpus
-from experiments.pretrain_demo.files import replacing
 from experiments.pretrain_demo.settings import EOS, Settings
+from wayjax.files import replacing
 
 _INSTRUCTIONS = 4000  # documents
 _LONG_EVERY = 4  # every so many steps rows are of all positions, so that all are trained

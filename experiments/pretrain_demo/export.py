@@ -10,10 +10,10 @@ from transformers import GPT2LMHeadModel
 from experiments.pretrain_demo import evaluation, tokenizer
 from experiments.pretrain_demo.card import model_card
 from experiments.pretrain_demo.data import Data
-from experiments.pretrain_demo.files import replacing
 from experiments.pretrain_demo.settings import Settings
 from experiments.pretrain_demo.training import Trainer
 from wayjax.errors import WayjaxError
+from wayjax.files import replacing
 
 LARGEST_BYTES = 12_000_000
 _HEADER_BYTES = 16_384  # names and shapes of the tensors, generously

@@ -15,8 +15,8 @@ from torch.nn import functional
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from experiments.pretrain_demo.data import Data
-from experiments.pretrain_demo.files import replacing
 from experiments.pretrain_demo.settings import Settings
+from wayjax.files import replacing
 from wayjax.run.stopping import StopRequest
 
 _WARMUP_STEPS = 100

@@ -179,7 +179,8 @@ class TestWhatIsRemembered:
     def fail():
       raise RuntimeError("Could not determine home directory.")
 
-    monkeypatch.setattr(hub, "user_cache", fail)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(hub.Path, "home", fail)
     assert self.take(1, path) != self.take(2, path)
 
   def test_a_model_is_loaded_with_what_is_remembered(self, folder, monkeypatch):

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from wayjax.errors import WayjaxError
-from wayjax.results import lock, storage
+from wayjax.files import PARTIAL
+from wayjax.results import lock
 from wayjax.results.folder import read_run
 from wayjax.results.lock import HOLDER, LOCK, FolderTaken
 from wayjax.results.writer import RunWriter
@@ -118,7 +119,7 @@ def test_a_lock_ends_with_the_process_that_held_it(tmp_path):
       RunWriter.resume(run)
     holder.send_signal(signal.SIGKILL)
   assert (run / LOCK).exists()
-  left = run / f"results.jsonl.0123{storage.PARTIAL}"
+  left = run / f"results.jsonl.0123{PARTIAL}"
   left.touch()
   RunWriter.resume(run).close()
   assert not left.exists()

@@ -104,16 +104,23 @@ def test_files_that_cannot_grow_stop_a_run_and_it_ends_the_same_afterwards(
   assert (out / "results.jsonl").read_bytes().startswith(before)
 
 
-@pytest.mark.parametrize("moment", ["checkpoint", "row", "point of the curves"])
-def test_a_disk_that_is_full_stops_a_run_and_it_ends_the_same_afterwards(
-  sweep, whole, tmp_path, capsys, moment
+@pytest.mark.parametrize(
+  ("moment", "state"),
+  [("checkpoint", "full"), ("row", "full"), ("point of the curves", "full"), ("row", "read-only")],
+)
+def test_a_disk_that_is_full_or_read_only_stops_a_run_and_it_ends_the_same_afterwards(
+  sweep, whole, tmp_path, capsys, moment, state
 ):
+  message = "No space left on device" if state == "full" else "Read-only file system"
   with disks.small(tmp_path / "disk", "2m") as disk:
     out = disk / "run"
-    with from_a_moment_on(moment, lambda: disks.fill(disk)):
-      fails_in_one_sentence([*sweep, "--out", str(out)], capsys, "No space left on device")
+    hinder = disks.fill if state == "full" else disks.make_read_only
+    with from_a_moment_on(moment, lambda: hinder(disk)):
+      fails_in_one_sentence([*sweep, "--out", str(out)], capsys, message)
     before = whole_lines(out / "results.jsonl")
-    disks.change(disk, "size=4m")
+    if state == "read-only":
+      disks.make_writable(disk)
+    disks.resize(disk, "4m")
     assert main(["--resume", str(out)]) == 0
     assert what_counts(out) == what_counts(whole)
     assert (out / "results.jsonl").read_bytes().startswith(before)
@@ -130,7 +137,7 @@ def test_a_disk_that_is_too_small_is_one_sentence(sweep, whole, tmp_path, capsys
     assert "cannot be written to (No space left on device)" in error
     assert error.count("\n") == 1
     assert threading.enumerate() == threads
-    disks.change(disk, "size=2m")
+    disks.resize(disk, "2m")
     begun = (out / "config.json").exists()
     arguments = ["--resume", str(out)] if begun else [*sweep, "--out", str(out)]
     assert main(arguments) == 0
@@ -153,12 +160,13 @@ def test_a_folder_that_becomes_another_user_s_stops_a_run_and_it_ends_the_same_a
   assert what_counts(out) == what_counts(whole)
 
 
-def test_a_resumed_run_that_cannot_write_says_so_before_it_trains(sweep, tmp_path, capsys):
+def test_a_resumed_run_that_cannot_write_checkpoints_says_so_before_it_trains(
+  sweep, tmp_path, capsys
+):
   with disks.small(tmp_path / "disk", "2m") as disk:
     out = disk / "run"
-    with from_a_moment_on("row", lambda: disks.fill(disk)):
+    with from_a_moment_on("row", lambda: disks.make_read_only(disk)):
       assert main([*sweep, "--out", str(out)]) == 2
-    disks.change(disk, "ro")
     started = time.monotonic()
     rows = wayjax.read_run(out).rows
     assert main(["--resume", str(out)]) == 2

@@ -320,9 +320,9 @@ def full_disk(folder: Path):
 
 @contextlib.contextmanager
 def read_only_disk(folder: Path):
-  disks.change(folder, "ro")
+  disks.make_read_only(folder)
   yield
-  disks.change(folder, "rw")
+  disks.make_writable(folder)
 
 
 @contextlib.contextmanager

@@ -117,7 +117,7 @@ def _jsonl(path: Path) -> Iterator[tuple]:
         row = parse_json(line)
       except (json.JSONDecodeError, RecursionError):
         row = None
-      except ValueError as error:  # a name that occurs twice, or a number without an end
+      except ValueError as error:  # a name that occurs twice, or a number too long
         raise WayjaxError(f"{path}, row {number}: {reason(error)}") from error
       if not isinstance(row, dict):
         raise WayjaxError(f"{path}, row {number}: not a JSON object, as every line must be")

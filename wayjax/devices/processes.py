@@ -38,9 +38,9 @@ def start(
   global _joined
   if coordinator is None and not distributed:
     return
-  wrong = None if coordinator else _wrong_of_slurm()
-  if wrong and all(name in os.environ for name in _SLURM):
-    raise WayjaxError(f"{_NOT_FOUND}: {wrong}")  # jax would end the process
+  problem = None if coordinator else _slurm_problem()
+  if problem and all(name in os.environ for name in _SLURM):
+    raise WayjaxError(f"{_NOT_FOUND}: {problem}")  # jax would end the process
   if process_id:
     _wait_for(coordinator)
   try:
@@ -49,7 +49,7 @@ def start(
   except (RuntimeError, ValueError) as error:
     missing = "coordinator_address" in str(error)
     raise WayjaxError(
-      f"{_NOT_FOUND}: {(missing and (wrong or _NO_LAUNCHER)) or reason(error)}"
+      f"{_NOT_FOUND}: {(missing and (problem or _NO_LAUNCHER)) or reason(error)}"
     ) from error
 
 
@@ -59,7 +59,7 @@ _NO_LAUNCHER = "no launcher tells of them, so give --coordinator, --processes an
 _SLURM = "SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID"
 
 
-def _wrong_of_slurm() -> str | None:
+def _slurm_problem() -> str | None:
   """Which of SLURM's variables is not as srun sets it, in words; None where all or none are."""
   found = {name: os.environ.get(name, "") for name in _SLURM}
   if not any(found.values()):

@@ -46,10 +46,10 @@ class WeightsHash:
       (path, stat.st_size, stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns)
       for path, stat in found
     ]
+    self._place = hub.user_cache() / "weights" / _sha256_of([self._settings, identity])
     try:
-      self._place = hub.user_cache() / "weights" / _sha256_of([self._settings, identity])
       content = self._place.read_bytes()
-    except (OSError, RuntimeError):  # not there, or no home folder to have a cache in
+    except OSError:  # not there
       return
     if _ID.fullmatch(content):
       self._remembered = content.decode()

@@ -2,17 +2,16 @@
 
 import errno
 import os
-import secrets
 from pathlib import Path
 
 import fsspec
 
 from wayjax.errors import WayjaxError
-from wayjax.files import is_file, open_regular
+from wayjax.files import PARTIAL, is_file, open_regular, replacing
 from wayjax.results.lock import HOLDER, LOCK, Lease, SystemLock
 from wayjax.results.run_files import Files
 
-GCS, PARTIAL = "gs://", ".partial"
+GCS = "gs://"
 CANNOT_LOCK = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP}  # some network file systems
 
 
@@ -85,16 +84,9 @@ class LocalFiles(Files):
     return [_read(self.path / name) for name in names]
 
   def _put(self, name: str, content: bytes) -> None:
-    partial = self.path / f"{name}.{secrets.token_hex(4)}{PARTIAL}"
-    try:
-      with partial.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())  # a row is written after its prompt, and must never be without it
-      os.replace(partial, self.path / name)
-    except BaseException:
-      partial.unlink(missing_ok=True)  # on a full disk it would take the last of the space
-      raise
+    # On disk at once: a row is written after its prompt, and must never be without it.
+    with replacing(self.path / name) as partial:
+      partial.write_bytes(content)
 
   def _delete(self, name: str) -> None:
     (self.path / name).unlink()

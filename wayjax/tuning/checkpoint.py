@@ -21,6 +21,7 @@ from safetensors.numpy import load, save
 from wayjax.devices import processes
 from wayjax.devices.sharding import fetch, place
 from wayjax.errors import WayjaxError, reason
+from wayjax.files import PARTIAL
 from wayjax.results.storage import GCS, open_files
 from wayjax.tuning import orbax_checkpoint
 
@@ -211,7 +212,7 @@ def _prepare(folder: Path) -> None:
   """Makes the folder, or clears it; raises WayjaxError where nothing can be written there."""
   try:
     folder.mkdir(parents=True, exist_ok=True)
-    for partial in folder.glob("*.partial"):  # of a process that was killed
+    for partial in folder.glob(f"*{PARTIAL}"):  # of a process that was killed
       partial.unlink()
     with tempfile.TemporaryFile(dir=folder):
       pass
