@@ -61,12 +61,18 @@ class SystemLock:
     while not self._path.exists():  # its last holder removed it before we had locked it
       self._lock.release()
       self._lock.acquire(timeout=0)
-    self._holder.write_text(json.dumps(describe()))
+    try:
+      self._holder.unlink(missing_ok=True)  # a dead process's; a named pipe would be waited for
+      self._holder.write_text(json.dumps(describe()))
+    except OSError:
+      self.release()
+      raise
 
   def release(self) -> None:
     """Gives the folder back."""
-    self._holder.unlink(missing_ok=True)
-    self._path.unlink(missing_ok=True)
+    for path in (self._holder, self._path):
+      with contextlib.suppress(OSError):  # what stays is taken for a dead process's
+        path.unlink(missing_ok=True)
     self._lock.release()
 
   def require(self) -> None:
