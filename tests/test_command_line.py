@@ -20,7 +20,7 @@ from wayjax.command_line import (
 )
 from wayjax.config import RunConfig, make_config, options
 from wayjax.errors import WayjaxError
-from wayjax.options import flag, path
+from wayjax.options import LARGEST, flag, path
 
 
 def test_a_bare_dataset_means_the_paper():
@@ -256,7 +256,7 @@ def values_of(field) -> st.SearchStrategy:
   elif "least" in rule and rule["type"] is float:
     item = st.floats(rule["least"], allow_nan=False, allow_infinity=False)
   elif "least" in rule:
-    item = st.integers(rule["least"], rule.get("most"))
+    item = st.integers(rule["least"], rule.get("most", LARGEST))
   else:
     item = st.text(min_size=1) if rule.get("action") == "append" else WORDS
   if isinstance(field.default, tuple):

@@ -16,7 +16,7 @@ from wayjax.config import (
   options,
 )
 from wayjax.errors import WayjaxError
-from wayjax.options import Role, check_value, flag, option, recorded_names, require_choice
+from wayjax.options import LARGEST, Role, check_value, flag, option, recorded_names, require_choice
 
 FIELDS = {field.name: field for field in options()}
 
@@ -124,6 +124,15 @@ class TestValues:
   def test_one_value_is_not_a_list_of_values(self, value):
     message = refusal(check_value, FIELDS["gamma"], value, "gamma")
     assert message == f"gamma must be a list of values, not {value!r}"
+
+  @pytest.mark.parametrize("name", ["seeds", "batch_size", "eval_rows"])
+  def test_a_whole_number_that_could_be_written_but_not_read_is_refused(self, name):
+    """A run whose seed had 4,200 digits ended well, and its folder could not be read again."""
+    several = isinstance(FIELDS[name].default, tuple)
+    check_value(FIELDS[name], (LARGEST,) if several else LARGEST)
+    for number in (LARGEST + 1, 10**4200):
+      message = refusal(check_value, FIELDS[name], (number,) if several else number)
+      assert message.startswith(f"{flag(FIELDS[name])} must be at most {LARGEST:,}, not ")
 
   def test_the_default_needs_no_check_but_another_value_may_be_named(self):
     check_value(FIELDS["members_at_once"], AUTO)

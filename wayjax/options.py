@@ -15,6 +15,8 @@ from collections.abc import Iterable
 
 from wayjax.errors import WayjaxError
 
+LARGEST = 2**63 - 1  # whole numbers with many more digits would be written, and could not be read
+
 
 class Role(enum.Enum):
   """What an option decides.
@@ -147,7 +149,8 @@ def check_value(field: dataclasses.Field, value, name: str | None = None, *, unl
       kind = ("whole " if whole else "") + ("numbers" if several else "number")
       article = "" if several else "a "
       raise WayjaxError(f"{name} must be {article}{kind} of at least {least}, not {item}")
-    if (most := rule.get("most")) and item > most:
+    most = rule.get("most", LARGEST if whole else math.inf)
+    if item > most:
       raise WayjaxError(f"{name} must be at most {most:,}, not {item:,}")
   return values if several else values[0]
 

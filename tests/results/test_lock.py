@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import bucket
+import disks
 import fsspec
 import numpy as np
 import pytest
@@ -123,6 +124,24 @@ def test_a_lock_ends_with_the_process_that_held_it(tmp_path):
   left.touch()
   RunWriter.resume(run).close()
   assert not left.exists()
+
+
+def test_a_folder_that_cannot_be_held_holds_no_lock(tmp_path):
+  with disks.small(tmp_path / "disk", "64k") as disk:
+    (disk / "run").mkdir()
+    filler = disks.fill(disk)
+    with pytest.raises(WayjaxError, match="No space left on device"):
+      RunWriter.begin(disk / "run")
+    assert list((disk / "run").iterdir()) == []
+    filler.unlink()
+    RunWriter.begin(disk / "run").close()
+
+
+def test_a_pipe_in_place_of_the_holder_is_not_waited_for(tmp_path):
+  (tmp_path / "run").mkdir()
+  os.mkfifo(tmp_path / "run" / HOLDER)
+  with RunWriter.begin(tmp_path / "run"):
+    assert (tmp_path / "run" / HOLDER).is_file()
 
 
 def test_a_folder_with_the_lock_of_a_dead_run_alone_is_empty(tmp_path):

@@ -4,6 +4,8 @@ import contextlib
 import dataclasses
 import io
 import json
+import os
+import re
 import subprocess
 import sys
 
@@ -324,8 +326,8 @@ class TestWrongInputs:
       (["--device", "gpu"], "jax sees only cpu"),
       (["--prompt-tokens", "3"], "--prompt-tokens 3 does not go with --init target"),
       (["--out", "x" * 300], "cannot be written to: File name too long"),
-      (["--data-dir", "x" * 300], "does not exist"),
-      (["--targets", "ni", "--targets-dir", "x" * 300], "does not exist"),
+      (["--data-dir", "x" * 300], "cannot be read: File name too long"),
+      (["--targets", "ni", "--targets-dir", "x" * 300], "cannot be read: File name too long"),
       (["--target", "\udcff"], "is not valid Unicode"),
       (["--out", "run-\udcff"], r"--out run-\udcff is not valid Unicode"),
       (["--data-dir", "\udcff"], r"--data-dir \udcff is not valid Unicode"),
@@ -385,3 +387,15 @@ def test_the_real_model_and_rows(shared, tmp_path):
     assert row["projected_text"] == row["target_text"]
   json.dumps(run.rows)
   assert jax.default_backend() == "cpu"
+
+
+def test_a_variable_that_jax_cannot_read_is_a_sentence():
+  done = subprocess.run(
+    [sys.executable, "-m", "wayjax.run", "--dataset", "sst2", "--demo"],
+    env=os.environ | {"JAX_ENABLE_X64": "maybe"}, capture_output=True, text=True, check=False,
+  )  # fmt: skip
+  assert done.returncode == 2
+  assert re.fullmatch(
+    r"wayjax: error: jax cannot be loaded: .*'JAX_ENABLE_X64'; change or unset that variable\n",
+    done.stderr,
+  )

@@ -142,7 +142,10 @@ def _demo(group: str, task: Task) -> list[Target]:
   by_task = json.loads(demo.TARGETS.read_text(encoding="utf-8"))[group]
   texts = by_task.get(task.name, by_task.get("*"))
   if texts is None:
-    raise WayjaxError(f"target group '{group}' has no texts for the task '{task.name}'")
+    raise WayjaxError(
+      f"target group '{group}' has no texts for the task '{task.name}': give --target or "
+      "--targets-file"
+    )
   return [Target(group, name, text) for name, text in texts.items()]
 
 

@@ -59,12 +59,18 @@ class SystemLock:
     # Where nothing can be locked, a soft lock would outlive a process that died.
     self._lock = FileLock(self._path, fallback_to_soft=False)
     self._lock.acquire(timeout=0)
-    self._holder.write_text(json.dumps(describe()))
+    try:
+      self._holder.unlink(missing_ok=True)  # a dead process's; a named pipe would be waited for
+      self._holder.write_text(json.dumps(describe()))
+    except OSError:
+      self.release()
+      raise
 
   def release(self) -> None:
     """Gives the folder back."""
-    self._holder.unlink(missing_ok=True)
-    self._path.unlink(missing_ok=True)
+    for path in (self._holder, self._path):
+      with contextlib.suppress(OSError):  # what stays is taken for a dead process's
+        path.unlink(missing_ok=True)
     self._lock.release()
 
   def require(self) -> None:

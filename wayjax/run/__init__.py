@@ -22,6 +22,7 @@ def _run(argv: list[str] | None) -> int:
   # Imported here and below: a Ctrl-C may come before anything is loaded, --help need not wait for
   # packages, nor wrong options for jax.
   from wayjax.command_line import parse_options
+  from wayjax.errors import WayjaxError, reason
   from wayjax.run.stopping import RunStopped
 
   given = parse_options(argv)
@@ -30,7 +31,12 @@ def _run(argv: list[str] | None) -> int:
 
   config, task, targets = read_request(given)
 
-  from wayjax.devices import processes, select
+  try:
+    from wayjax.devices import processes, select
+  except ValueError as error:  # of a variable such as JAX_ENABLE_X64
+    why = f"{reason(error)}; change or unset that variable"
+    raise WayjaxError(f"jax cannot be loaded: {why}") from error
+
   from wayjax.run import pipeline
   from wayjax.run.display import Display
 
