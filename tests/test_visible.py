@@ -3,7 +3,7 @@
 import pytest
 from forall import ANY_TEXT, forall
 
-from wayjax.visible import visible
+from wayjax.visible import is_unicode, visible
 
 UNSEEN = (
   *map(chr, range(0x20)), *map(chr, range(0x7F, 0xA0)),  # C0, DEL and C1
@@ -48,3 +48,9 @@ def test_any_text_is_one_line_that_can_be_written(text):
   assert len(shown.splitlines()) <= 1
   assert shown.translate(dict.fromkeys(map(ord, "\u200c\u200d"))).isprintable()
   assert visible(shown) == shown
+
+
+def test_halves_of_surrogate_pairs_are_no_unicode():
+  assert is_unicode("plain, é, \U0001f600")
+  assert not is_unicode("a\ud800")
+  assert not is_unicode(b"caf\xe9".decode("utf-8", "surrogateescape"))

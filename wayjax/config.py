@@ -5,6 +5,7 @@ import re
 
 from wayjax.errors import WayjaxError
 from wayjax.options import AXIS, PLACE, SETTING, Role, check_value, flag, option, path
+from wayjax.visible import is_unicode
 
 AUTO = "auto"
 C_DIST = "c-dist"  # the paper's constraint
@@ -50,7 +51,7 @@ _ROWS = {**_COUNT, "unset": "all", "recorded": ("data_sha256",)}
 def _check_unicode(field: dataclasses.Field, value) -> None:
   """Refuses bytes that are no UTF-8, which Python has as halves of surrogate pairs."""
   for text in value if isinstance(value, tuple) else (value,):
-    if isinstance(text, str) and any("\ud800" <= char <= "\udfff" for char in text):
+    if isinstance(text, str) and not is_unicode(text):
       raise WayjaxError(f"{flag(field)} {text} is not valid Unicode: use another name")
 
 

@@ -30,6 +30,15 @@ def visible(text: str) -> str:
   return "".join(char if at in joined else _seen(char) for at, char in enumerate(text))
 
 
+def is_unicode(text: str) -> bool:
+  """Whether a text has no halves of surrogate pairs, as Python reads bytes that are not UTF-8."""
+  try:
+    text.encode()
+  except UnicodeEncodeError:
+    return False
+  return True
+
+
 def visible_lines(text: str) -> str:
   """The same of a text of several lines, which stay lines."""
   return "\n".join(map(visible, text.split("\n")))

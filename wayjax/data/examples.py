@@ -17,6 +17,7 @@ from wayjax.data.tasks import Task
 from wayjax.errors import WayjaxError, reason, shortened
 from wayjax.files import is_folder
 from wayjax.options import check_value, require_kind
+from wayjax.visible import is_unicode
 
 TRAIN_SHARE = 0.9
 DATA_SEED = 100  # the released code's; it decides which training rows become dev
@@ -222,7 +223,7 @@ def _to_examples(
       raise WayjaxError(f"{row}: the text is {shortened(repr(text))}, which is not a string")
     if not (text or "").strip():
       raise WayjaxError(f"{row}: the text is empty")
-    if not _is_unicode(text):
+    if not is_unicode(text):
       raise WayjaxError(f"{row}: the text is not valid Unicode")
     if label is None:
       raise WayjaxError(f"{row}: the label is missing")
@@ -235,14 +236,6 @@ def _to_examples(
       )
     classes.append(found)
   return Examples(tuple(texts), tuple(classes))
-
-
-def _is_unicode(text: str) -> bool:
-  try:
-    text.encode()
-  except UnicodeEncodeError:  # half of a surrogate pair
-    return False
-  return True
 
 
 def _known_labels(task: Task, names_only: bool) -> dict[str, int]:

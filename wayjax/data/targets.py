@@ -13,6 +13,7 @@ from wayjax import demo, hub
 from wayjax.data.tasks import Task
 from wayjax.errors import WayjaxError, reason
 from wayjax.files import MIB, exists, parse_json, read_text
+from wayjax.visible import is_unicode
 
 _COMMIT = "aa047d672984926e08390253bfebd9796780b1e7"
 _RELEASED = f"https://raw.githubusercontent.com/Alrope123/prompt-waywardness/{_COMMIT}/prompts"
@@ -99,10 +100,8 @@ def load_targets(
   targets += [Target(_TEXT, f"text-{i}", text) for i, text in enumerate(texts, start=1)]
   numbered: dict[tuple, str] = {}
   for target in targets:
-    try:
-      (target.name + target.text).encode("utf-8")
-    except UnicodeEncodeError:
-      raise WayjaxError(f"target '{target.name}' ({target.group}) is not valid Unicode") from None
+    if not is_unicode(target.name + target.text):
+      raise WayjaxError(f"target '{target.name}' ({target.group}) is not valid Unicode")
     if not target.text.strip():
       raise WayjaxError(f"target '{target.name}' ({target.group}) is empty: give it some text")
     if len(target.text) > _MOST_CHARACTERS:

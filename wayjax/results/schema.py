@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from wayjax.config import RunConfig
 from wayjax.data.tasks import Task
 from wayjax.errors import WayjaxError, shortened
+from wayjax.visible import is_unicode
 
 _LARGEST = 1e300  # sums of such numbers are still finite
 _SHOWN = 60  # characters of a value in a message
@@ -155,5 +156,5 @@ def _fits(value, hint) -> bool:
   if hint is int:
     return type(value) is int and abs(value) < 2**63
   if hint is str:
-    return isinstance(value, str) and not any("\ud800" <= char <= "\udfff" for char in value)
+    return isinstance(value, str) and is_unicode(value)
   return isinstance(value, hint)
