@@ -22,7 +22,7 @@ from wayjax.options import PLACE, SETTING, flag
 from wayjax.prompts import SoftPrompt
 from wayjax.report import gather, tables
 from wayjax.results import summary
-from wayjax.results.folder import RunWriter
+from wayjax.results.writer import RunWriter
 from wayjax.run.measure import Measure
 from wayjax.run.prepare import Prepared, prepare
 from wayjax.tuning.members import TunedPrompt
