@@ -52,8 +52,13 @@ def forget_programs() -> None:
   for every shape. Functions that are still needed are compiled, or taken from disk, once more.
   """
   jax.clear_caches()
+  _give_memory_back()
+
+
+def _give_memory_back() -> None:
+  """Returns what compiling took to the machine; it stays with the process otherwise."""
   with contextlib.suppress(AttributeError, OSError):  # the C library of Linux alone has it
-    ctypes.CDLL(None).malloc_trim(0)  # what compiling took stays with the process otherwise
+    ctypes.CDLL(None).malloc_trim(0)
 
 
 class Fitted(NamedTuple):
@@ -94,6 +99,7 @@ def compile_to_fit(
         raise
       size //= 2
       continue
+    _give_memory_back()
     memory = temporary_bytes(compiled)
     if memory <= free or size == 1:
       return Fitted(compiled, size, memory)
