@@ -99,6 +99,10 @@ class Evaluator:
         results.update(zip(chunk, map(self._summarise, losses_MxNxC)))
     return [results[i] for i in range(len(prompts))]
 
+  def forget_programs(self) -> None:
+    """Lets go of all compiled programs; those that are needed again are compiled again."""
+    self._programs = {}
+
   def _dispatches(self) -> list[packing.PackedRow]:
     """The rows, a few a dispatch and in each as many; the last one again fills the last."""
     rows = len(self._rows.ids_T)
@@ -113,7 +117,8 @@ class Evaluator:
     # Powers of two bound how many sizes are ever compiled.
     size = 1 << (prompts - 1).bit_length()
     if padded != self._padded:
-      self._padded, self._programs = padded, {}  # those of other lengths would hold memory for ever
+      self.forget_programs()  # those of other lengths would hold memory for ever
+      self._padded = padded
     if size not in self._programs:
       lm, width = self._lm, self._lm.width
 

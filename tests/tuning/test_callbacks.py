@@ -33,6 +33,7 @@ def test_nothing_is_told_or_recovered_by_default():
   callbacks = Callbacks()
   assert callbacks.on_progress(None) is None
   assert callbacks.on_start([], 0) is None
+  assert callbacks.on_length_done() is None
   assert callbacks.stop() is False
   recovery = Recovery()
   assert recovery.finished == frozenset()

@@ -289,10 +289,17 @@ def test_tune_returns_members_in_the_order_given(lm):
 def test_programs_are_freed_with_the_length_that_they_are_for(lm):
   """A process may have 65,530 memory maps; each length's programs took hundreds for ever."""
   members = members_of(lm, tuple("x" * length for length in (4, 12, 20, 28)), (0.0,), (1,))
-  evaluator, maps = Evaluator(lm, examples()), []
-  for chunk in chunks_of(lm, members, steps=2):
+  evaluator, maps, done = Evaluator(lm, examples()), [], []
+
+  def forget_programs():
+    evaluator.forget_programs()
+    done.append(len(maps))
+
+  callbacks = Callbacks(on_length_done=forget_programs)
+  for chunk in chunks_of(lm, members, callbacks, steps=2):
     evaluator([tuned.prompt for tuned in chunk])
     gc.collect()
     maps.append(len(Path("/proc/self/maps").read_text().splitlines()))
   assert len(maps) == 4
+  assert done == [1, 2, 3]
   assert max(maps[2:]) - maps[1] < 150

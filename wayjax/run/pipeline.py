@@ -131,9 +131,15 @@ def _tune(prepared: Prepared, display: Display, writer: RunWriter, stop: StopReq
   dev = Evaluator(prepared.lm, prepared.dev, at_once) if config.eval_every else None
   with contextlib.ExitStack() as stack:
     rows, recovery = _recover(prepared, measure, writer, stack)
+
+    def forget_programs():
+      for each in filter(None, (evaluator, dev)):
+        each.forget_programs()
+
     watched = Callbacks(
       on_progress=Curves(config, prepared.lm, display, writer, len(members), dev),
       on_start=lambda chunk, step: writer.forget_metrics([member.key for member in chunk], step),
+      on_length_done=forget_programs,
       stop=lambda: bool(stop),
     )
     if config.log_to and processes.is_first():

@@ -92,11 +92,14 @@ class Callbacks:
   Attributes:
     on_progress: called after every dispatch.
     on_start: called with a chunk and the steps that it has done, before it is trained.
+    on_length_done: called when all chunks of a prompt length are trained and others follow; what it
+      frees is given back to the machine.
     stop: whether to stop as soon as nothing is lost by it.
   """
 
   on_progress: Callable[[Progress], None] = _ignore
   on_start: Callable[[list[Member], int], None] = _ignore
+  on_length_done: Callable[[], None] = _ignore
   stop: Callable[[], bool] = lambda: False
 
 

@@ -72,6 +72,7 @@ def tune_chunks(
     if shared_by != (group.padded, group.constraint):
       if program:
         program = None
+        callbacks.on_length_done()
         compilation.forget_programs()
       shared_by = (group.padded, group.constraint)
     done = 0
