@@ -7,6 +7,7 @@ import pytest
 from tuning.sweeps import BATCH, SHORT, STEPS, alone, examples, group_of, members_of, train
 
 import wayjax
+from wayjax.cells import Cells
 from wayjax.config import TrainSettings
 from wayjax.constraints import CONSTRAINTS, Constraint, get_constraint
 from wayjax.data import packing
@@ -31,17 +32,19 @@ class TestCDist:
 
   def test_it_holds_nothing_and_projects_nowhere(self, rng):
     paper, prompt = get_constraint("c-dist"), rng.normal(size=(5, 4))
-    assert paper.prepare(np.array([1, 2]), prompt) == ()
-    assert paper.project(prompt, prompt + 1, left_mask(3, 5), (), prompt) is prompt
+    ids = np.array([1, 2])
+    assert paper.prepare(ids, Cells(prompt)) == ()
+    assert paper.project(prompt, prompt + 1, left_mask(3, 5), (), prompt, None) is prompt
+    assert paper.settle(prompt, ids, (), Cells(prompt)) is prompt
 
 
 def test_an_unknown_name_is_one_sentence():
-  with pytest.raises(WayjaxError, match=r"^unknown constraint 'bal': choose one of c-dist, toy$"):
+  with pytest.raises(WayjaxError, match=r"^unknown constraint 'bal': choose one of c-dist, cell, toy$"):
     get_constraint("bal")
 
 
 # A constraint, as one that is added to CONSTRAINTS would be written.
-def _prepare_toy(target_ids, table_VxD) -> dict[str, np.ndarray]:
+def _prepare_toy(target_ids, cells) -> dict[str, np.ndarray]:
   """The radius of each position's ball."""
   return {"radius_P": (0.02 + 0.001 * (target_ids % 7)).astype(np.float32)}
 
@@ -51,7 +54,7 @@ def _penalise_toy(prompt_PxD, target_PxD, mask_P, held, gamma):
   return weighted_c_dist(prompt_PxD, target_PxD, mask_P, gamma) + slope
 
 
-def _project_toy(prompt_PxD, target_PxD, mask_P, held, table_VxD):
+def _project_toy(prompt_PxD, target_PxD, mask_P, held, table_VxD, squares_V):
   """The nearest point of the ball around the target's embedding."""
   offset_PxD = prompt_PxD - target_PxD
   length_P = jnp.linalg.norm(offset_PxD, axis=-1)
@@ -82,7 +85,7 @@ def added():
 def lengths_and_radii(prompt, table_VxD, ids) -> tuple[np.ndarray, np.ndarray]:
   """How far every vector is from its target's embedding, and how far it may be."""
   lengths_P = np.linalg.norm(prompt - np.asarray(table_VxD)[ids], axis=-1)
-  return lengths_P, _prepare_toy(ids, table_VxD)["radius_P"]
+  return lengths_P, _prepare_toy(ids, None)["radius_P"]
 
 
 def is_held(prompt, table_VxD, ids) -> bool:
@@ -208,5 +211,5 @@ class TestRun:
     options = ["--dataset", "sst2", "--model", "nowhere/none", "--target", "x"]
     assert main([*options, "--constraint", "ball", "--out", str(tmp_path / "no")]) == 2
     error = capsys.readouterr().err
-    assert error == "wayjax: error: unknown constraint 'ball': choose one of c-dist, toy\n"
+    assert error == "wayjax: error: unknown constraint 'ball': choose one of c-dist, cell, toy\n"
     assert not (tmp_path / "no").exists()

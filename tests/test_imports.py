@@ -13,7 +13,7 @@ ROOT = Path(wayjax.__file__).parents[1]
 ORDER = [
   *("visible", "errors", "exits", "files", "metrics", "demo", "options", "config", "command_line"),
   "hub",
-  *("devices", "projection", "models", "data", "prompts", "loss", "results", "constraints"),
+  *("devices", "projection", "models", "data", "prompts", "loss", "results", "cells", "anchors", "constraints"),
   *("evaluation", "readers", "report", "tuning", "run", "experiments"),
 ]
 MOST_LINES = 300

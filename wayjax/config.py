@@ -8,10 +8,11 @@ from wayjax.options import AXIS, PLACE, SETTING, Role, check_value, flag, option
 from wayjax.visible import is_unicode
 
 AUTO = "auto"
-C_DIST = "c-dist"  # the paper's constraint
+C_DIST, CELL = "c-dist", "cell"  # the paper's constraint, and the one that is exact
 UNCONSTRAINED = (C_DIST, 0.0)  # constraint and gamma of a prompt that is free to go anywhere
 PRECISIONS = ("float32", "bfloat16", AUTO)
 DEVICES = (AUTO, "cpu", "gpu", "tpu")
+CERTIFIED = ("float32", "float16", "bfloat16")  # types, from fine to coarse
 INITS = ("target", "vocab", "random")
 METRICS = ("euclidean", "dot", "cosine")
 MOST_STEPS = 1_000_000  # the order of the examples is drawn in advance
@@ -20,6 +21,14 @@ MOST_STEPS = 1_000_000  # the order of the examples is drawn in advance
 def is_unconstrained(constraint: str, gamma: float) -> bool:
   """Whether a prompt is free to go anywhere: gamma 0 under the paper's penalty."""
   return (constraint, gamma) == UNCONSTRAINED
+
+
+def variants(
+  constraints: tuple[str, ...], gammas: tuple[float, ...], cell_gammas: tuple[float, ...]
+) -> tuple[tuple[str, float], ...]:
+  """The pairs of constraint and gamma of a sweep: the cell has gammas of its own."""
+  gammas_of = {CELL: cell_gammas}
+  return tuple((name, gamma) for name in constraints for gamma in gammas_of.get(name, gammas))
 
 
 def _is_address(text: str) -> bool:
@@ -120,8 +129,19 @@ class RunConfig:
     (0.0, 0.01), "sweep", AXIS, "weights of c-dist; 0 is the unconstrained prompt", nargs="+",
     type=float, metavar="G", least=0)
   constraint: tuple[str, ...] = option(
-    (C_DIST,), "sweep", AXIS, "how prompts are held to their texts; c-dist is the paper's penalty",
+    (C_DIST,), "sweep", AXIS, "how prompts are held to their texts: c-dist, the paper's penalty, or "
+    "cell, each vector inside the cell of its token, so that it reads as that by construction",
     nargs="+", metavar="NAME", absent=(C_DIST,))
+  cell_gamma: tuple[float, ...] = option(
+    (0.0,), "sweep", AXIS, "weights of c-dist beside --constraint cell; 0 is the cell alone",
+    nargs="+", type=float, metavar="G", least=0, absent=(0.0,))
+  certify_dtype: str = option(
+    "bfloat16", "sweep", SETTING, "the coarsest type that prompts held in cells can be stored in "
+    "and still read as their texts", choices=CERTIFIED, absent="bfloat16")
+  certify_metrics: tuple[str, ...] = option(
+    (), "sweep", SETTING, "the readers' metrics in whose cells prompts are held", nargs="+",
+    choices=METRICS, unset="all under which some vector reads as each of the text's tokens",
+    absent=())
   seeds: tuple[int, ...] = option(
     (1, 10, 100), "sweep", AXIS, "seeds, which order the training examples", nargs="+", type=int,
     metavar="S", least=0)
@@ -192,12 +212,15 @@ class RunConfig:
     self._check_folders_and_processes()
 
   def _check_axes(self) -> None:
-    for name in ("gamma", "constraint", "seeds", "targets"):
-      values = getattr(self, name)
+    several = ("gamma", "constraint", "cell_gamma", "certify_metrics", "seeds", "targets")
+    for field in options():
+      values = getattr(self, field.name)
+      if field.name not in several:
+        continue
       if len(set(values)) < len(values):
-        raise WayjaxError(f"--{name} has the same value twice")
-      if not values and name != "targets":
-        raise WayjaxError(f"--{name} needs at least one value")
+        raise WayjaxError(f"{flag(field)} has the same value twice")
+      if not values and field.default:
+        raise WayjaxError(f"{flag(field)} needs at least one value")
     if self.shard is not None and not 0 <= self.shard[0] < self.shard[1]:
       index, count = self.shard
       raise WayjaxError(f"--shard {index}/{count}: I must be from 0 to N - 1")

@@ -1,26 +1,37 @@
 """How a prompt is held to its text: one entry in CONSTRAINTS for each way.
 
-A constraint is written for ONE member. Each has its own compiled program; gamma, the target and
-what `prepare` makes of it are inputs of that program. To add one, write its functions here and name
-it in CONSTRAINTS: `--constraint` then takes it, keys and rows name it, and reports keep it apart.
+What a constraint computes in each step is written for ONE member. Each has its own compiled
+program; gamma, the target and what `prepare` makes of it are inputs of that program. To add one,
+write its functions here and name it in CONSTRAINTS: `--constraint` then takes it, keys and rows name
+it, and reports keep it apart.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
-from wayjax.config import C_DIST
+from wayjax.anchors import find_anchors
+from wayjax.cells import Cells
+from wayjax.config import C_DIST, CELL, METRICS
 from wayjax.errors import WayjaxError
 from wayjax.loss import weighted_c_dist
 
+_BLOCK = 8192  # tokens whose walls are looked at at a time
+# Slack at the anchor, relative to what it is the difference of, that is rounding in float32: such
+# walls, of twins or nearly so, are left to the float64 of the certificate.
+_NO_WALL = 1e-6
+_FURTHER = 1e-4  # inside of the room, so that rounding does not have a vector moved again
 
-def nothing(target_ids, table_VxD) -> tuple:
+
+def nothing(target_ids, cells: Cells) -> tuple:
   """Prepares nothing: the target's embeddings are enough."""
   return ()
 
 
-def unchanged(prompt_PxD, target_PxD, mask_P, held, table_VxD):
+def unchanged(prompt_PxD, *_):
   """Projects to where the prompt is: a constraint that only penalises."""
   return prompt_PxD
 
@@ -30,24 +41,146 @@ class Constraint(NamedTuple):
 
   Attributes:
     penalty: `(prompt_PxD, target_PxD, mask_P, held, gamma)` -> what is added to cross-entropy.
-    project: `(prompt_PxD, target_PxD, mask_P, held, table_VxD)` -> (P, D), the prompt after each
-      optimiser step.
-    prepare: `(target_ids, table_VxD)` -> `held`, a tree of NumPy arrays whose first axis is P;
-      computed once a target, on the host, and padded on the left as prompts are.
+    project: `(prompt_PxD, target_PxD, mask_P, held, table_VxD, squares_V)` -> (P, D), the prompt
+      after each optimiser step; `squares_V` are the table's squared lengths, infinite for rows that
+      belong to no token.
+    prepare: `(target_ids, cells)` -> `held`, a tree of NumPy arrays whose first axis is P; computed
+      once a target, on the host, and padded on the left as prompts are.
+    settle: `(prompt_PxD, target_ids, held, cells)` -> (P, D), on the host: the prompt before the
+      first step, and after the last.
   """
 
   penalty: Callable
   project: Callable = unchanged
-  prepare: Callable[[np.ndarray, np.ndarray], object] = nothing
+  prepare: Callable[[np.ndarray, Cells], object] = nothing
+  settle: Callable = unchanged
 
 
 def _penalise_c_dist(prompt_PxD, target_PxD, mask_P, held, gamma):
   return weighted_c_dist(prompt_PxD, target_PxD, mask_P, gamma)
 
 
+class HeldInCell(NamedTuple):
+  """What holds the positions of a prompt in the cells of their tokens.
+
+  Attributes:
+    anchor_PxD: a point inside each cell.
+    reach_P: how much of the way from there to a wall a vector may go.
+    euclidean_P: 1 where the cell under Euclidean distance holds a position, else 0.
+    dot_P: 1 where that under the dot product does.
+    cosine_P: 1 where that under the cosine does.
+  """
+
+  anchor_PxD: np.ndarray
+  reach_P: np.ndarray
+  euclidean_P: np.ndarray
+  dot_P: np.ndarray
+  cosine_P: np.ndarray
+
+  @property
+  def metrics(self) -> tuple[str, ...]:
+    """The metrics in whose cells the prompt is held; on the host."""
+    return tuple(name for name in METRICS if getattr(self, f"{name}_P")[0])
+
+
+def _prepare_cell(target_ids, cells: Cells) -> HeldInCell:
+  anchors = find_anchors(cells, target_ids)
+  anchor_PxD = anchors.points_PxD.astype(np.float32)
+  reach_P = np.full(len(target_ids), 1 - cells.room, np.float32)
+  holds = (np.full(len(reach_P), name in anchors.metrics, np.float32) for name in METRICS)
+  return HeldInCell(anchor_PxD, reach_P, *holds)
+
+
+def _settle_in_cell(prompt_PxD, target_ids, held: HeldInCell, cells: Cells) -> np.ndarray:
+  return cells.into(prompt_PxD, target_ids, held.anchor_PxD, held.metrics)
+
+
+def retract(prompt_PxD, target_PxD, mask_P, held: HeldInCell, table_VxD, squares_V):
+  """Moves every vector that is too near to a wall of its cell, or beyond it, towards its anchor.
+
+  On the ray from the anchor c through x the wall of token v is reached at 1 / r_v, where r_v = (x -
+  c) . n_v / (b_v - c . n_v) (see `cells`); x goes to c + min(1, reach / max_v r_v) (x - c). It is
+  always inside, and is not the nearest point of the cell. Equal to every bit where x is inside.
+
+  Args:
+    prompt_PxD: the prompt after an optimiser step.
+    target_PxD: the embeddings of the tokens.
+    mask_P: 1 where a position is real, 0 where it is padding.
+    held: what holds it.
+    table_VxD: the embedding table.
+    squares_V: squared lengths of its rows, infinite for those that belong to no token.
+
+  Returns:
+    (P, D).
+  """
+  away_PxD = prompt_PxD - held.anchor_PxD
+  used_P = lax.stop_gradient(_largest_share(away_PxD, target_PxD, held, table_VxD, squares_V))
+  outside_P = used_P > held.reach_P
+  share_P = jnp.where(outside_P, (1 - _FURTHER) * held.reach_P / used_P, 1.0)
+  return jnp.where(
+    outside_P[:, None], held.anchor_PxD + share_P[:, None] * away_PxD, prompt_PxD
+  )
+
+
+def _largest_share(away_PxD, target_PxD, held: HeldInCell, table_VxD, squares_V):
+  """max_v r_v: of the way from the anchor to the first wall that it meets, how much is gone."""
+  tokens = len(table_VxD)
+  size = min(_BLOCK, tokens)
+
+  def largest(start, so_far_P):
+    e_BxD = lax.dynamic_slice_in_dim(table_VxD, start, size)
+    squares_B = lax.dynamic_slice_in_dim(squares_V, start, size)
+    shares_P = _block_shares(away_PxD, target_PxD, held, e_BxD, squares_B)
+    return jnp.maximum(so_far_P, shares_P)
+
+  none_P = jnp.zeros(len(away_PxD), jnp.float32)
+  if size == tokens:
+    return largest(0, none_P)
+  blocks = -(-tokens // size)  # the last is moved back to where it is whole
+  return lax.fori_loop(0, blocks, lambda i, so_far_P: largest(i * size, so_far_P), none_P)
+
+
+def _block_shares(away_PxD, target_PxD, held: HeldInCell, e_BxD, squares_B):
+  away_PxB, anchor_PxB = (
+    jnp.matmul(x_PxD, e_BxD.T, precision=lax.Precision.HIGHEST)
+    for x_PxD in (away_PxD, held.anchor_PxD)
+  )
+  squares_P = jnp.sum(jnp.square(target_PxD), axis=-1)
+  own_away_P, own_anchor_P = (
+    jnp.sum(x_PxD * target_PxD, axis=-1) for x_PxD in (away_PxD, held.anchor_PxD)
+  )
+
+  def share(rise_PxB, limit_PxB, before_PxB, size_PxB):
+    slack_PxB = limit_PxB - before_PxB
+    is_wall = jnp.isfinite(squares_B)[None, :] & (slack_PxB > _NO_WALL * size_PxB)
+    return jnp.max(jnp.where(is_wall, rise_PxB / slack_PxB, 0.0), axis=1)
+
+  # Euclidean walls and the dot product's differ in their limits alone: the tighter ones count.
+  nearer_PxB = 0.5 * (squares_B[None, :] - squares_P[:, None])
+  nearer_PxB = jnp.where(held.euclidean_P[:, None] > 0, nearer_PxB, jnp.inf)
+  limit_PxB = jnp.where(held.dot_P[:, None] > 0, jnp.minimum(nearer_PxB, 0.0), nearer_PxB)
+  size_PxB = squares_B[None, :] + squares_P[:, None]
+  straight_P = share(
+    away_PxB - own_away_P[:, None], limit_PxB, anchor_PxB - own_anchor_P[:, None], size_PxB
+  )
+  inverse_B, inverse_P = (
+    jnp.where(squares > 0, lax.rsqrt(jnp.where(squares > 0, squares, 1.0)), 0.0)
+    for squares in (squares_B, squares_P)
+  )
+  cosine_P = share(
+    away_PxB * inverse_B[None, :] - (own_away_P * inverse_P)[:, None],
+    0.0,
+    anchor_PxB * inverse_B[None, :] - (own_anchor_P * inverse_P)[:, None],
+    jnp.sqrt(squares_P)[:, None],
+  )
+  return jnp.maximum(straight_P, jnp.where(held.cosine_P > 0, cosine_P, 0.0))
+
+
 CONSTRAINTS: dict[str, Constraint] = {
   # The paper's penalty, gamma * c-dist (Eq. 5); with gamma 0 the prompt is unconstrained.
   C_DIST: Constraint(_penalise_c_dist),
+  # Every vector stays in the cell of its token, so the prompt reads as its text by construction.
+  CELL: Constraint(_penalise_c_dist, retract, _prepare_cell, _settle_in_cell),
 }
 
 

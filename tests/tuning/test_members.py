@@ -24,7 +24,7 @@ def test_members_are_targets_times_gamma_times_seeds(lm):
 
 
 def test_constraints_stand_between_targets_and_gammas(lm, monkeypatch):
-  ball = Constraint(penalty=lambda *_: 0.0, prepare=lambda ids, table_VxD: table_VxD[ids, 0])
+  ball = Constraint(penalty=lambda *_: 0.0, prepare=lambda ids, cells: cells.table_VxD[ids, 0])
   monkeypatch.setitem(CONSTRAINTS, "ball", ball)
   members = make_members(lm, TARGETS, (0.0, 0.01), (1,), constraints=("ball", "c-dist"))
   assert [member.key for member in members[:5]] == [

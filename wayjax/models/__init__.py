@@ -87,6 +87,11 @@ class LanguageModel:
     return unused_U if len(unused_U) else None
 
   @functools.cached_property
+  def rows_of_no_token(self) -> tuple[int, ...]:
+    """The rows of the model's whole table that belong to no token, those beyond `table_VxD` too."""
+    return tuple(np.setdiff1d(np.arange(self.vocab_size), self._ids).tolist())
+
+  @functools.cached_property
   def _ids(self) -> np.ndarray:
     return known_ids(self.tokenizer, self.vocab_size)
 

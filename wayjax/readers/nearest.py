@@ -85,9 +85,9 @@ def read(
         texts=texts,
         token_match=match,
         c_dist=distance,
-        target_tokens=_tokens(lm, target_ids),
+        target_tokens=token_texts(lm, target_ids),
         nearest=[
-          list(zip(_tokens(lm, ids_k), map(finite, (-scores_k).round(4).tolist())))
+          list(zip(token_texts(lm, ids_k), map(finite, (-scores_k).round(4).tolist())))
           for ids_k, scores_k in zip(*found["euclidean"][i])
         ],
       )
@@ -117,7 +117,7 @@ def _target_ids(lm: LanguageModel, prompt: SoftPrompt) -> np.ndarray:
   return np.array([], np.int32) if prompt.reads_as is None else target_ids(lm, prompt.reads_as)
 
 
-def _tokens(lm: LanguageModel, ids_P) -> list[str]:
+def token_texts(lm: LanguageModel, ids_P) -> list[str]:
   """Tokens as texts; parts of a character, which all look alike, as the tokenizer names them."""
   ids = np.asarray(ids_P).tolist()
   texts = [lm.tokenizer.decode([token]) for token in ids]

@@ -61,12 +61,21 @@ class CurvePoint(typing.TypedDict, total=False):
   dev_accuracy: float | None
 
 
+class Wall(typing.TypedDict, total=False):
+  """The nearest wall of the cell that a position is to be in: the token behind it, and how far."""
+
+  token: str | None
+  distance: float | None
+  relative: float | None
+
+
 class NearestTokens(typing.TypedDict, total=False):
-  """A member's target tokens, and the nearest tokens of every position with their distances."""
+  """A member's target tokens, and of every position the nearest tokens and the nearest wall."""
 
   prompt_key: str
   target_tokens: list[str]
   nearest: list[list[tuple[str, float | None]]]
+  walls: list[Wall] | None
 
 
 class Decided(typing.TypedDict):

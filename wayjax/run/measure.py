@@ -3,6 +3,7 @@
 import numpy as np
 
 from wayjax import demo
+from wayjax.cells import Certificate, certify
 from wayjax.config import RunConfig
 from wayjax.data.tasks import Task
 from wayjax.devices.sharding import fetch
@@ -11,7 +12,7 @@ from wayjax.metrics import finite
 from wayjax.models import LanguageModel
 from wayjax.prompts import SoftPrompt
 from wayjax.readers import READERS, Reading
-from wayjax.readers.nearest import project
+from wayjax.readers.nearest import project, token_texts
 from wayjax.results.folder import Run
 from wayjax.results.rows import Row
 from wayjax.results.writer import RunWriter
@@ -57,8 +58,11 @@ class Measure:
     self._score_discrete(
       [tuned.member.target_ids for tuned in chunk] + [reading.ids_P for reading in nearest]
     )
+    certificates = [self._certify(tuned) for tuned in chunk]
     rows = [
-      self._row(tuned, evaluations[i], {name: found[i] for name, found in readings.items()})
+      self._row(
+        tuned, evaluations[i], {name: found[i] for name, found in readings.items()}, certificates[i]
+      )
       for i, tuned in enumerate(chunk)
     ]
     records = [
@@ -66,8 +70,9 @@ class Measure:
         "prompt_key": tuned.member.key,
         "target_tokens": reading.target_tokens,
         "nearest": reading.nearest,
+        "walls": None if certificate is None else self._walls(certificate),
       }
-      for tuned, reading in zip(chunk, nearest, strict=True)
+      for tuned, reading, certificate in zip(chunk, nearest, certificates, strict=True)
     ]
     return [row.to_json() for row in rows], records
 
@@ -79,7 +84,35 @@ class Measure:
     )
     self._discrete.update(zip(new, (score.accuracy for score in scores)))
 
-  def _row(self, tuned: TunedPrompt, evaluation: Evaluation, readings: dict[str, Reading]) -> Row:
+  def _certify(self, tuned: TunedPrompt) -> Certificate | None:
+    """The certificate of a prompt that is as long as its target."""
+    member = tuned.member
+    if not member.has_c_dist:
+      return None
+    vectors_PxD, projection = tuned.prompt.vectors_PxD, self._config.projection
+    return certify(member.cells, vectors_PxD, member.target_ids, projection)
+
+  def _walls(self, certificate: Certificate) -> list[dict]:
+    """By position, the nearest wall: who is behind it and how far it is, as a run folder has it."""
+    margins = certificate.margins
+    names = token_texts(self._lm, np.maximum(margins.wall_P, 0))
+    found = zip(margins.wall_P, names, margins.distance_P, margins.relative_P, strict=True)
+    return [
+      {
+        "token": name if wall >= 0 else None,
+        "distance": finite(round(float(distance), 6)),
+        "relative": finite(round(float(relative), 6)),
+      }
+      for wall, name, distance, relative in found
+    ]
+
+  def _row(
+    self,
+    tuned: TunedPrompt,
+    evaluation: Evaluation,
+    readings: dict[str, Reading],
+    certificate: Certificate | None,
+  ) -> Row:
     member, config, nearest = tuned.member, self._config, readings["nearest"]
     losses_T = tuned.cross_entropy_T + member.gamma * tuned.c_dist_T
     losses_T = losses_T[: tuned.diverged_at][-_TRAIN_LOSS_STEPS:]
@@ -110,6 +143,10 @@ class Measure:
       prompt_f1_lemma=nearest.prompt_f1_lemma,
       token_match=nearest.token_match,
       c_dist=finite(nearest.c_dist),
+      certified=certificate and config.projection in certificate.metrics,
+      certified_metrics=certificate and list(certificate.metrics),
+      margin=certificate and certificate.margin,
+      margin_relative=certificate and certificate.margin_relative,
       projection=config.projection,
       projected_text=nearest.text,
       projected_text_euclidean=nearest.texts["euclidean"],

@@ -7,7 +7,7 @@ import platform
 from importlib import metadata
 
 import wayjax
-from wayjax.config import RunConfig
+from wayjax.config import C_DIST, RunConfig, variants
 from wayjax.constraints import get_constraint
 from wayjax.data.encoding import EncodedExamples, encode
 from wayjax.data.examples import TaskData, load_data
@@ -93,8 +93,8 @@ class Prepared:
     config, lm, data, members = self.config, self.lm, self.data, self.members
     lengths = sorted({len(member.target_ids) for member in members})
     count = len({member.target for member in members})
-    per_target = len(config.gamma) * len(config.seeds) * len(config.constraint)
-    several = len(config.constraint) > 1
+    held_in = variants(config.constraint, config.gamma, config.cell_gamma)
+    per_target = len(held_in) * len(config.seeds)
     return {
       "model": f"{lm.name}: {lm.parameters / 1e6:,.1f} M parameters, {lm.dtype.name} products, "
       f"{select.describe()}",
@@ -103,8 +103,7 @@ class Prepared:
       f"{100 * self.majority:.1f} % of them",
       "targets": f"{count}, of {lengths[0]} to {lengths[-1]} tokens",
       "members": (f"{len(members)}, a part of " if config.shard else "")
-      + f"{self.whole} = {self.whole // per_target} targets x {len(config.gamma)} gamma x "
-      + (f"{len(config.constraint)} constraints x " if several else "")
+      + f"{self.whole} = {self.whole // per_target} targets x {_count(config, held_in)} x "
       + f"{len(config.seeds)} seeds, {config.steps:,} steps each",
       "prompt groups": ", ".join(f"{len(alike)} of up to {size}" for size, alike in self._lengths())
       + f" tokens, each one program; {compilation.free_memory() / 2**30:.1f} GiB free",
@@ -112,6 +111,13 @@ class Prepared:
 
   def _lengths(self):
     return ((padded, alike) for (padded, _), alike in by_length(self.members).items())
+
+
+def _count(config: RunConfig, held_in: tuple) -> str:
+  """How many gammas, or how many ways to hold a prompt where not all are the paper's."""
+  if config.constraint == (C_DIST,):
+    return f"{len(held_in)} gamma"
+  return f"{len(held_in)} constraints with their gammas"
 
 
 def prepare(config: RunConfig, task: Task, targets: list[Target]) -> Prepared:
@@ -142,6 +148,9 @@ def prepare(config: RunConfig, task: Task, targets: list[Target]) -> Prepared:
     config.gamma,
     config.seeds,
     constraints=config.constraint,
+    cell_gammas=config.cell_gamma,
+    certify_dtype=config.certify_dtype,
+    certify_metrics=config.certify_metrics,
     init=config.init,
     prompt_tokens=config.prompt_tokens,
     longest_example=max(part.longest() for part in (train, dev, evaluation)),

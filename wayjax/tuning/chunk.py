@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from wayjax.config import TrainSettings
+from wayjax.constraints import get_constraint
 from wayjax.devices import processes
 from wayjax.devices.sharding import fetch
 from wayjax.models import LanguageModel
@@ -111,7 +112,11 @@ def train_chunk(
 def _tuned(lm: LanguageModel, chunk: Group, state: ChunkState, seconds: float) -> list[TunedPrompt]:
   """The finished members."""
   failed_M = fetch(state.train_M.diverged_at)
-  prompts = unstack_prompts(chunk.members, state.train_M)
+  constraint = get_constraint(chunk.constraint)
+  prompts = [
+    constraint.settle(prompt_PxD, member.target_ids, member.held, member.cells)
+    for member, prompt_PxD in zip(chunk.members, unstack_prompts(chunk.members, state.train_M))
+  ]
   return [
     TunedPrompt(
       prompt=SoftPrompt(prompt_PxD, lm.name, member.target, {"key": member.key}),

@@ -4,10 +4,12 @@ import dataclasses
 
 import numpy as np
 
-from wayjax.config import C_DIST, INITS, is_unconstrained, options
+from wayjax.cells import Cells
+from wayjax.config import C_DIST, INITS, is_unconstrained, options, variants
 from wayjax.constraints import get_constraint
 from wayjax.data.encoding import target_ids
 from wayjax.data.targets import Target
+from wayjax.devices.sharding import fetch
 from wayjax.errors import WayjaxError
 from wayjax.models import LanguageModel
 from wayjax.options import check_value, require_choice
@@ -28,6 +30,7 @@ class Member:
     init_PxD: the prompt at step 0, float32.
     constraint: how the prompt is held to its target, a name in CONSTRAINTS.
     held: what the constraint prepared for the target: a tree of arrays whose first axis is P.
+    cells: the cells of the model's tokens; shared by a sweep.
   """
 
   target: Target
@@ -38,6 +41,7 @@ class Member:
   init_PxD: np.ndarray
   constraint: str = C_DIST
   held: object = ()
+  cells: Cells | None = None
 
   @property
   def prompt_tokens(self) -> int:
@@ -85,6 +89,9 @@ def make_members(
   seeds: tuple[int, ...],
   *,
   constraints: tuple[str, ...] = (C_DIST,),
+  cell_gammas: tuple[float, ...] = (0.0,),
+  certify_dtype: str = "bfloat16",
+  certify_metrics: tuple[str, ...] = (),
   init: str = "target",
   prompt_tokens: int | None = None,
   longest_example: int = 0,
@@ -97,9 +104,12 @@ def make_members(
     gammas: weights of the constraints' penalties.
     seeds: seeds.
     constraints: names in CONSTRAINTS.
+    cell_gammas: weights of the penalty beside the constraint `cell`, in place of `gammas`.
+    certify_dtype: the coarsest type that prompts held in cells can be stored in.
+    certify_metrics: in whose cells they are held; empty for all that can be.
     init: `target` (c-proj of the target), `vocab` (random tokens' embeddings) or `random` (normal,
-      with the table's mean and standard deviation). Members that differ in gamma or constraint
-      start alike.
+      with the table's mean and standard deviation). Members that differ in gamma start alike, and those
+      that differ in constraint do as far as that lets them.
     prompt_tokens: prompt length; None means the target's.
     longest_example: positions that the longest example needs after the prompt.
 
@@ -115,10 +125,14 @@ def make_members(
   seeds = check_value(rules["seeds"], seeds, "seeds")
   constraints = check_value(rules["constraint"], constraints, "constraints")
   prompt_tokens = check_value(rules["prompt_tokens"], prompt_tokens, "prompt_tokens")
-  if not (targets and gammas and seeds and constraints):
+  cell_gammas = check_value(rules["cell_gamma"], cell_gammas, "cell_gammas")
+  certify_dtype = check_value(rules["certify_dtype"], certify_dtype, "certify_dtype")
+  certify_metrics = check_value(rules["certify_metrics"], certify_metrics, "certify_metrics")
+  held_in = variants(constraints, gammas, cell_gammas)
+  if not (targets and held_in and seeds):
     raise WayjaxError("a sweep needs at least one target, one gamma, one constraint and one seed")
-  prepares = {name: get_constraint(name).prepare for name in constraints}
-  table_VxD = np.asarray(lm.table_VxD)
+  table_VxD = fetch(lm.table_VxD)
+  cells = Cells(table_VxD, lm.unused_U, metrics=certify_metrics, dtype=certify_dtype)
   members = []
   for target in targets:
     ids = target_ids(lm, target)
@@ -128,12 +142,15 @@ def make_members(
       _require_free(target, ids, length, init, constraints, gammas)
     target_PxD = c_proj(ids, table_VxD)
     starts = [initial_prompt(table_VxD, ids, init, length, seed, lm.unused_U) for seed in seeds]
-    for name, prepare in prepares.items():
-      held = prepare(ids, table_VxD)
+    for name in constraints:
+      constraint = get_constraint(name)
+      held = constraint.prepare(ids, cells)
+      settled = [constraint.settle(start, ids, held, cells) for start in starts]
       members += [
-        Member(target, ids, target_PxD, float(gamma), int(seed), start, name, held)
-        for gamma in gammas
-        for seed, start in zip(seeds, starts, strict=True)
+        Member(target, ids, target_PxD, float(gamma), int(seed), start, name, held, cells)
+        for held_by, gamma in held_in
+        if held_by == name
+        for seed, start in zip(seeds, settled, strict=True)
       ]
   return members
 

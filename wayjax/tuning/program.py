@@ -117,6 +117,7 @@ class Static(NamedTuple):
     sizes: row sizes that a step may take.
     layout: where members lie.
     constraint: how prompts are held to their targets.
+    unused: rows of the embedding table that belong to no token.
     remat: whether layers are computed again in the backward pass, to save memory.
   """
 
@@ -124,6 +125,7 @@ class Static(NamedTuple):
   sizes: tuple[RowSize, ...]
   layout: Layout
   constraint: Constraint
+  unused: tuple[int, ...] = ()
   remat: bool = False
 
 
@@ -145,12 +147,15 @@ def train_dispatch(graphdef, static: Static, params, tokens, leaves_M, state_M, 
   """
   model = nnx.merge(graphdef, params)
   model.remat = static.remat
+  squares_V = jnp.sum(jnp.square(model.embedding_table()), axis=-1)
+  squares_V = squares_V.at[np.array(static.unused, np.int32)].set(jnp.inf)
 
   def step_members(size: RowSize, state_M, step, batches_NxB):
     pack = functools.partial(packing.pack_training, tokens, **size._asdict())
     rows_N = jax.vmap(pack)(batches_NxB)
     step_member = functools.partial(train_step, model, static.constraint, static.steps)
-    return jax.vmap(step_member, in_axes=(0, 0, None, None))(leaves_M, state_M, step, rows_N)
+    in_axes = (0, 0, None, None, None)
+    return jax.vmap(step_member, in_axes)(leaves_M, state_M, step, rows_N, squares_V)
 
   def skip(state_M, step, batches_NxB):
     nothing_M = jnp.zeros(leaves_M.gamma.shape, jnp.float32)
@@ -233,7 +238,9 @@ def _lower(
     lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), abstract
   )
   constraint = get_constraint(example.constraint)
-  static = Static(settings.steps, example.schedule.sizes, lm.layout, constraint, remat)
+  static = Static(
+    settings.steps, example.schedule.sizes, lm.layout, constraint, lm.rows_of_no_token, remat
+  )
   dispatch = example.schedule.dispatch(0, 0)
   return train_dispatch.lower(lm.graphdef, static, lm.params, tokens, leaves_M, state_M, dispatch)
 

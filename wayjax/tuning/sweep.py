@@ -150,6 +150,9 @@ def tune(
   gammas: tuple[float, ...] = (0.0, 0.01),
   seeds: tuple[int, ...] = (1, 10, 100),
   constraints: tuple[str, ...] = (C_DIST,),
+  cell_gammas: tuple[float, ...] = (0.0,),
+  certify_dtype: str = "bfloat16",
+  certify_metrics: tuple[str, ...] = (),
   init: str = "target",
   prompt_tokens: int | None = None,
   steps: int = 2000,
@@ -166,6 +169,10 @@ def tune(
     gammas: weights of the constraints' penalties.
     seeds: seeds, which order the training examples.
     constraints: how prompts are held to their targets: names in `CONSTRAINTS`.
+    cell_gammas: weights of the penalty beside the constraint `cell`, in place of `gammas`.
+    certify_dtype: the coarsest type that prompts held in cells can be stored in and still read as
+      their targets: `float32`, `float16` or `bfloat16`.
+    certify_metrics: in whose cells they are held; empty for all that can be.
     init: `target`, `vocab` or `random`; see `make_members`.
     prompt_tokens: prompt length; None means the target's.
     steps: training steps of each prompt.
@@ -198,6 +205,9 @@ def tune(
     gammas,
     seeds,
     constraints=constraints,
+    cell_gammas=cell_gammas,
+    certify_dtype=certify_dtype,
+    certify_metrics=certify_metrics,
     init=init,
     prompt_tokens=prompt_tokens,
     longest_example=examples.longest(),

@@ -1,0 +1,341 @@
+"""The cells of tokens: where the vectors are that read as a token. On the host, in float64.
+
+A vector x reads as token t where, for every other token v, it is on t's side of the wall between
+the two: x . n_v <= b_v. Under
+
+  euclidean  n_v = e_v - e_t               b_v = (|e_v|^2 - |e_t|^2) / 2
+  dot        n_v = e_v - e_t               b_v = 0   (Eq. 2 as printed)
+  cosine     n_v = e_v/|e_v| - e_t/|e_t|   b_v = 0
+
+So a cell is convex, and so is what the cells of a token under several metrics have in common. What
+is left of a wall, b_v - x . n_v, is its slack; divided by |n_v| it is the distance to the wall.
+"""
+
+import dataclasses
+import functools
+
+import ml_dtypes
+import numpy as np
+
+from wayjax.config import METRICS
+from wayjax.metrics import finite
+
+# What a number loses at most when it is stored in a type, and in those that are finer.
+DTYPES = {
+  "float32": (np.float32,),
+  "float16": (np.float32, np.float16),
+  "bfloat16": (np.float32, np.float16, ml_dtypes.bfloat16),
+}
+# What a prompt keeps of the way to a wall, so that rounding it does not take it across.
+ROOM = {"float32": 1e-3, "float16": 3e-3, "bfloat16": 3e-2}
+# Slack that the scores of a reader who computes in float32 cannot tell from none.
+_ROUNDING = 2.0**-18
+_BLOCK = 8192  # tokens whose embeddings are in float64 at a time
+_NEAREST = 32  # walls whose slack is computed again from differences, without cancellation
+_SHRUNK = 0.9  # of its way from the anchor, what a vector that does not survive rounding keeps
+_MOST_SHRINKS = 200
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Margins:
+  """How far the vectors of a prompt are from the walls of their cells.
+
+  Attributes:
+    distance_P: Euclidean distance to the nearest wall, in the embeddings' units; negative beyond
+      it, infinite where there is none.
+    relative_P: the same, divided by half the distance of the token's embedding to the nearest
+      other (Proposition 1): at 1 a vector is as far from its wall as a vector at the embedding is.
+    wall_P: the token behind that wall; -1 where there is none.
+  """
+
+  distance_P: np.ndarray
+  relative_P: np.ndarray
+  wall_P: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Certificate:
+  """What is certain about what a prompt reads as.
+
+  Attributes:
+    metrics: by these it reads as its text, word for word, stored in any type up to the one asked
+      for.
+    margins: how far it is from being read as anything else, by the metric asked for.
+  """
+
+  metrics: tuple[str, ...]
+  margins: Margins
+
+  @property
+  def margin(self) -> float | None:
+    """The smallest distance of a vector to a wall; None where there is no wall."""
+    return finite(float(self.margins.distance_P.min()))
+
+  @property
+  def margin_relative(self) -> float | None:
+    """The smallest relative distance; None where there is no wall."""
+    return finite(float(self.margins.relative_P.min()))
+
+
+class Cells:
+  """The cells of a vocabulary's tokens.
+
+  Args:
+    table_VxD: the embedding table.
+    unused_U: rows that belong to no token, and have no cell.
+    metrics: under which prompts are held; None means all under which they can be.
+    dtype: the coarsest type that prompts are to survive: `float32`, `float16` or `bfloat16`.
+  """
+
+  def __init__(self, table_VxD, unused_U=None, *, metrics=None, dtype: str = "bfloat16"):
+    self.table_VxD = np.asarray(table_VxD)
+    self.unused_U = np.array([] if unused_U is None else unused_U, np.int64)
+    self.metrics, self.dtype = metrics, dtype
+
+  @property
+  def room(self) -> float:
+    """What a prompt keeps of the way to a wall."""
+    return ROOM[self.dtype]
+
+  @functools.cached_property
+  def squares_V(self) -> np.ndarray:
+    """Squared lengths of the embeddings, (V,)."""
+    return np.concatenate([np.sum(np.square(e_BxD), axis=1) for e_BxD in self._blocks()])
+
+  @functools.cached_property
+  def inverse_norms_V(self) -> np.ndarray:
+    """1 / length of the embeddings, and 0 where that is 0: the reader takes such a cosine for 0."""
+    with np.errstate(divide="ignore"):
+      return np.where(self.squares_V > 0, 1 / np.sqrt(self.squares_V), 0.0)
+
+  @functools.cached_property
+  def length(self) -> float:
+    """The length of an average embedding."""
+    return float(np.sqrt(self.squares_V).mean()) or 1.0
+
+  @functools.cached_property
+  def _inverse_covariance_DxD(self) -> np.ndarray:
+    mean_D = self._mean_D
+    covariance_DxD = sum((e_BxD - mean_D).T @ (e_BxD - mean_D) for e_BxD in self._blocks())
+    width = len(mean_D)
+    ridge = 1e-9 * (np.trace(covariance_DxD) / width or 1.0)  # a table of few tokens has no inverse
+    return np.linalg.inv(covariance_DxD + ridge * np.eye(width))
+
+  @functools.cached_property
+  def _mean_D(self) -> np.ndarray:
+    return self.table_VxD.mean(axis=0, dtype=np.float64)
+
+  def whitened(self, ids_P) -> np.ndarray:
+    """The directions in which embeddings stand out from the table, of length 1, (P, D)."""
+    w_PxD = (self.table_VxD[ids_P] - self._mean_D) @ self._inverse_covariance_DxD
+    lengths_Px1 = np.linalg.norm(w_PxD, axis=1, keepdims=True)
+    return w_PxD / np.where(lengths_Px1 > 0, lengths_Px1, 1.0)
+
+  def twins(self, token: int) -> np.ndarray:
+    """Other tokens with exactly the same embedding."""
+    alike = np.flatnonzero(self.squares_V == self.squares_V[token])
+    same = alike[np.all(self.table_VxD[alike] == self.table_VxD[token], axis=1)]
+    return np.setdiff1d(same, [token, *self.unused_U])
+
+  def lower_twin(self, token: int) -> int | None:
+    """The token that every vector near this one's embedding reads as instead: ties go to it."""
+    twins = self.twins(token)
+    return int(twins[0]) if len(twins) and twins[0] < token else None
+
+  def slacks(self, points_PxD, ids_P, metrics) -> dict[str, np.ndarray]:
+    """What is left of every wall at some points, (P, V) for each metric.
+
+    Those of the nearest walls are exact to float64's last digits. There is no wall between a token
+    and itself, a twin or a row that belongs to no token: infinity.
+    """
+    points_PxD, ids_P = np.asarray(points_PxD, np.float64), np.asarray(ids_P)
+    products_PxV, absent = self._products(points_PxD), self._absent(ids_P)
+    e_PxD, found = self.table_VxD[ids_P].astype(np.float64), {}
+    with np.errstate(invalid="ignore", over="ignore"):
+      for metric in metrics:
+        score_PxV = self._scores(products_PxV, metric)
+        slack_PxV = score_PxV[np.arange(len(ids_P)), ids_P][:, None] - score_PxV
+        slack_PxV[absent] = np.inf
+        if metric != "cosine":
+          limit_V = 0.0 if metric == "dot" else 0.5
+          for p, nearest in enumerate(_smallest(slack_PxV, _NEAREST)):
+            n_NxD = self.table_VxD[nearest].astype(np.float64) - e_PxD[p]
+            middle_NxD = limit_V * (n_NxD + 2 * e_PxD[p])
+            exact_N = np.sum(n_NxD * (middle_NxD - points_PxD[p]), axis=1)
+            slack_PxV[p, nearest] = np.where(absent[p, nearest], np.inf, exact_N)
+        found[metric] = np.where(np.isnan(slack_PxV), -np.inf, slack_PxV)
+    return found
+
+  def _absent(self, ids_P) -> np.ndarray:
+    """(P, V), true where there is no wall."""
+    absent = np.zeros((len(ids_P), len(self.table_VxD)), bool)
+    absent[:, self.unused_U] = True
+    for p, token in enumerate(ids_P):
+      absent[p, [token, *self.twins(token)]] = True
+    return absent
+
+  def normals(self, ids_P, metric: str) -> np.ndarray:
+    """|n_v| of every wall, (P, V)."""
+    ids_P = np.asarray(ids_P)
+    gram_PxV = self._products(self.table_VxD[ids_P])
+    if metric == "cosine":
+      cosines_PxV = gram_PxV * self.inverse_norms_V[ids_P][:, None] * self.inverse_norms_V
+      ones_V = (self.squares_V > 0).astype(np.float64)
+      return np.sqrt(np.maximum(ones_V[ids_P][:, None] + ones_V - 2 * cosines_PxV, 0))
+    squared_PxV = np.maximum(self.squares_V[ids_P][:, None] + self.squares_V - 2 * gram_PxV, 0)
+    for p, nearest in enumerate(_smallest(squared_PxV, _NEAREST)):
+      n_NxD = self.table_VxD[nearest].astype(np.float64) - self.table_VxD[ids_P[p]]
+      squared_PxV[p, nearest] = np.sum(np.square(n_NxD), axis=1)
+    return np.sqrt(squared_PxV)
+
+  def wall_normals(self, token: int, walls_N, metric: str) -> np.ndarray:
+    """n_v of some walls of a token, (N, D)."""
+    e_NxD, e_D = self.table_VxD[walls_N].astype(np.float64), self.table_VxD[token].astype(np.float64)
+    if metric == "cosine":
+      return e_NxD * self.inverse_norms_V[walls_N][:, None] - e_D * self.inverse_norms_V[token]
+    return e_NxD - e_D
+
+  def margins(self, prompt_PxD, ids_P, metric: str) -> Margins:
+    """How far vectors are from the walls of their tokens' cells.
+
+    Args:
+      prompt_PxD: the vectors.
+      ids_P: their tokens.
+      metric: `euclidean`, `dot` or `cosine`.
+    """
+    slack_PxV = self.slacks(prompt_PxD, ids_P, (metric,))[metric]
+    with np.errstate(divide="ignore", invalid="ignore"):
+      distance_PxV = slack_PxV / self.normals(ids_P, metric)
+    distance_PxV = np.where(np.isnan(distance_PxV), -np.inf, distance_PxV)
+    wall_P = np.argmin(distance_PxV, axis=1)
+    distance_P = distance_PxV[np.arange(len(wall_P)), wall_P]
+    half_P = self.half_distances(ids_P)
+    with np.errstate(divide="ignore", invalid="ignore"):
+      relative_P = np.where(half_P > 0, distance_P / half_P, np.nan)
+    return Margins(distance_P, relative_P, np.where(np.isposinf(distance_P), -1, wall_P))
+
+  def half_distances(self, ids_P) -> np.ndarray:
+    """Half the distance from embeddings to the nearest other that is not their twin, (P,)."""
+    away_PxV = self.normals(ids_P, "euclidean")
+    away_PxV[self._absent(ids_P)] = np.inf
+    return away_PxV.min(axis=1) / 2
+
+  def reads(self, prompt_PxD, ids_P, metrics) -> np.ndarray:
+    """Which vectors certainly read as their tokens; see `inside`.
+
+    A token whose twin has a lower id is never read.
+    """
+    blocked_P = np.array([self.lower_twin(token) is not None for token in ids_P])
+    return self.inside(prompt_PxD, ids_P, metrics) & ~blocked_P
+
+  def inside(self, prompt_PxD, ids_P, metrics) -> np.ndarray:
+    """Which vectors are inside their cells, as they are and stored in `dtype` or a finer type.
+
+    Of every wall more has to be left than a reader who computes in float32 can lose.
+
+    Returns:
+      For each metric (P,), stacked.
+    """
+    prompt_PxD, ids_P = np.asarray(prompt_PxD, np.float32), np.asarray(ids_P)
+    types = DTYPES[self.dtype]
+    with np.errstate(over="ignore"):
+      stored_NxD = np.concatenate([prompt_PxD.astype(one).astype(np.float64) for one in types])
+    ids_N = np.tile(ids_P, len(types))
+    slacks = self.slacks(stored_NxD, ids_N, metrics)
+    finite_N = np.isfinite(stored_NxD).all(axis=1)
+    result = []
+    for metric in metrics:
+      left_N = (slacks[metric] - self._rounding(stored_NxD, ids_N, metric)).min(axis=1)
+      sound_N = finite_N & (left_N > 0)
+      result.append(sound_N.reshape(len(types), -1).all(axis=0))
+    return np.stack(result)
+
+  def _rounding(self, points_NxD, ids_N, metric: str) -> np.ndarray:
+    """Slack that float32 may lose at points, (N, 1) or (N, V)."""
+    with np.errstate(over="ignore", invalid="ignore"):
+      if metric == "euclidean":
+        away_NxD = points_NxD - self.table_VxD[ids_N]
+        lost_N = np.sum(np.square(away_NxD), axis=1)
+        return _ROUNDING * np.nan_to_num(lost_N, nan=np.inf)[:, None]
+      norms_N = np.nan_to_num(np.linalg.norm(points_NxD, axis=1), nan=np.inf)[:, None]
+      if metric == "cosine":
+        return _ROUNDING * norms_N
+      return _ROUNDING * norms_N * np.sqrt(self.squares_V)
+
+  def into(self, prompt_PxD, ids_P, anchors_PxD, metrics) -> np.ndarray:
+    """Moves vectors that are outside their cells towards points inside, until they are inside too.
+
+    They move along a straight line, to where `room` is left of it; that is not the nearest point of
+    the cell. A vector that is inside already, and survives being stored, keeps every bit.
+
+    Args:
+      prompt_PxD: the vectors.
+      ids_P: their tokens.
+      anchors_PxD: points inside the cells of these tokens.
+      metrics: under which metrics.
+
+    Returns:
+      (P, D), float32.
+    """
+    prompt_PxD = np.array(prompt_PxD, np.float32)
+    bad_P = ~self.inside(prompt_PxD, ids_P, metrics).all(axis=0)
+    if not bad_P.any():
+      return prompt_PxD
+    ids_N, from_NxD = np.asarray(ids_P)[bad_P], np.asarray(anchors_PxD, np.float64)[bad_P]
+    with np.errstate(over="ignore", invalid="ignore"):
+      away_NxD = np.nan_to_num(prompt_PxD[bad_P].astype(np.float64) - from_NxD)
+    away_NxD *= self._share_inside(from_NxD, away_NxD, ids_N, metrics)[:, None]
+    for _ in range(_MOST_SHRINKS):
+      moved_NxD = (from_NxD + away_NxD).astype(np.float32)
+      bad_N = ~self.inside(moved_NxD, ids_N, metrics).all(axis=0)
+      if not bad_N.any():
+        break
+      away_NxD[bad_N] *= _SHRUNK
+    prompt_PxD[bad_P] = moved_NxD
+    return prompt_PxD
+
+  def _share_inside(self, from_NxD, away_NxD, ids_N, metrics) -> np.ndarray:
+    """How much of a way from an anchor may be gone, (N,), at most all of it."""
+    before, after = (
+      self.slacks(points, ids_N, metrics) for points in (from_NxD, from_NxD + away_NxD)
+    )
+    share_N = np.ones(len(ids_N))
+    for metric in metrics:
+      with np.errstate(divide="ignore", invalid="ignore"):
+        used_NxV = (before[metric] - after[metric]) / before[metric]
+      used_N = np.nan_to_num(used_NxV, nan=0.0).max(axis=1)
+      share_N = np.minimum(share_N, (1 - self.room) / np.maximum(used_N, 1 - self.room))
+    return share_N
+
+  def _products(self, points_PxD) -> np.ndarray:
+    points_PxD = np.asarray(points_PxD, np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):
+      return np.concatenate([points_PxD @ e_BxD.T for e_BxD in self._blocks()], axis=1)
+
+  def _scores(self, products_PxV, metric: str):
+    if metric == "euclidean":
+      return products_PxV - 0.5 * self.squares_V
+    return products_PxV * self.inverse_norms_V if metric == "cosine" else products_PxV
+
+  def _blocks(self):
+    for start in range(0, len(self.table_VxD), _BLOCK):
+      yield self.table_VxD[start : start + _BLOCK].astype(np.float64)
+
+
+def _smallest(values_PxV, count: int) -> np.ndarray:
+  count = min(count, values_PxV.shape[1])
+  return np.argpartition(values_PxV, count - 1, axis=1)[:, :count]
+
+
+def certify(cells: Cells, prompt_PxD, ids_P, metric: str) -> Certificate:
+  """Checks, in float64 and against every token, what a prompt reads as.
+
+  Args:
+    cells: the vocabulary's cells, which know the coarsest type that the prompt may be stored in.
+    prompt_PxD: the prompt.
+    ids_P: the tokens that it is to read as.
+    metric: the metric of the margins.
+  """
+  held = cells.reads(prompt_PxD, ids_P, METRICS).all(axis=1)
+  metrics = tuple(name for name, holds in zip(METRICS, held, strict=True) if holds)
+  return Certificate(metrics, cells.margins(prompt_PxD, ids_P, metric))
