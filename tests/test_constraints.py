@@ -39,7 +39,9 @@ class TestCDist:
 
 
 def test_an_unknown_name_is_one_sentence():
-  with pytest.raises(WayjaxError, match=r"^unknown constraint 'bal': choose one of c-dist, cell, toy$"):
+  with pytest.raises(
+    WayjaxError, match=r"^unknown constraint 'bal': choose one of c-dist, cell, toy$"
+  ):
     get_constraint("bal")
 
 

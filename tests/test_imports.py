@@ -13,7 +13,19 @@ ROOT = Path(wayjax.__file__).parents[1]
 ORDER = [
   *("visible", "errors", "exits", "files", "metrics", "demo", "options", "config", "command_line"),
   "hub",
-  *("devices", "projection", "models", "data", "prompts", "loss", "results", "cells", "anchors", "constraints"),
+  *(
+    "devices",
+    "projection",
+    "models",
+    "data",
+    "prompts",
+    "loss",
+    "results",
+    "cells",
+    "anchors",
+    "certificate",
+    "constraints",
+  ),
   *("evaluation", "readers", "report", "tuning", "run", "experiments"),
 ]
 MOST_LINES = 300

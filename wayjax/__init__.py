@@ -7,6 +7,9 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for editors and type checkers; a test keeps it equal to _HOMES
+  from wayjax.cells import Margins as Margins
+  from wayjax.certificate import cell_margin as cell_margin
+  from wayjax.certificate import into_cell as into_cell
   from wayjax.config import RunConfig as RunConfig
   from wayjax.constraints import CONSTRAINTS as CONSTRAINTS
   from wayjax.constraints import Constraint as Constraint
@@ -44,6 +47,7 @@ _HOMES = {
   "Constraint": "constraints",
   "Evaluator": "evaluation",
   "LanguageModel": "models",
+  "Margins": "cells",
   "READERS": "readers",
   "Reading": "readers",
   "RunConfig": "config",
@@ -55,10 +59,12 @@ _HOMES = {
   "WayjaxError": "errors",
   "c_dist": "loss",
   "c_proj": "projection",
+  "cell_margin": "certificate",
   "d_proj": "projection",
   "encode": "data.encoding",
   "evaluate": "evaluation",
   "get_task": "data.tasks",
+  "into_cell": "certificate",
   "load_data": "data.examples",
   "load_lm": "models",
   "load_prompt": "prompts",

@@ -17,9 +17,6 @@ import functools
 import ml_dtypes
 import numpy as np
 
-from wayjax.config import METRICS
-from wayjax.metrics import finite
-
 # What a number loses at most when it is stored in a type, and in those that are finer.
 DTYPES = {
   "float32": (np.float32,),
@@ -51,30 +48,6 @@ class Margins:
   distance_P: np.ndarray
   relative_P: np.ndarray
   wall_P: np.ndarray
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Certificate:
-  """What is certain about what a prompt reads as.
-
-  Attributes:
-    metrics: by these it reads as its text, word for word, stored in any type up to the one asked
-      for.
-    margins: how far it is from being read as anything else, by the metric asked for.
-  """
-
-  metrics: tuple[str, ...]
-  margins: Margins
-
-  @property
-  def margin(self) -> float | None:
-    """The smallest distance of a vector to a wall; None where there is no wall."""
-    return finite(float(self.margins.distance_P.min()))
-
-  @property
-  def margin_relative(self) -> float | None:
-    """The smallest relative distance; None where there is no wall."""
-    return finite(float(self.margins.relative_P.min()))
 
 
 class Cells:
@@ -190,7 +163,10 @@ class Cells:
 
   def wall_normals(self, token: int, walls_N, metric: str) -> np.ndarray:
     """n_v of some walls of a token, (N, D)."""
-    e_NxD, e_D = self.table_VxD[walls_N].astype(np.float64), self.table_VxD[token].astype(np.float64)
+    e_NxD, e_D = (
+      self.table_VxD[walls_N].astype(np.float64),
+      self.table_VxD[token].astype(np.float64),
+    )
     if metric == "cosine":
       return e_NxD * self.inverse_norms_V[walls_N][:, None] - e_D * self.inverse_norms_V[token]
     return e_NxD - e_D
@@ -325,17 +301,3 @@ class Cells:
 def _smallest(values_PxV, count: int) -> np.ndarray:
   count = min(count, values_PxV.shape[1])
   return np.argpartition(values_PxV, count - 1, axis=1)[:, :count]
-
-
-def certify(cells: Cells, prompt_PxD, ids_P, metric: str) -> Certificate:
-  """Checks, in float64 and against every token, what a prompt reads as.
-
-  Args:
-    cells: the vocabulary's cells, which know the coarsest type that the prompt may be stored in.
-    prompt_PxD: the prompt.
-    ids_P: the tokens that it is to read as.
-    metric: the metric of the margins.
-  """
-  held = cells.reads(prompt_PxD, ids_P, METRICS).all(axis=1)
-  metrics = tuple(name for name, holds in zip(METRICS, held, strict=True) if holds)
-  return Certificate(metrics, cells.margins(prompt_PxD, ids_P, metric))

@@ -117,9 +117,7 @@ def retract(prompt_PxD, target_PxD, mask_P, held: HeldInCell, table_VxD, squares
   used_P = lax.stop_gradient(_largest_share(away_PxD, target_PxD, held, table_VxD, squares_V))
   outside_P = used_P > held.reach_P
   share_P = jnp.where(outside_P, (1 - _FURTHER) * held.reach_P / used_P, 1.0)
-  return jnp.where(
-    outside_P[:, None], held.anchor_PxD + share_P[:, None] * away_PxD, prompt_PxD
-  )
+  return jnp.where(outside_P[:, None], held.anchor_PxD + share_P[:, None] * away_PxD, prompt_PxD)
 
 
 def _largest_share(away_PxD, target_PxD, held: HeldInCell, table_VxD, squares_V):

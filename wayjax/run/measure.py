@@ -3,7 +3,7 @@
 import numpy as np
 
 from wayjax import demo
-from wayjax.cells import Certificate, certify
+from wayjax.certificate import Certificate, certify
 from wayjax.config import RunConfig
 from wayjax.data.tasks import Task
 from wayjax.devices.sharding import fetch
