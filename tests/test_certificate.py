@@ -1,4 +1,4 @@
-"""Any prompt and the cells of a text: margins are what a plain loop finds, and what is moved reads."""
+"""Any prompt and the cells of a text: margins as a plain loop finds them; what is moved reads."""
 
 import numpy as np
 import pytest
