@@ -146,7 +146,7 @@ def _within(cells: Cells, token: int, metrics, reach: float) -> np.ndarray | Non
     rows, limits = [], []
     for name, known in walls.items():
       known = known[np.isfinite(spare[name][known])]
-      rows.append(np.column_stack([cells.wall_normals(token, known, name), lengths[name][known]]))
+      rows.append(np.column_stack([_normals(cells, token, known, name), lengths[name][known]]))
       limits.append(spare[name][known])
     bounds = [(-reach, reach)] * len(e_D) + [(None, enough)]
     gain_D = np.append(np.zeros(len(e_D)), -1.0)
@@ -165,3 +165,11 @@ def _within(cells: Cells, token: int, metrics, reach: float) -> np.ndarray | Non
     if not crossed:
       return point_D
   return None
+
+
+def _normals(cells: Cells, token: int, walls_N, metric: str) -> np.ndarray:
+  """n_v of some walls of a token, (N, D)."""
+  e_NxD, e_D = (cells.table_VxD[ids].astype(np.float64) for ids in (walls_N, token))
+  if metric == "cosine":
+    return e_NxD * cells.inverse_norms_V[walls_N][:, None] - e_D * cells.inverse_norms_V[token]
+  return e_NxD - e_D

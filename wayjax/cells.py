@@ -161,16 +161,6 @@ class Cells:
       squared_PxV[p, nearest] = np.sum(np.square(n_NxD), axis=1)
     return np.sqrt(squared_PxV)
 
-  def wall_normals(self, token: int, walls_N, metric: str) -> np.ndarray:
-    """n_v of some walls of a token, (N, D)."""
-    e_NxD, e_D = (
-      self.table_VxD[walls_N].astype(np.float64),
-      self.table_VxD[token].astype(np.float64),
-    )
-    if metric == "cosine":
-      return e_NxD * self.inverse_norms_V[walls_N][:, None] - e_D * self.inverse_norms_V[token]
-    return e_NxD - e_D
-
   def margins(self, prompt_PxD, ids_P, metric: str) -> Margins:
     """How far vectors are from the walls of their tokens' cells.
 

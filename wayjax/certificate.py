@@ -1,4 +1,4 @@
-"""What is certain about what a soft prompt reads as; and any prompt, moved so that it reads as a text."""
+"""What it is certain that a soft prompt reads as; and any prompt, made to read as a text."""
 
 import dataclasses
 

@@ -129,8 +129,8 @@ class RunConfig:
     (0.0, 0.01), "sweep", AXIS, "weights of c-dist; 0 is the unconstrained prompt", nargs="+",
     type=float, metavar="G", least=0)
   constraint: tuple[str, ...] = option(
-    (C_DIST,), "sweep", AXIS, "how prompts are held to their texts: c-dist, the paper's penalty, or "
-    "cell, each vector inside the cell of its token, so that it reads as that by construction",
+    (C_DIST,), "sweep", AXIS, "how prompts are held to their texts: c-dist, the paper's penalty, "
+    "or cell, each vector inside the cell of its token, so that it reads as that by construction",
     nargs="+", metavar="NAME", absent=(C_DIST,))
   cell_gamma: tuple[float, ...] = option(
     (0.0,), "sweep", AXIS, "weights of c-dist beside --constraint cell; 0 is the cell alone",

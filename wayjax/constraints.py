@@ -2,8 +2,8 @@
 
 What a constraint computes in each step is written for ONE member. Each has its own compiled
 program; gamma, the target and what `prepare` makes of it are inputs of that program. To add one,
-write its functions here and name it in CONSTRAINTS: `--constraint` then takes it, keys and rows name
-it, and reports keep it apart.
+write its functions here and name it in CONSTRAINTS: `--constraint` then takes it, keys and rows
+name it, and reports keep it apart.
 """
 
 from collections.abc import Callable

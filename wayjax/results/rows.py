@@ -59,13 +59,13 @@ class Row:
     "squared distance from the target's embeddings, per token (Eq. 7); null for another length",
     score=True)
   certified: bool | None = _field(
-    "whether it certainly reads as its target, by the metric `projection`, stored in any type up to "
-    "`certify_dtype`; null for another length", absent=None)
-  certified_metrics: list[str] | None = _field(
+    "whether it certainly reads as its target, by the metric `projection`, stored in any type up "
+    "to `certify_dtype`; null for another length", absent=None)
+  certified_metrics: list[str] | None = _field(  # noqa: RUF009
     "the metrics by which it does; null for another length", absent=None)
   margin: float | None = _field(
-    "distance of the nearest of its vectors to a wall of its token's cell, negative beyond it; null "
-    "for another length, and where there is no wall", absent=None, score=True)
+    "distance of the nearest of its vectors to a wall of its token's cell, negative beyond it; "
+    "null for another length, and where there is no wall", absent=None, score=True)
   margin_relative: float | None = _field(
     "the smallest such distance as a share of that of the token's embedding (Proposition 1); null "
     "likewise", absent=None, score=True)
