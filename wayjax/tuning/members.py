@@ -108,8 +108,8 @@ def make_members(
     certify_dtype: the coarsest type that prompts held in cells can be stored in.
     certify_metrics: in whose cells they are held; empty for all that can be.
     init: `target` (c-proj of the target), `vocab` (random tokens' embeddings) or `random` (normal,
-      with the table's mean and standard deviation). Members that differ in gamma start alike, and as far
-      as constraints let them, those that differ in constraint.
+      with the table's mean and standard deviation). Members that differ in gamma start alike, and
+      as far as constraints let them, those that differ in constraint.
     prompt_tokens: prompt length; None means the target's.
     longest_example: positions that the longest example needs after the prompt.
 
