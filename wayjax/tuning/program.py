@@ -14,7 +14,7 @@ import numpy as np
 from flax import nnx
 
 from wayjax.config import TrainSettings
-from wayjax.constraints import Constraint, block_starts, get_constraint
+from wayjax.constraints import Constraint, block_starts, get_constraint, unchanged
 from wayjax.data import packing
 from wayjax.data.packing import left_mask, pad_left
 from wayjax.devices import compilation, processes
@@ -148,7 +148,9 @@ def train_dispatch(graphdef, static: Static, params, tokens, leaves_M, state_M, 
   """
   model = nnx.merge(graphdef, params)
   model.remat = static.remat
-  squares_NxB = _squares(model.embedding_table(), static.unused, leaves_M.mask_P.size)
+  squares_NxB = None
+  if static.constraint.project is not unchanged:
+    squares_NxB = _squares(model.embedding_table(), static.unused, leaves_M.mask_P.size)
 
   def step_members(size: RowSize, state_M, step, batches_NxB):
     pack = functools.partial(packing.pack_training, tokens, **size._asdict())
@@ -183,7 +185,7 @@ def _squares(table_VxD, unused: tuple[int, ...], vectors: int):
     vectors: how many are compared with a block at a time.
   """
   tokens = len(table_VxD)
-  squares_V = jnp.sum(jnp.square(table_VxD), axis=-1)
+  squares_V = jnp.einsum("vd,vd->v", table_VxD, table_VxD, precision=jax.lax.Precision.HIGHEST)
   squares_V = squares_V.at[np.array(unused, np.int32)].set(jnp.inf)
   size = min(tokens, max(1, _PRODUCTS // vectors))
   blocks = -(-tokens // size)
