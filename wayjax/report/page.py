@@ -15,8 +15,9 @@ from pathlib import Path
 from wayjax.config import MODEL_HASHES
 from wayjax.report.content import Entry, Figure, Report, Table
 from wayjax.report.gather import setting_names
+from wayjax.results.differences import differences
 from wayjax.results.rows import Row
-from wayjax.results.summary import differences, is_demo
+from wayjax.results.summary import is_demo
 from wayjax.visible import visible, visible_lines
 
 _FOLDER = Path(__file__).parent
