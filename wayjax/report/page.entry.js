@@ -215,7 +215,7 @@ function walls(entry, texts) {
       make("td", { class: "target" }, visible(texts[entry.target[k]] ?? "")),
       far,
       make("td", { class: "number" }, precise(relative)),
-      make("td", { class: "behind" }, visible(texts[id] ?? DASH), isBeyond ? " beyond it" : null),
+      make("td", { class: "behind" }, visible(texts[id] ?? DASH)),
     );
   });
   const head = ["", "target", "distance", "relative", "behind the wall"];
@@ -227,8 +227,8 @@ function walls(entry, texts) {
   );
   const note =
     `By ${plain(entry.row.projection ?? "euclidean")}. Of every position the distance to the ` +
-    "nearest wall of its token's cell, as it is and as a share of what the token's embedding has, " +
-    "and the token that it would read as beyond the wall; a distance below 0 is beyond it.";
+    "nearest wall of its token's cell, as it is and as a share of what the token's embedding has " +
+    "to its own, and the token behind that wall. Below 0 it is beyond the wall, and reads as another.";
   const title = "Distance to the nearest wall";
   const isChecked = entry.row.certified !== null;
   return titled(

@@ -225,7 +225,7 @@ def _named(variant: tuple[str, float]) -> tuple[str, str]:
 def _exact(lines: list[dict]) -> tuple[str, str]:
   """What stands beside F1 in means over targets."""
   tokens, certified = numbers(lines, *_EXACT)
-  return _interval(tokens), _mean(certified)
+  return _mean(tokens), _mean(certified)
 
 
 def _table(
