@@ -6,8 +6,8 @@ there. Two prompts of one text are in the folder, with γ = 0 and above; a third
 were, but inside the cells of the text's tokens, and that of its vectors that ends nearest to a wall
 is followed. The plane is that of its token, the end of its path and the token behind the wall.
 Command: python -m experiments.fig6_voronoi --model gpt2-large --out runs/paper
-Time: seconds after table2_main on one H200-class GPU (estimated, not measured); 15 seconds
-with --demo on two busy cores.
+Time: the training of one prompt after table2_main, a minute on one H200-class GPU (estimated, not
+measured); 22 seconds after it with --demo on two busy cores.
 """
 
 import dataclasses
