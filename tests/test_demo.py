@@ -21,6 +21,7 @@ from wayjax.errors import WayjaxError
 from wayjax.models import load_lm
 from wayjax.readers import nearest
 from wayjax.results import summary
+from wayjax.results.differences import differences
 from wayjax.run import main
 from wayjax.run.display import Display
 
@@ -175,7 +176,7 @@ def test_differing_words_are_marked(terminal):
 
 
 def test_words_that_one_side_lacks_differ():
-  assert summary.differences("a b c", "b c d") == (
+  assert differences("a b c", "b c d") == (
     [("a", True), ("b", False), ("c", False)],
     [("b", False), ("c", False), ("d", True)],
   )
