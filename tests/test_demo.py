@@ -186,4 +186,4 @@ def test_parts_of_characters_are_told_apart():
   lm = load_lm("demo", precision="float32")
   (ids,) = token_ids(lm.tokenizer, ["é"])
   assert len(ids) == 2  # its two bytes
-  assert len(set(nearest._tokens(lm, np.array(ids)))) == 2
+  assert len(set(nearest.token_texts(lm, np.array(ids)))) == 2
