@@ -1,9 +1,9 @@
 """Which calls of wayjax.run an experiment still needs, where a folder holds those of others."""
 
 import collections
+import dataclasses
 import itertools
 from collections.abc import Hashable, Iterable
-from dataclasses import Field, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +26,7 @@ DEMO_GROUPS = {"ni": "demo", "pile": "demo", "true": "demo-true"} | {
 _APART = ("dataset", "task_file", "model")
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Sweep:
   """Members that an experiment needs.
 
@@ -46,7 +46,7 @@ class Sweep:
   gamma: tuple[float, ...] = (0.0, 0.01)
   constraint: tuple[str, ...] = (C_DIST,)
   cell_gamma: tuple[float, ...] = (0.0,)
-  settings: dict[str, object] = field(default_factory=dict)
+  settings: dict[str, object] = dataclasses.field(default_factory=dict)
 
 
 class Cell(NamedTuple):
@@ -163,7 +163,7 @@ def _going_on(given: list[str]) -> list[str]:
   return words
 
 
-def _alike() -> list[Field]:
+def _alike() -> list[dataclasses.Field]:
   """The options in which the runs of a folder agree, or their members cannot be compared."""
   settings = [field for field in options(SETTING) if field.name not in _APART]
   # A group means all its targets, so their number and their folder count too.
