@@ -89,8 +89,9 @@ def text_and_description(folder) -> gather.Results:
     write_run(
       folder,
       [
-        row("any", 0.0, accuracy=0.8, f1=0.1, text_accuracy=0.31),
-        row("any", 0.01, accuracy=0.6, f1=0.9, text_accuracy=0.31, projected_text="read any"),
+        row("any", 0.0, accuracy=0.8, f1=0.1, text_accuracy=0.31, token_match=0.05),
+        row("any", 0.01, accuracy=0.6, f1=0.9, text_accuracy=0.31, projected_text="read any")
+        | {"token_match": 0.75},
         row("own", 0.0, accuracy=0.4, f1=0.2, text_accuracy=0.32, group="true"),
         row("own", 0.01, accuracy=0.5, f1=0.7, text_accuracy=0.32, group="true"),
       ],
@@ -183,7 +184,12 @@ def entry(target="t1", gamma=0.01, seed=1, *, changes=None, **row) -> Entry:
     "hard_accuracy": 0.3,
     "prompt_f1": 1.0,
     "prompt_f1_lemma": None,
+    "token_match": sum(map(str.__eq__, tokens, read)) / len(tokens),
     "c_dist": 2.0,
+    "certified": None,
+    "certified_metrics": None,
+    "margin": None,
+    "margin_relative": None,
     "projection": "euclidean",
     "projected_text": "".join(read),
     "projected_text_euclidean": "".join(read),
@@ -197,7 +203,25 @@ def entry(target="t1", gamma=0.01, seed=1, *, changes=None, **row) -> Entry:
     {"step": 20, "cross_entropy": 1.0, "c_dist": 2.0, "dev_accuracy": 0.5},
   )
   setting = {name: row[name] for name in rows.field_names("setting")} | {"batch_size": 8}
+  setting |= {"certify_dtype": "bfloat16", "certify_metrics": ""}
   return Entry(row, setting, tokens, nearest, curve)
+
+
+def certified(of: Entry, *, is_certified=True) -> Entry:
+  """The same prompt, held in the cells of its tokens, whose nearest walls are known."""
+  row = {
+    "constraint": "cell",
+    "certified": is_certified,
+    "certified_metrics": ["euclidean", "cosine"] if is_certified else ["cosine"],
+    "margin": 0.25 if is_certified else -0.25,
+    "margin_relative": 0.5 if is_certified else -0.5,
+  }
+  walls = ((" a", row["margin"], row["margin_relative"]), ("\n", 1.5, 3.0), (None, None, None))
+  return dataclasses.replace(
+    of,
+    row=of.row | row,
+    walls=(*walls, (" b", 1.0, None)),
+  )
 
 
 def old(of: Entry) -> Entry:
@@ -209,9 +233,17 @@ def old(of: Entry) -> Entry:
 def hostile(of: Entry) -> Entry:
   """The same prompt with a hostile text for every text."""
   row = {key: HOSTILE if isinstance(value, str) else value for key, value in of.row.items()}
+  if row["certified_metrics"]:
+    row["certified_metrics"] = [HOSTILE] * len(row["certified_metrics"])
   nearest = tuple(tuple((HOSTILE, d) for _, d in tokens) for tokens in of.nearest)
+  walls = tuple((HOSTILE, *distances) for _, *distances in of.walls)
   return dataclasses.replace(
-    of, row=row, target_tokens=(HOSTILE,) * len(of.target_tokens), nearest=nearest
+    of,
+    row=row,
+    setting=of.setting | {"certify_dtype": HOSTILE},
+    target_tokens=(HOSTILE,) * len(of.target_tokens),
+    nearest=nearest,
+    walls=walls,
   )
 
 

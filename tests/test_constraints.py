@@ -56,7 +56,7 @@ def _penalise_toy(prompt_PxD, target_PxD, mask_P, held, gamma):
   return weighted_c_dist(prompt_PxD, target_PxD, mask_P, gamma) + slope
 
 
-def _project_toy(prompt_PxD, target_PxD, mask_P, held, table_VxD, squares_V):
+def _project_toy(prompt_PxD, target_PxD, mask_P, held, table_VxD, squares_NxB):
   """The nearest point of the ball around the target's embedding."""
   offset_PxD = prompt_PxD - target_PxD
   length_P = jnp.linalg.norm(offset_PxD, axis=-1)

@@ -21,6 +21,7 @@ from wayjax.errors import WayjaxError
 from wayjax.models import load_lm
 from wayjax.readers import nearest
 from wayjax.results import summary
+from wayjax.results.differences import differences
 from wayjax.run import main
 from wayjax.run.display import Display
 
@@ -175,7 +176,7 @@ def test_differing_words_are_marked(terminal):
 
 
 def test_words_that_one_side_lacks_differ():
-  assert summary.differences("a b c", "b c d") == (
+  assert differences("a b c", "b c d") == (
     [("a", True), ("b", False), ("c", False)],
     [("b", False), ("c", False), ("d", True)],
   )
@@ -185,4 +186,4 @@ def test_parts_of_characters_are_told_apart():
   lm = load_lm("demo", precision="float32")
   (ids,) = token_ids(lm.tokenizer, ["é"])
   assert len(ids) == 2  # its two bytes
-  assert len(set(nearest._tokens(lm, np.array(ids)))) == 2
+  assert len(set(nearest.token_texts(lm, np.array(ids)))) == 2

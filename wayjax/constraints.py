@@ -19,7 +19,6 @@ from wayjax.config import C_DIST, CELL, METRICS
 from wayjax.errors import WayjaxError
 from wayjax.loss import weighted_c_dist
 
-_BLOCK = 8192  # tokens whose walls are looked at at a time
 # Slack at the anchor, relative to what it is the difference of, that is rounding in float32: such
 # walls, of twins or nearly so, are left to the float64 of the certificate.
 _NO_WALL = 1e-6
@@ -41,9 +40,9 @@ class Constraint(NamedTuple):
 
   Attributes:
     penalty: `(prompt_PxD, target_PxD, mask_P, held, gamma)` -> what is added to cross-entropy.
-    project: `(prompt_PxD, target_PxD, mask_P, held, table_VxD, squares_V)` -> (P, D), the prompt
-      after each optimiser step; `squares_V` are the table's squared lengths, infinite for rows that
-      belong to no token.
+    project: `(prompt_PxD, target_PxD, mask_P, held, table_VxD, squares_NxB)` -> (P, D), the prompt
+      after each optimiser step; `squares_NxB` are the table's squared lengths, infinite for rows
+      that belong to no token, in the blocks in which the table may be looked at (`block_starts`).
     prepare: `(target_ids, cells)` -> `held`, a tree of NumPy arrays whose first axis is P; computed
       once a target, on the host, and padded on the left as prompts are.
     settle: `(prompt_PxD, target_ids, held, cells)` -> (P, D), on the host: the prompt before the
@@ -95,7 +94,7 @@ def _settle_in_cell(prompt_PxD, target_ids, held: HeldInCell, cells: Cells) -> n
   return cells.into(prompt_PxD, target_ids, held.anchor_PxD, held.metrics)
 
 
-def retract(prompt_PxD, target_PxD, mask_P, held: HeldInCell, table_VxD, squares_V):
+def retract(prompt_PxD, target_PxD, mask_P, held: HeldInCell, table_VxD, squares_NxB):
   """Moves every vector that is too near to a wall of its cell, or beyond it, towards its anchor.
 
   On the ray from the anchor c through x the wall of token v is reached at 1 / r_v, where r_v = (x -
@@ -108,41 +107,44 @@ def retract(prompt_PxD, target_PxD, mask_P, held: HeldInCell, table_VxD, squares
     mask_P: 1 where a position is real, 0 where it is padding.
     held: what holds it.
     table_VxD: the embedding table.
-    squares_V: squared lengths of its rows, infinite for those that belong to no token.
+    squares_NxB: squared lengths of its rows, infinite for those that belong to no token, in blocks.
 
   Returns:
     (P, D).
   """
   away_PxD = prompt_PxD - held.anchor_PxD
-  used_P = lax.stop_gradient(_largest_share(away_PxD, target_PxD, held, table_VxD, squares_V))
+  used_P = lax.stop_gradient(_largest_share(away_PxD, target_PxD, held, table_VxD, squares_NxB))
   outside_P = used_P > held.reach_P
   share_P = jnp.where(outside_P, (1 - _FURTHER) * held.reach_P / used_P, 1.0)
   return jnp.where(outside_P[:, None], held.anchor_PxD + share_P[:, None] * away_PxD, prompt_PxD)
 
 
-def _largest_share(away_PxD, target_PxD, held: HeldInCell, table_VxD, squares_V):
+def _largest_share(away_PxD, target_PxD, held: HeldInCell, table_VxD, squares_NxB):
   """max_v r_v: of the way from the anchor to the first wall that it meets, how much is gone."""
-  tokens = len(table_VxD)
-  size = min(_BLOCK, tokens)
+  blocks, size = squares_NxB.shape
+  if blocks == 1:
+    return _block_shares(away_PxD, target_PxD, held, table_VxD, squares_NxB[0])
 
-  def largest(start, so_far_P):
+  def largest(so_far_P, block):
+    start, squares_B = block
     e_BxD = lax.dynamic_slice_in_dim(table_VxD, start, size)
-    squares_B = lax.dynamic_slice_in_dim(squares_V, start, size)
     shares_P = _block_shares(away_PxD, target_PxD, held, e_BxD, squares_B)
-    return jnp.maximum(so_far_P, shares_P)
+    return jnp.maximum(so_far_P, shares_P), None
 
-  none_P = jnp.zeros(len(away_PxD), jnp.float32)
-  if size == tokens:
-    return largest(0, none_P)
-  blocks = -(-tokens // size)  # the last is moved back to where it is whole
-  return lax.fori_loop(0, blocks, lambda i, so_far_P: largest(i * size, so_far_P), none_P)
+  starts_N = block_starts(len(table_VxD), blocks, size)
+  return lax.scan(largest, jnp.zeros(len(away_PxD), jnp.float32), (starts_N, squares_NxB))[0]
+
+
+def block_starts(tokens: int, blocks: int, size: int) -> np.ndarray:
+  """Where blocks of a vocabulary begin; the last is moved back to where it is whole."""
+  return np.minimum(np.arange(blocks, dtype=np.int32) * size, tokens - size)
 
 
 def _block_shares(away_PxD, target_PxD, held: HeldInCell, e_BxD, squares_B):
-  away_PxB, anchor_PxB = (
-    jnp.matmul(x_PxD, e_BxD.T, precision=lax.Precision.HIGHEST)
-    for x_PxD in (away_PxD, held.anchor_PxD)
-  )
+  # One product: a CPU lays the table out anew for each.
+  both_2PxD = jnp.concatenate([away_PxD, held.anchor_PxD])
+  both_2PxB = jnp.matmul(both_2PxD, e_BxD.T, precision=lax.Precision.HIGHEST)
+  away_PxB, anchor_PxB = jnp.split(both_2PxB, 2)
   squares_P = jnp.sum(jnp.square(target_PxD), axis=-1)
   own_away_P, own_anchor_P = (
     jnp.sum(x_PxD * target_PxD, axis=-1) for x_PxD in (away_PxD, held.anchor_PxD)

@@ -9,7 +9,8 @@ import numpy as np
 from flax import nnx
 
 from experiments.benchmark.work import PROMPT_TOKENS, SEED, Work
-from wayjax.config import TrainSettings
+from wayjax.cells import Cells
+from wayjax.config import C_DIST, TrainSettings
 from wayjax.constraints import get_constraint
 from wayjax.data import packing
 from wayjax.data.targets import Target
@@ -52,9 +53,14 @@ class Training(NamedTuple):
 
 
 def prepare(
-  work: Work, dataset_name: str, device: str, precision: str = "float32", members: int = 1
+  work: Work,
+  dataset_name: str,
+  device: str,
+  precision: str = "float32",
+  members: int = 1,
+  constraint: str = C_DIST,
 ) -> Training:
-  """Compiles the training of `members` members on one dataset.
+  """Compiles the training of `members` members on one dataset, all of one constraint.
 
   The rows have the sizes that they have in a run of the work's steps with the paper's seeds. All
   members have the prompt and the batches of the other contenders: in a sweep, too, the members of
@@ -74,7 +80,7 @@ def prepare(
   operations = _operations(lm, schedule, timed)
   tokens = place(tokens, lm.layout.everywhere())
   group = program.Group(
-    [_member(work, lm, i) for i in range(members)],
+    _members(work, lm, members, constraint),
     padded,
     _only_sizes_of(schedule, timed),
     largest=members,
@@ -147,11 +153,17 @@ def measure(
   }
 
 
-def _member(work: Work, lm: LanguageModel, number: int) -> Member:
-  target = Target("benchmark", str(number), "")
+def _members(work: Work, lm: LanguageModel, count: int, constraint: str) -> list[Member]:
+  """As many members with one prompt, which differ in name alone."""
   ids = np.array(work.prompt_ids, np.int32)
-  prompt_PxD = np.asarray(lm.table_VxD)[ids]
-  return Member(target, ids, prompt_PxD, 0.0, SEED, prompt_PxD)
+  cells = Cells(lm.table_VxD, lm.unused_U)
+  prompt_PxD, held = cells.table_VxD[ids], get_constraint(constraint).prepare(ids, cells)
+  return [
+    Member(
+      Target("benchmark", str(i), ""), ids, prompt_PxD, 0.0, SEED, prompt_PxD, constraint, held
+    )
+    for i in range(count)
+  ]
 
 
 def _only_sizes_of(schedule: Schedule, steps: int) -> Schedule:

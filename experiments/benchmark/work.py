@@ -14,6 +14,7 @@ from transformers import GPT2Tokenizer
 from wayjax.data.encoding import EncodedExamples, encode
 from wayjax.data.examples import load_data
 from wayjax.data.tasks import get_task
+from wayjax.models import load_lm
 from wayjax.tuning.batches import training_batches
 
 BATCH = 8
@@ -76,11 +77,15 @@ class Work:
     warmup_steps: int,
     timed_steps: int,
     test_rows: int,
+    model: Path | None = None,
   ) -> "Work":
     """Writes the work into a folder, and returns it as contenders read it."""
-    tokenizer = GPT2Tokenizer.from_pretrained(tokenizer)
-    layers, width, heads = SHAPES[shape]
-    _save_model(folder / "model", tokenizer, layers, width, heads)
+    if model is None:
+      tokenizer = GPT2Tokenizer.from_pretrained(tokenizer)
+      _save_model(folder / "model", tokenizer, *SHAPES[shape])
+    else:
+      tokenizer = load_lm(str(model)).tokenizer
+      (folder / "model").symlink_to(model.resolve())
     rng = np.random.default_rng(SEED)
     plain = {
       "prompt_ids": rng.choice(len(tokenizer) - 1, PROMPT_TOKENS, replace=False).tolist(),

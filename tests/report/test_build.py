@@ -34,6 +34,19 @@ def test_a_report_of_every_kind_of_experiment(tmp_path):
   assert entry.setting["template"] == "It is %s."
 
 
+def test_walls_are_those_of_the_readings_and_old_folders_have_none(tmp_path):
+  folder = write_run(tmp_path / "run", [row(name, 0.0) for name in "abc"])
+  walls = [{"token": "\x1b", "distance": 0.5, "relative": None}, {"token": None}]
+  path = tmp_path / "run" / "readings.jsonl"
+  with_walls, null, old = map(json.loads, path.read_text().splitlines())
+  lines = with_walls | {"walls": walls}, null | {"walls": None}, old
+  path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+  report = build.make_report(read(folder), {})
+  assert [entry.walls for entry in report.entries] == [
+    (("\x1b", 0.5, None), (None, None, None)), (), ()
+  ]  # fmt: skip
+
+
 def test_a_report_of_targets_without_words_says_that_their_f1_is_left_out(tmp_path):
   groups = (("a", "ni"), ("t", "true"), ("x", "pile-4"), ("y", "pile-7"))
   rows = [

@@ -15,17 +15,19 @@ def drawn(monkeypatch) -> dict:
   """The curves of each figure that is drawn of results, by the figure's name."""
   curves = {}
 
-  def keep(name, title, x_label, curves_of, free=None):
+  def keep(name, title, x_label, curves_of, free=None, levels=None):
     curves[name] = curves_of
+    if levels:
+      curves[f"{name} levels"] = levels
 
-  monkeypatch.setattr(figures, "_two_panels", keep)
+  monkeypatch.setattr(figures, "_panels", keep)
   return curves
 
 
 def test_what_stands_on_the_axes(tmp_path):
   found = text_and_description(tmp_path / "run").only(paper.is_any_text)
   point = figures._point(7, found.lines)
-  assert (point.x, point.f1.mean) == (7, 0.9)
+  assert (point.x, point.f1.mean, point.tokens.mean) == (7, 0.9, 0.75)
   assert point.delta.mean == pytest.approx(0.25)
 
 
@@ -85,6 +87,68 @@ def test_the_papers_constraint_alone_is_not_named(tmp_path, drawn):
   figures.gamma(found)
   figures.model_size(found)
   assert [list(curves) for curves in drawn.values()] == [["sst2"], ["sst2"]]
+
+
+@pytest.fixture
+def swept(tmp_path):
+  """Writes a run of two texts at several gammas, and of some under another constraint."""
+
+  def write(*, cell=("a", "b", "other"), cell_gammas=(0.0,), **changes):
+    rows = [row(name, gamma, accuracy=0.8, **changes) for name in "ab" for gamma in
+            (0.0, 0.001, 0.003, 0.01)]  # fmt: skip
+    rows += [
+      held("cell", row(name, gamma, accuracy=0.4 if name in "ab" else 0.1, **changes))
+      for name in cell for gamma in cell_gammas
+    ]  # fmt: skip
+    return read(write_run(tmp_path / "run", [*rows, row("other", 0.0)]))
+
+  return write
+
+
+def test_a_constraint_without_a_weight_is_a_level_beside_the_curves_of_its_targets(swept, drawn):
+  figures.gamma(swept())
+  assert list(drawn["fig3"]) == ["sst2, c-dist"]
+  [(label, level)] = drawn["fig3 levels"].items()
+  assert label == "sst2, cell"
+  assert level.delta.mean == pytest.approx(0.5)  # without the other text
+  assert level.f1.targets == 2
+
+
+def test_a_level_of_fewer_targets_says_so(swept, drawn):
+  figures.gamma(swept(cell=("a", "other")))
+  assert list(drawn["fig3 levels"]) == ["sst2, cell (1 of 2 targets)"]
+
+
+def test_a_constraint_with_and_without_weights_has_a_curve_and_a_level(swept, drawn):
+  figures.gamma(swept(cell_gammas=(0.0, 0.001, 0.01)))
+  assert list(drawn["fig3"]) == ["sst2, c-dist", "sst2, cell"]
+  assert [point.x for point in drawn["fig3"]["sst2, cell"]] == [0.001, 0.01]
+  assert list(drawn["fig3 levels"]) == ["sst2, cell, γ = 0"]
+
+
+def test_a_constraint_without_a_weight_is_a_curve_over_length(tmp_path, drawn):
+  rows = [row("a", 0.0, group=f"pile-{size}", accuracy=0.8) for size in (4, 7)]
+  rows += [held("cell", of | {"accuracy": 0.6}) for of in rows]
+  figures.length(read(write_run(tmp_path / "run", rows)))
+  [(label, points)] = drawn["fig4"].items()
+  assert label == "sst2, cell"
+  assert [(point.x, point.delta.mean) for point in points] == [
+    (4, pytest.approx(0.25)), (7, pytest.approx(0.25))
+  ]  # fmt: skip
+
+
+def test_levels_and_tokens_are_drawn_and_explained(swept, texts):
+  figure = figures.gamma(swept(token_match=0.5))
+  assert {"sst2, c-dist", "sst2, cell"} <= set(texts)
+  assert any(text.startswith("tokens that read") for text in texts)
+  assert "Dashed: prompts of the same targets" in figure.caption
+
+
+def test_of_old_rows_there_are_neither_tokens_nor_levels(tmp_path, texts):
+  rows = [row(name, gamma) for name in "ab" for gamma in (0.0, 0.001, 0.01)]
+  figure = figures.gamma(read(write_run(tmp_path / "run", rows)))
+  assert not any(text.startswith("tokens that read") for text in texts)
+  assert "Dashed" not in figure.caption
 
 
 WORDS = {"name": "n", "title": "t", "caption": "c"}

@@ -19,6 +19,7 @@ def test_a_setting_is_all_that_options_of_that_role_record():
   names = gather.setting_names()
   assert names == [
     *("model", "dataset", "split", "steps", "init", "lr", "precision", "projection"),
+    *("certify_dtype", "certify_metrics"),
     *("batch_size", "prompt_tokens", "template", "label_words", "max_length"),
     *("data_sha256", "model_sha256", "tokenizer_sha256", "weights_sha256"),
   ]

@@ -47,8 +47,9 @@ def data_of(page: str) -> dict:
 
 
 def test_texts_cannot_become_markup():
-  plain = render(reports.report(reports.entry()))
-  evil = render(reports.report(reports.hostile(reports.entry()), text=reports.HOSTILE))
+  entry = reports.certified(reports.entry())
+  plain = render(reports.report(entry))
+  evil = render(reports.report(reports.hostile(entry), text=reports.HOSTILE))
   tags = [[tag for tag, _ in Parsed(page).elements] for page in (plain, evil)]
   assert tags[0] == tags[1]
   shown = visible(reports.HOSTILE)
@@ -63,13 +64,28 @@ def test_data_come_through_whole():
   data = data_of(render(reports.report(*entries)))
   for entry, shown in zip(entries, data["entries"], strict=True):
     text = data["texts"].__getitem__
-    assert shown["row"].items() <= entry.row.items()
+    assert shown["row"].items() <= (entry.setting | entry.row).items()
     assert shown["row"].keys() >= set(data["settings"])
     assert tuple(map(text, shown["target"])) == entry.target_tokens
     nearest = tuple(tuple((text(i), d) for i, d in tokens) for tokens in shown["nearest"])
     assert nearest == entry.nearest
     assert shown["curve"]["step"] == [10, 20]
     assert shown["curve"]["dev_accuracy"] == [None, 0.5]
+
+
+def test_walls_come_through_whole_and_runs_without_them_have_none():
+  held = reports.certified(reports.entry())
+  entries = held, reports.hostile(held), reports.entry(), reports.old(held)
+  data = data_of(render(reports.report(*entries)))
+  for entry, shown in zip(entries[:2], data["entries"], strict=False):
+    walls = [(None if i is None else data["texts"][i], *rest) for i, *rest in shown["walls"]]
+    assert tuple(walls) == entry.walls
+    assert shown["row"]["certified"] is True
+  assert [shown["walls"] for shown in data["entries"][2:]] == [[], []]
+  assert data["entries"][3]["row"]["certified"] is None
+  beyond = dataclasses.replace(held, walls=((" a", math.inf, math.nan),))
+  [shown] = data_of(render(reports.report(beyond)))["entries"]
+  assert shown["walls"][0][1:] == [None, None]
 
 
 def test_numbers_that_json_lacks_are_null():
@@ -128,8 +144,9 @@ def test_an_entry_of_an_old_run_is_compared_by_words():
 
 def test_all_of_a_row_is_shown_but_what_is_left_out():
   [shown] = data_of(render(reports.report(reports.entry())))["entries"]
-  hidden = {"prompt_key", "prompt_tokens", "token_match", "readings", "train_loss", "wall_seconds"}
-  assert shown["row"].keys() == {field.name for field in dataclasses.fields(Row)} - hidden
+  hidden = {"prompt_key", "prompt_tokens", "readings", "train_loss", "wall_seconds"}
+  fields = {field.name for field in dataclasses.fields(Row)}
+  assert shown["row"].keys() == fields - hidden | {"certify_dtype", "certify_metrics"}
 
 
 def test_a_setting_that_only_the_configuration_holds_is_shown(monkeypatch):

@@ -169,7 +169,7 @@ def test_enter_opens_an_entry_and_back_closes_it(page):
   assert page.texts(".gloss .differs .reading") == ["␣bus"]
   [marked] = page.all(".gloss .differs .reading")
   assert "underline" in marked.value_of_css_property("text-decoration")
-  assert page.texts(".numbers dd") == ["50.0", "50.0", "25.0", "30.0", "100.0", "–", "2.00"]
+  assert page.texts(".numbers dd") == ["50.0", "50.0", "25.0", "30.0", "100.0", "–", "75.0", "2.00"]
   page.driver.back()
   page.until(page.is_list)
 
@@ -223,6 +223,54 @@ def test_a_constraint_is_named_where_another_than_the_papers_took_part(show):
   assert not show(reports.entry()).column("constraint")
 
 
+def test_a_certified_prompt_has_a_mark_and_its_walls(show):
+  held = reports.certified(reports.entry(seed=2))
+  broken = reports.certified(reports.entry(seed=3, changes={0: " a"}), is_certified=False)
+  page = show(reports.entry(), held, broken)
+  assert page.column("certified") == ["–", "✓", "no"]
+  assert page.column("tokens %") == ["100.0", "100.0", "75.0"]
+  page.choose("certified", "✓")
+  assert page.column("seed") == ["2"]
+  page.open()
+  assert page.texts("#entry-title .badge") == ["✓ certified"]
+  sentence = (
+    "Checked in float64 against every token: it reads as its target, token by token, by euclidean, "
+    "cosine, as it is and stored in any type up to bfloat16."
+  )
+  assert page.all("#entry-title .badge")[0].get_attribute("title") == sentence
+  assert page.texts(".certificate") == [sentence]
+  assert page.texts(".numbers dd")[-2:] == ["0.250", "0.500"]
+  lines = [page.texts(f".walls tbody tr:nth-child({k}) > *") for k in (1, 2, 3, 4)]
+  assert lines == [
+    ["1", "The", "0.250", "0.500", "␣a"],
+    ["2", "␣train", "1.50", "3.00", "⏎"],
+    ["3", "␣leaves", "–", "–", "–"],
+    ["4", "⏎", "1.00", "–", "␣b"],
+  ]
+  assert not page.all(".walls .differs")
+
+
+def test_a_prompt_that_is_not_certified_says_so(show):
+  broken = reports.certified(reports.entry(changes={0: " a"}), is_certified=False)
+  page = show(broken)
+  page.open()
+  assert not page.all("#entry-title .badge")
+  assert page.texts(".certificate") == [
+    "Checked in float64 against every token: by euclidean it may read as another text, as it is or "
+    "as bfloat16; by cosine it does not."
+  ]
+  assert page.texts(".walls .differs > *") == ["1", "The", "-0.250", "-0.500", "␣a"]
+  assert page.texts(".numbers dd")[-2:] == ["-0.250", "-0.500"]
+
+
+def test_runs_that_recorded_no_walls_show_none(show):
+  page = show(reports.entry())
+  page.open()
+  assert not page.all(".walls, .certificate, #entry-title .badge")
+  assert page.texts(".numbers dd")[-1] == "2.00"
+  assert not page.column("certified")
+
+
 def test_a_link_opens_its_entry_and_its_buttons_lead_on(page):
   page.go("#m/sst2/text/t2/gamma=0.01/seed=10")
   assert page.texts("#entry-title bdi") == ["text/t2"]
@@ -253,7 +301,8 @@ def test_an_entry_of_an_old_run(show):
 @pytest.mark.parametrize("width", [390, 1280])
 def test_hostile_texts_neither_run_nor_widen_the_page(show, width):
   long = reports.entry("x" * 300, target_text="y" * 300, dataset="z" * 300, model="w" * 300)
-  page = show(reports.hostile(reports.entry()), long, text=reports.HOSTILE)
+  held = reports.certified(reports.entry())
+  page = show(reports.hostile(held), long, text=reports.HOSTILE)
   page.resize(width)
   assert page.overflow() <= 0
   for k in range(2):

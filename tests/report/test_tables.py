@@ -39,25 +39,92 @@ def test_what_stands_in_the_columns(tmp_path):
   [line] = lines_of(tables.examples([any_text]))
   assert line == accuracies | {
     "task": "sst2", "target": "text any", "reads as": "read any", "γ": "0.01", "F1 γ": "90.0",
+    "tokens γ": "75.0",
   }  # fmt: skip
   [line] = lines_of(tables.true_descriptions([described]))
   assert line == {
     "task": "sst2", "description": "text own", "γ": "0.01", "acc. as text": "32.0",
-    "acc. γ=0": "40.0", "acc. γ": "50.0", "Δ̂ %": "-25.0", "F1 γ": "70.0",
+    "acc. γ=0": "40.0", "acc. γ": "50.0", "Δ̂ %": "-25.0", "F1 γ": "70.0", "tokens γ": "–",
   }  # fmt: skip
   assert lines_of(tables.comparison([(described, any_text)])) == [
     {"task": "sst2", "target": name, "γ": "0.01", "targets": "1"}
-    | dict(zip(("acc. γ", "Δ̂ %", "F1 γ"), numbers, strict=True))
+    | dict(zip(("acc. γ", "Δ̂ %", "F1 γ", "tokens γ"), numbers, strict=True))
     for name, numbers in (
-      ("true description", ("50.0", "-25.0", "70.0")),
-      ("any text", ("60.0", "25.0", "90.0")),
+      ("true description", ("50.0", "-25.0", "70.0", "–")),
+      ("any text", ("60.0", "25.0", "90.0", "75.0")),
     )
   ]
   line, _ = lines_of(tables.targets([found]))
   assert line == accuracies | {
     "task": "sst2", "target": "text any", "γ": "0.01", "acc. as text": "31.0", "Δ̂ %": "25.0",
-    "F1 γ=0": "10.0", "F1 γ": "90.0", "reads as": "read any",
+    "F1 γ=0": "10.0", "F1 γ": "90.0", "tokens γ=0": "5.0", "tokens γ": "75.0",
+    "reads as": "read any",
   }  # fmt: skip
+
+
+def certified_run(folder, constraint: str) -> gather.Results:
+  """Two texts and a description, unconstrained and under two constraints, half of one certified."""
+  rows = []
+  for name, group in (("a", "pile"), ("b", "pile"), ("t", "true")):
+    rows.append(row(name, 0.0, group=group, token_match=0.25, certified=False))
+    for gamma in (0.003, 0.01):
+      found = row(name, gamma, group=group, token_match=0.5, certified=name != "a")
+      rows += [found, held(constraint, found | {"token_match": 1.0, "certified": True})]
+  if constraint == "c-dist":
+    rows = [of for of in rows if "constraint" not in of]
+  (found,) = read(write_run(folder, rows, at_the_end(rows)))
+  return found
+
+
+def every_table(found: gather.Results) -> list:
+  any_text, described = found.only(paper.is_any_text), found.only(paper.describes_task)
+  return [
+    tables.main_results([any_text]), tables.examples([any_text]),
+    tables.true_descriptions([described]), tables.comparison([(described, any_text)]),
+    tables.targets([found]), tables.model_sizes([any_text]),
+  ]  # fmt: skip
+
+
+def test_tokens_and_certified_prompts_stand_beside_f1_in_every_table(tmp_path):
+  for table in every_table(certified_run(tmp_path / "run", "cell")):
+    lines = lines_of(table)
+    assert {line["constraint"] for line in lines} == {"c-dist", "cell"}
+    columns = list(table.columns)
+    assert columns.index("F1 γ") < columns.index("tokens γ") == columns.index("certified") - 1
+    for line in lines:
+      held_in_cell = line["constraint"] == "cell"
+      assert line["tokens γ"] == ("100.0" if held_in_cell else "50.0")
+      assert line.get("tokens γ=0", "25.0") == "25.0"
+      if held_in_cell:
+        assert line["certified"] in ("100.0", "yes")
+    assert '"Tokens" is the share' in table.caption
+    assert '"Certified" ones' in table.caption
+  main, examples, *_ = every_table(certified_run(tmp_path / "again", "cell"))
+  shares = {(line["constraint"], line["γ"]): line["certified"] for line in lines_of(main)}
+  assert shares == {
+    ("c-dist", "0.01"): "50.0",
+    ("cell", "0.003"): "100.0",
+    ("cell", "0.01"): "100.0",
+  }
+  lines = lines_of(examples)
+  assert {(line["target"], line["constraint"]): line["certified"] for line in lines} == {
+    ("text a", "c-dist"): "no", ("text b", "c-dist"): "yes",
+    ("text a", "cell"): "yes", ("text b", "cell"): "yes",
+  }  # fmt: skip
+
+
+def test_under_the_papers_constraint_alone_tables_do_not_tell_of_certificates(tmp_path):
+  for table in every_table(certified_run(tmp_path / "run", "c-dist")):
+    assert table.lines
+    assert not {"constraint", "certified"} & set(table.columns)
+    assert "tokens γ" in table.columns
+    assert "ertified" not in table.caption
+
+
+def test_rows_of_earlier_versions_have_neither(two_constraints):
+  for table in every_table(two_constraints):
+    for line in lines_of(table):
+      assert (line["tokens γ"], line["certified"]) == ("–", "–")
 
 
 @pytest.fixture

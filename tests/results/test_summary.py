@@ -6,7 +6,6 @@ from wayjax.errors import WayjaxError
 from wayjax.results.summary import (
   best,
   cells,
-  differences,
   headings,
   shows_waywardness,
   summarise,
@@ -113,12 +112,6 @@ def test_rows_of_two_settings_are_refused(name):
       function(rows)
 
 
-def test_words_that_look_the_same_do_not_differ():
-  target, text = differences("caf\u00e9 now", "cafe\u0301 then")
-  assert target == [("caf\u00e9", False), ("now", True)]
-  assert text == [("cafe\u0301", False), ("then", True)]
-
-
 def test_constraints_are_apart_and_named_where_there_is_another_than_the_papers():
   free, held = row(gamma=0.0, accuracy=0.8), row(gamma=0.1, accuracy=0.4)
   others = [row(gamma=gamma, accuracy=0.6, constraint="ball") for gamma in (0.0, 0.1)]
@@ -133,6 +126,44 @@ def test_constraints_are_apart_and_named_where_there_is_another_than_the_papers(
   ]
   assert {line["accuracy_0"] for line in lines} == {0.8}
   assert "| ball | 0.1 |" in to_markdown([free, *others], 0.5)
+
+
+def test_tokens_stand_beside_f1_and_are_unknown_of_old_rows():
+  rows = [row("a", 0.0, token_match=0.5), row("a", 0.1, 1, token_match=1.0)]
+  rows += [row("a", 0.1, 2, token_match=0.5), row("b", 0.0), row("b", 0.1)]
+  a, b, mean = summarise(rows)
+  assert [(line["tokens_0"], line["tokens"]) for line in (a, b, mean)] == [
+    (0.5, 0.75),
+    (None, None),
+    (0.5, 0.75),
+  ]
+  columns = headings([a])
+  at = columns.index("F1 γ")
+  assert columns[at - 1 : at + 3] == ["F1 γ=0", "F1 γ", "tokens γ=0", "tokens γ"]
+  assert cells(a, columns)[at : at + 3] == ["100.0", "50.0", "75.0"]
+  assert cells(b, columns)[at : at + 3] == ["100.0", "–", "–"]
+  assert "prompt F1 ignores articles" in to_markdown(rows, 0.5)
+
+
+def test_certified_prompts_have_a_column_where_a_constraint_is_not_the_papers():
+  cell = {"constraint": "cell", "certified": True}
+  free = [row("a", 0.0, seed, certified=False) for seed in (1, 2)]
+  held = [row("a", 0.1, 1, certified=True), row("a", 0.1, 2, certified=False)]
+  alone = summarise([*free, *held])
+  assert "certified" not in headings(alone)
+  assert "Certified" not in to_markdown([*free, *held], 0.5)
+  lines = summarise([*free, *held, *(row("a", 0.0, seed, **cell) for seed in (1, 2))])
+  columns = headings(lines)
+  shown = [dict(zip(columns, cells(line, columns), strict=True)) for line in lines]
+  assert [(line["constraint"], line["certified"]) for line in shown] == [
+    ("c-dist", "50.0"),
+    ("cell", "100.0"),
+  ]
+  old = summarise([row("a", 0.0), row("a", 0.0, constraint="ball")])
+  assert cells(old[0], headings(old))[headings(old).index("certified")] == "–"
+  assert '"Certified" ones certainly read as their targets' in to_markdown(
+    [*free, row("a", 0.0, **cell)], 0.5
+  )
 
 
 def test_markdown_escapes_texts_and_shows_line_ends():

@@ -217,7 +217,10 @@ class TestProgress:
 
 
 class TestTable:
-  ROWS = (row(0.0, 0.8), row(0.01, 0.6), row(0.0, 0.5, "u"), row(0.01, 0.4, "u"))
+  ROWS = (
+    *(row(0.0, 0.8), row(0.01, 0.6, token_match=0.75)),
+    *(row(0.0, 0.5, "u"), row(0.01, 0.4, "u", token_match=0.75)),
+  )
 
   def shown(self, rows, place="elsewhere", width=200) -> str:
     on = console(place, width)
@@ -230,11 +233,11 @@ class TestTable:
 
   def test_a_line_for_each_target_and_the_mean(self):
     text = self.shown(list(self.ROWS))
+    rest = ["100.0", "100.0", "–", "75.0", "2.00", "2.00"]  # F1, tokens, c-dist
     assert self.cells(text) == [
-      ["say t", "0.01", "25.0", "80.0", "60.0", "25.0", "100.0", "100.0", "2.00", "2.00", "say t"],
-      ["say u", "0.01", "25.0", "50.0", "40.0", "20.0", "100.0", "100.0", "2.00", "2.00", "say u"],
-      ["mean over targets", "0.01", "25.0", "65.0", "50.0", "22.5"]
-      + ["100.0", "100.0", "2.00", "2.00", ""],
+      ["say t", "0.01", "25.0", "80.0", "60.0", "25.0", *rest, "say t"],
+      ["say u", "0.01", "25.0", "50.0", "40.0", "20.0", *rest, "say u"],
+      ["mean over targets", "0.01", "25.0", "65.0", "50.0", "22.5", *rest, ""],
     ]
     assert "constraint" not in text
     assert "means over seeds 1" in text
@@ -247,8 +250,8 @@ class TestTable:
 
   def test_a_narrow_terminal_leaves_c_dist_out(self):
     rows = [row(0.0, 0.8), row(0.01, 0.6)]
-    assert "c-dist" in self.shown(rows, "terminal", 120)
-    assert "c-dist" not in self.shown(rows, "terminal", 119)
+    assert "c-dist" in self.shown(rows, "terminal", 156)
+    assert "c-dist" not in self.shown(rows, "terminal", 155)
 
   def test_a_demo_is_called_one(self):
     assert "demo" not in self.shown([row(0.0, 0.8)])
@@ -266,6 +269,15 @@ def test_at_most_four_prompts_are_beside_their_targets():
   assert [line for line in shown(on).splitlines() if "right" in line] == [
     f"{10 * k}.0 % of sst2 right (as plain text 25.0 %), γ = 0.01" for k in (5, 4, 3, 2)
   ]
+
+
+def test_the_best_prompts_tell_how_they_are_held_and_whether_they_are_certified():
+  on = console()
+  rows = [row(0.0, 0.9, "a", constraint="cell\x1b", certified=True), row(0.01, 0.8, "b")]
+  rows += [row(0.01, 0.7, "c", certified=False), row(0.01, 0.6, "d", certified=True)]
+  Display(on).best(rows)
+  held = [line.split("), ")[1] for line in shown(on).splitlines() if "right" in line]
+  assert held == [r"cell\x1b, γ = 0, certified", "γ = 0.01", "γ = 0.01", "γ = 0.01, certified"]
 
 
 def test_nothing_unseen_reaches_a_terminal():

@@ -103,7 +103,7 @@ def test_a_constraint_adds_its_penalty_and_projects_after_the_update(rng):
   def penalty(prompt_PxD, target_PxD, mask_P, held, gamma):
     return gamma * jnp.sum(held["weights"] * jnp.sum(prompt_PxD, axis=-1))
 
-  def project(prompt_PxD, target_PxD, mask_P, held, table_VxD, squares_V):
+  def project(prompt_PxD, target_PxD, mask_P, held, table_VxD, squares_NxB):
     chex.assert_shape(table_VxD, (tiny.CONFIG.vocab_size, tiny.CONFIG.n_embd))
     return jnp.where(held["fixed"][:, None], table_VxD[:4], prompt_PxD)
 
@@ -126,7 +126,7 @@ def test_a_constraint_adds_its_penalty_and_projects_after_the_update(rng):
 def test_what_a_projection_makes_of_padding_is_dropped(rng):
   """As of a length of 0 over another of 0."""
 
-  def project(prompt_PxD, target_PxD, mask_P, held, table_VxD, squares_V):
+  def project(prompt_PxD, target_PxD, mask_P, held, table_VxD, squares_NxB):
     return prompt_PxD / mask_P[:, None]
 
   toy, prompt = Constraint(lambda *_: 0.0, project), prompt_of(rng)

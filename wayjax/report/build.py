@@ -160,4 +160,8 @@ def _entry(found: Results, row: dict) -> Entry:
     tuple(reading["target_tokens"]),
     tuple(tuple(map(tuple, tokens)) for tokens in reading["nearest"]),
     found.curves[key],
+    tuple(
+      tuple(wall.get(name) for name in ("token", "distance", "relative"))
+      for wall in reading.get("walls") or ()
+    ),
   )

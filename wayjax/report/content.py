@@ -57,6 +57,10 @@ class Entry:
       and Euclidean distance, which is None where it overflows. Empty where the run did not record
       them.
     curve: its points of the training curve: `step`, `cross_entropy`, `c_dist`, `dev_accuracy`.
+    walls: for every position the nearest wall of its token's cell: the token behind it, None where
+      there is no wall; the distance to it, negative beyond it; and the same as a share of what the
+      token's embedding has. Distances are None where they overflow. Empty where the run did not
+      record them, or the prompt is not as long as its target.
   """
 
   row: dict
@@ -64,6 +68,7 @@ class Entry:
   target_tokens: tuple[str, ...]
   nearest: tuple[tuple[tuple[str, float | None], ...], ...]
   curve: tuple[dict, ...]
+  walls: tuple[tuple[str | None, float | None, float | None], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,6 +10,8 @@ from matplotlib.text import Text
 from wayjax.report import content
 from wayjax.visible import visible
 
+COLOURS = ("#2f6f9f", "#c8553d", "#588157", "#8a5a9e", "#b08900")
+MARKS = "osD^vP"  # one more than colours, so that pairs of both repeat late
 _STYLE = {
   "font.size": 10,
   "axes.spines.top": False,

@@ -5,13 +5,13 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
-from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure as Canvas
 
 from wayjax.config import C_DIST
 from wayjax.report import content, paper
-from wayjax.report.drawing import drawing, named
+from wayjax.report.drawing import COLOURS, MARKS, drawing, named
 from wayjax.report.gather import MODEL, Results, labels
+from wayjax.report.slices import cells
 from wayjax.report.statistics import Estimate
 from wayjax.report.tables import (
   MEANS,
@@ -23,33 +23,45 @@ from wayjax.report.tables import (
 )
 from wayjax.results.summary import target_of
 
-_COLOURS = ("#2f6f9f", "#c8553d", "#588157", "#8a5a9e", "#b08900")
-_MARKS = "osD^vP"  # one more than colours, so that pairs of both repeat late
-_SHADES = ("#d5e3ee", "#dbe8d6", "#e4dcec", "#f3ddd6", "#dfdfdf", "#ece5c9", "#d3e8e6")
-_FINE = 700  # points each way of a slice
-_LABEL = {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.7}
-_LABELLED = 0.01  # share of a slice from which on a cell is labelled
-
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-  """A point of a curve: its place, and its two estimates."""
+  """A point of a curve: its place, and an estimate for each panel."""
 
   x: float
   f1: Estimate | None
+  tokens: Estimate | None
   delta: Estimate | None
 
 
+# The panels of a figure, from left to right, and what is on their axes.
+_PANELS = {
+  "f1": "prompt F1, %",
+  "tokens": "tokens that read as the target's, %",
+  "delta": "relative accuracy drop Δ̂, %",
+}
+
+
 def gamma(results: list[Results]) -> content.Figure:
-  """Figure 3: prompt F1 and accuracy drop over gamma, of the same targets at every gamma."""
-  curves, free = {}, {}
-  for label, _, lines in _curves(results, _shared_gammas):
-    (free[label],) = numbers(lines, "f1_0")
-    curves[label] = [
-      _point(weight, [line for line in lines if line["gamma"] == weight])
-      for weight in sorted({line["gamma"] for line in lines})
-    ]
-  return _two_panels("fig3", "Figure 3: γ", "γ, the weight of c-dist", curves, free)
+  """Figure 3: how prompts read and the accuracy drop over gamma, of the same targets at every one.
+
+  A constraint that holds prompts without a weight has a level beside the curves.
+  """
+  curves, levels, free = {}, {}, {}
+  for label, found, lines in _curves(results, _weighted):
+    held = [line for line in lines if line["gamma"] > 0]
+    if held:
+      (free[label],) = numbers(held, "f1_0")
+      curves[label] = [
+        _point(weight, [line for line in held if line["gamma"] == weight])
+        for weight in sorted({line["gamma"] for line in held})
+      ]
+    if alone := [line for line in lines if not line["gamma"]]:
+      label += ", γ = 0" if held else ""
+      of = _targets(_shared_gammas(found))
+      label += "" if len(alone) == len(of) else f" ({len(alone)} of {len(of)} targets)"
+      levels[label] = _point(0, alone)
+  return _panels("fig3", "Figure 3: γ", "γ, the weight of the penalty", curves, free, levels)
 
 
 def has_curve(found: Results) -> bool:
@@ -68,6 +80,24 @@ def _shared_gammas(found: Results) -> dict[str, list[dict]]:
     for constraint, lines in shared.items()
     if {line["gamma"] for line in lines} not in few
   }
+
+
+def _weighted(found: Results) -> dict[str, list[dict]]:
+  """By constraint, the lines of its curve over gamma, and those without a weight of its targets."""
+  shared = _shared_gammas(found)
+  of = _targets(shared)
+  without = {
+    constraint: [line for line in lines if not line["gamma"] and target_of(line) in of]
+    for constraint, lines in by_constraint(found.lines).items()
+  }
+  lines_of = {
+    constraint: shared.get(constraint, []) + without[constraint] for constraint in without
+  }
+  return {constraint: lines for constraint, lines in lines_of.items() if lines}
+
+
+def _targets(lines_of: dict[str, list[dict]]) -> set[tuple]:
+  return {target_of(line) for lines in lines_of.values() for line in lines}
 
 
 def _curves(
@@ -119,7 +149,7 @@ def _of_shared_gammas(lines: list[dict]) -> list[dict]:
 
 
 def length(results: list[Results]) -> content.Figure:
-  """Figure 4: prompt F1 and accuracy drop over the prompt's length."""
+  """Figure 4: how prompts read and the accuracy drop over the prompt's length."""
   curves = {}
   for label, _, own in _curves(results, lambda found: by_constraint(found.lines)):
     variants = main_variants(own)
@@ -129,67 +159,18 @@ def length(results: list[Results]) -> content.Figure:
         _point(size, [line for line in lines if paper.length_of(line["group"]) == size])
         for size in sorted({paper.length_of(line["group"]) for line in lines})
       ]
-  return _two_panels("fig4", "Figure 4: prompt length", "prompt tokens", curves)
+  return _panels("fig4", "Figure 4: prompt length", "prompt tokens", curves)
 
 
 def model_size(results: list[Results]) -> content.Figure:
-  """Figure 5: prompt F1 and accuracy drop over the model's size, gamma chosen on dev."""
+  """Figure 5: how prompts read and the drop over the model's size, gamma chosen on dev."""
   curves: dict[str, list[Point]] = {}
   for label, found, lines in _curves(results, chosen_lines, but=(*MODEL, "precision")):
     size = found.resolved["parameters"] / 1e6
     curves.setdefault(label, []).append(_point(size, lines))
   for points in curves.values():
     points.sort(key=lambda point: point.x)
-  return _two_panels("fig5", "Figure 5: model size", "millions of parameters", curves)
-
-
-def cells(measured: dict) -> content.Figure:
-  """A slice through an embedding table: the cells of its tokens, and points among them.
-
-  Args:
-    measured: `half` the slice's width; `cells`, whose `score` (a, b, c) is the highest
-      a x + b y + c where their `token`, shown as `text`, is nearest; the `target_token`; and
-      `points`, each an `x`, a `y` and a `label`.
-  """
-  half, target = measured["half"], measured["target_token"]
-  steps_N = np.linspace(-half, half, _FINE)
-  x_NxN, y_NxN = np.meshgrid(steps_N, steps_N)
-  found = measured["cells"]
-  scores_CxNxN = np.stack(
-    [a * x_NxN + b * y_NxN + c for a, b, c in (cell["score"] for cell in found)]
-  )
-  nearest_NxN = np.argmax(scores_CxNxN, axis=0)
-
-  def draw(canvas: Canvas):
-    axes = canvas.add_subplot()
-    shades = [
-      "#f6d9a8" if cell["token"] == target else _SHADES[i % len(_SHADES)]
-      for i, cell in enumerate(found)
-    ]
-    axes.imshow(
-      nearest_NxN, origin="lower", extent=(-half, half, -half, half), cmap=ListedColormap(shades),
-      interpolation="nearest", aspect="equal", vmin=-0.5, vmax=len(found) - 0.5,
-    )  # fmt: skip
-    for i, cell in enumerate(found):
-      others_NxN = np.max(np.delete(scores_CxNxN, i, axis=0), axis=0)
-      lead_NxN = scores_CxNxN[i] - others_NxN
-      axes.contour(steps_N, steps_N, lead_NxN, levels=[0], colors="white", linewidths=1.2)
-      inside_NxN = nearest_NxN == i
-      if inside_NxN.mean() > _LABELLED:
-        x, y = x_NxN[inside_NxN].mean(), y_NxN[inside_NxN].mean()
-        side = "right" if x > half / 2 else "left" if x < -half / 2 else "center"
-        text = cell["text"].replace(" ", "␣")
-        axes.text(x, y, text, ha=side, va="center", fontsize=9, color="0.2", bbox=_LABEL)
-    for i, point in enumerate(measured["points"]):
-      axes.plot(
-        point["x"], point["y"], _MARKS[i % len(_MARKS)], ms=7, color=_COLOURS[i % len(_COLOURS)],
-        mec="white", label=named(point["label"]), zorder=3,
-      )  # fmt: skip
-    axes.grid(False)
-    axes.set_xlabel("embedding units")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3, fontsize=8)
-
-  return drawing(*_words(measured), draw, (6.0, 6.0))
+  return _panels("fig5", "Figure 5: model size", "millions of parameters", curves)
 
 
 def histogram(measured: dict) -> content.Figure:
@@ -202,68 +183,94 @@ def histogram(measured: dict) -> content.Figure:
 
   def draw(canvas: Canvas):
     axes = canvas.add_subplot()
-    axes.stairs(counts, edges, fill=True, color=_COLOURS[0], alpha=0.6)
+    axes.stairs(counts, edges, fill=True, color=COLOURS[0], alpha=0.6)
     for label, value in measured["marks"].items():
       axes.axvline(value, color="0.3", lw=0.8, ls=":")
       axes.text(value, axes.get_ylim()[1], label, rotation=90, va="top", ha="right", size=8)
     axes.set_xlabel(measured["x_label"])
     axes.set_ylabel(measured["y_label"])
 
-  return drawing(*_words(measured), draw, (6.0, 3.4))
+  words = measured["name"], measured["title"], measured["caption"]
+  return drawing(*words, draw, (6.0, 3.4))
 
 
 # What an experiment may have drawn of what it measured, by the name that it gives as `figure`.
 FIGURES: dict[str, Callable[[dict], content.Figure]] = {"cells": cells, "histogram": histogram}
 
 
-def _words(measured: dict) -> tuple[str, str, str]:
-  return measured["name"], measured["title"], measured["caption"]
-
-
 def _point(x: float, lines: list[dict]) -> Point:
-  delta, f1 = numbers(lines, "delta", "f1")
-  return Point(x, f1, delta)
+  return Point(x, *numbers(lines, *_PANELS))
 
 
-def _two_panels(
+def _panels(
   name: str,
   title: str,
   x_label: str,
   curves: dict[str, list[Point]],
   free: dict[str, Estimate | None] | None = None,
+  levels: dict[str, Point] | None = None,
 ) -> content.Figure:
-  """Curves of prompt F1 and of the accuracy drop; `free` is the F1 of each curve at gamma 0."""
+  """Curves of how prompts read, and of the accuracy drop.
+
+  Args:
+    name: of the figure's files.
+    title: above it.
+    x_label: what is on the x-axes.
+    curves: points by label.
+    free: the prompt F1 of each curve's unconstrained prompts.
+    levels: what has no place on the x-axes, by label.
+  """
+  free, levels = free or {}, levels or {}
+  points_of = [*curves.values(), list(levels.values())]
+  fields = [
+    field
+    for field in _PANELS
+    # Earlier runs do not tell how many tokens read as the target's.
+    if field != "tokens" or any(point.tokens for points in points_of for point in points)
+  ]
 
   def draw(canvas: Canvas):
-    left, right = canvas.subplots(1, 2)
-    for i, (label, points) in enumerate(curves.items()):
-      style = {"color": _COLOURS[i % len(_COLOURS)], "marker": _MARKS[i % len(_MARKS)], "ms": 4}
-      if free and free[label]:
-        left.axhline(100 * free[label].mean, color=style["color"], lw=1, ls=":")
-      for axes, field in ((left, "f1"), (right, "delta")):
-        known = [(point.x, getattr(point, field)) for point in points if getattr(point, field)]
-        if not known:
-          continue
-        x_N = [x for x, _ in known]
-        low_N, mean_N, high_N = (
-          [100 * getattr(estimate, end) for _, estimate in known] for end in ("low", "mean", "high")
-        )
-        axes.plot(x_N, mean_N, label=named(label), **style)
-        axes.fill_between(x_N, low_N, high_N, color=style["color"], alpha=0.15, lw=0)
-    left.set_ylabel("prompt F1, %")
-    left.set_ylim(min(90, left.get_ylim()[0]), 101)
-    right.set_ylabel("relative accuracy drop Δ̂, %")
-    right.axhline(0, color="0.6", lw=0.8)
+    panels = dict(zip(fields, canvas.subplots(1, len(fields)), strict=True))
+    for i, label in enumerate(dict.fromkeys([*curves, *levels])):
+      style = {"color": COLOURS[i % len(COLOURS)]}
+      if free.get(label):
+        panels["f1"].axhline(100 * free[label].mean, lw=1, ls=":", **style)
+      for field, axes in panels.items():
+        _draw_curve(axes, label, [(p.x, getattr(p, field)) for p in curves.get(label, ())], i)
+        if label in levels and (level := getattr(levels[label], field)):
+          axes.axhline(100 * level.mean, ls="--", label=named(label), **style)
+          axes.axhspan(100 * level.low, 100 * level.high, alpha=0.08, lw=0, **style)
+    for field, axes in panels.items():
+      axes.set_ylabel(_PANELS[field])
+      if field != "delta":
+        axes.set_ylim(min(90, axes.get_ylim()[0]), 101)
+    panels["delta"].axhline(0, color="0.6", lw=0.8)
     xs = sorted({point.x for points in curves.values() for point in points})
-    for axes in (left, right):
+    for axes in panels.values():
       axes.set_xlabel(x_label)
       axes.set_xscale("log")
       axes.set_xticks(xs, [f"{x:.3g}" for x in xs], rotation=45 if len(xs) > 5 else 0)
       axes.minorticks_off()
-    if left.get_legend_handles_labels()[0]:
-      left.legend()
+    if panels["f1"].get_legend_handles_labels()[0]:
+      panels["f1"].legend()
 
   caption = f"{MEANS} Bands are the intervals."
-  if free and any(free.values()):
-    caption += " Dotted: prompt F1 at γ = 0."
-  return drawing(name, title, caption, draw, (8.4, 3.4))
+  if any(free.values()):
+    caption += " Dotted: prompt F1 of the unconstrained prompts, γ=0."
+  if levels:
+    caption += " Dashed: prompts of the same targets that a constraint alone holds, with γ = 0."
+  return drawing(name, title, caption, draw, (1.4 + 3.5 * len(fields), 3.4))
+
+
+def _draw_curve(axes, label: str, points: list[tuple[float, Estimate | None]], number: int) -> None:
+  """A curve with its intervals, in the style of its number."""
+  known = [(x, found) for x, found in points if found]
+  if not known:
+    return
+  colour, mark = COLOURS[number % len(COLOURS)], MARKS[number % len(MARKS)]
+  x_N = [x for x, _ in known]
+  low_N, mean_N, high_N = (
+    [100 * getattr(found, end) for _, found in known] for end in ("low", "mean", "high")
+  )
+  axes.plot(x_N, mean_N, label=named(label), color=colour, marker=mark, ms=4)
+  axes.fill_between(x_N, low_N, high_N, color=colour, alpha=0.15, lw=0)

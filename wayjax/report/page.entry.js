@@ -42,7 +42,24 @@ const badge = (text) => make("span", { class: "badge" }, seen(text));
 const badges = (row) => [
   row.demo ? badge("demo") : null,
   row.status && row.status !== "done" ? badge(row.status) : null,
+  row.certified ? make("span", { class: "badge", title: certificate(row) }, "✓ certified") : null,
 ];
+
+// What is certain of what a prompt reads as, in a sentence.
+function certificate(row) {
+  const metrics = (row.certified_metrics ?? []).map(seen).join(", ");
+  const metric = plain(row.projection ?? "euclidean");
+  const type = plain(row.certify_dtype ?? "float32");
+  const checked = "Checked in float64 against every token";
+  if (row.certified) {
+    return (
+      `${checked}: it reads as its target, token by token, by ${metrics}, as it is and stored in ` +
+      `any type up to ${type}.`
+    );
+  }
+  const others = metrics ? `; by ${metrics} it does not` : "";
+  return `${checked}: by ${metric} it may read as another text, as it is or as ${type}${others}.`;
+}
 
 const targetName = (row) => seen([row.target_group, row.target_name].filter(Boolean).join("/"));
 
@@ -89,8 +106,13 @@ function numbers(row) {
     ["accuracy %", percent(row.hard_accuracy), "of the tokens it reads as"],
     ["prompt F1 %", percent(row.prompt_f1), "of its words with the target's"],
     ["lemma F1 %", percent(row.prompt_f1_lemma), "of their lemmas"],
+    ["tokens %", percent(row.token_match), "that read as the target's"],
     ["c-dist", precise(row.c_dist), "from the target's embeddings"],
   ];
+  if (row.certified !== null) {
+    shown.push(["margin", precise(row.margin), "to the nearest wall of a cell"]);
+    shown.push(["relative margin", precise(row.margin_relative), "1 is what an embedding has"]);
+  }
   const cell = ([name, value, note]) =>
     make("div", {}, make("dt", {}, name, make("small", {}, note)), make("dd", {}, value));
   return make("dl", { class: "numbers" }, ...shown.map(cell));
@@ -110,6 +132,8 @@ const SETTINGS = {
   lr: (lr) => [`learning rate ${lr}`],
   precision: (precision) => [precision],
   projection: () => [],
+  certify_dtype: () => [],
+  certify_metrics: (metrics, row) => (hasOtherConstraint(row) ? [`held by ${metrics}`] : []),
 };
 
 function settings(row, names) {
@@ -167,8 +191,52 @@ function nearest(entry, texts) {
   );
   const note =
     "Of every position, with Euclidean distances; a bar is a distance, a ✓ the target's token.";
-  const box = { class: "scroll", tabindex: "0", role: "region", "aria-label": "Nearest tokens" };
-  return titled("Nearest tokens", make("p", { class: "caption" }, note), make("div", box, table));
+  const title = "Nearest tokens";
+  return titled(title, make("p", { class: "caption" }, note), scrolled(table, title));
+}
+
+function scrolled(table, name) {
+  const box = { class: "scroll", tabindex: "0", role: "region", "aria-label": name };
+  return make("div", box, table);
+}
+
+// How far every position is from being read as another token, and as which.
+function walls(entry, texts) {
+  if (!entry.walls.length) return null;
+  const farthest = Math.max(0, ...entry.walls.map(([, distance]) => distance)) || 1;
+  const lines = entry.walls.map(([id, distance, relative], k) => {
+    const far = make("td", { class: "number" }, precise(distance));
+    far.style.setProperty("--share", Math.max(0, distance ?? 0) / farthest);
+    const isBeyond = distance !== null && distance < 0;
+    return make(
+      "tr",
+      isBeyond ? { class: "differs" } : {},
+      make("th", { scope: "row" }, String(k + 1)),
+      make("td", { class: "target" }, visible(texts[entry.target[k]] ?? "")),
+      far,
+      make("td", { class: "number" }, precise(relative)),
+      make("td", { class: "behind" }, visible(texts[id] ?? DASH)),
+    );
+  });
+  const head = ["", "target", "distance", "relative", "behind the wall"];
+  const table = make(
+    "table",
+    { class: "walls" },
+    make("thead", {}, make("tr", {}, ...head.map((name) => make("th", { scope: "col" }, name)))),
+    make("tbody", {}, ...lines),
+  );
+  const note =
+    `By ${plain(entry.row.projection ?? "euclidean")}. Of every position the distance to the ` +
+    "nearest wall of its token's cell, as it is and as a share of what the token's embedding has " +
+    "to its own, and the token behind that wall. Below 0 it is beyond the wall, and reads as another.";
+  const title = "Distance to the nearest wall";
+  const isChecked = entry.row.certified !== null;
+  return titled(
+    title,
+    isChecked ? make("p", { class: "certificate" }, certificate(entry.row)) : "",
+    make("p", { class: "caption" }, note),
+    scrolled(table, title),
+  );
 }
 
 function opened(entry, texts, names) {
@@ -184,6 +252,7 @@ function opened(entry, texts, names) {
     entry.words ? passages(entry.words) : gloss(entry, texts),
     numbers(row),
     drawn.length ? titled("Training", make("div", { class: "panels" }, ...drawn)) : null,
+    walls(entry, texts),
     nearest(entry, texts),
     readings(row),
   ].filter(Boolean);

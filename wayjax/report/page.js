@@ -8,6 +8,7 @@ const {
 } = JSON.parse(document.getElementById("data").textContent);
 const at = (id) => document.getElementById(id);
 const anchors = new Map(entries.map((entry) => [entry.anchor, entry]));
+const CERTIFIED_MARKS = new Map([[true, "✓"], [false, "no"]]);
 const collator = new Intl.Collator("en", { numeric: true });
 
 // name -> what it is of a row, how it is written, and whether a larger value is better.
@@ -22,6 +23,10 @@ const COLUMNS = [
   { name: "seed", of: (row) => row.seed, number: true },
   { name: "accuracy %", of: (row) => row.accuracy, write: percent, number: true, best: true },
   { name: "prompt F1 %", of: (row) => row.prompt_f1, write: percent, number: true, best: true },
+  { name: "tokens %", of: (row) => row.token_match, write: percent, number: true, best: true },
+  ...(entries.some(({ row }) => hasOtherConstraint(row))
+    ? [{ name: "certified", of: (row) => CERTIFIED_MARKS.get(row.certified) ?? null }]
+    : []),
   {
     name: "c-dist",
     of: (row) => row.c_dist,
@@ -115,7 +120,7 @@ function addHeadings() {
 function addFilters() {
   const search = at("search").parentNode;
   for (const [k, column] of COLUMNS.entries()) {
-    if (!["task", "model", "target", "constraint", "γ"].includes(column.name)) continue;
+    if (!["task", "model", "target", "constraint", "γ", "certified"].includes(column.name)) continue;
     const values = [...new Set(entries.map(({ row }) => column.of(row)))].sort(compare);
     if (column.name === "model" && values.length < 2) continue;
     const options = values.map((value) => make("option", { value: plain(value) }, plain(value)));

@@ -15,8 +15,9 @@ from pathlib import Path
 from wayjax.config import MODEL_HASHES
 from wayjax.report.content import Entry, Figure, Report, Table
 from wayjax.report.gather import setting_names
+from wayjax.results.differences import differences
 from wayjax.results.rows import Row
-from wayjax.results.summary import differences, is_demo
+from wayjax.results.summary import is_demo
 from wayjax.visible import visible, visible_lines
 
 _FOLDER = Path(__file__).parent
@@ -29,7 +30,7 @@ _CURVES = "cross_entropy", "c_dist", "dev_accuracy"
 
 # What a page leaves out of rows and settings: what is shown otherwise, or tells readers little.
 _UNSHOWN = (
-  *("prompt_key", "prompt_tokens", "token_match", "readings", "train_loss", "wall_seconds"),
+  *("prompt_key", "prompt_tokens", "readings", "train_loss", "wall_seconds"),
   *("batch_size", "template", "label_words", "max_length", "data_sha256", *MODEL_HASHES),
 )
 
@@ -174,6 +175,10 @@ def _entry(entry: Entry, names: tuple[str, ...], texts: dict[str, int]) -> dict:
     "nearest": [
       [[number_of(token), _short(distance)] for token, distance in tokens]
       for tokens in entry.nearest
+    ],
+    "walls": [
+      [None if token is None else number_of(token), *map(_short, distances)]
+      for token, *distances in entry.walls
     ],
     "curve": {
       "step": [point["step"] for point in entry.curve],

@@ -10,8 +10,10 @@ from wayjax.report.statistics import Estimate, choose_gamma, estimate
 from wayjax.results.markdown import escape_markdown
 from wayjax.results.rows import is_free
 from wayjax.results.summary import (
+  OF_CONSTRAINTS,
   UNKNOWN,
   best,
+  explained,
   percent,
   target_of,
   variant_of,
@@ -22,8 +24,8 @@ EXAMPLES = 2  # of each task
 MOST_TARGETS = 40  # lines of a table by target; more are for the explorer
 MEANS = (
   "Means over targets of means over seeds, in per cent, with 95 % bootstrap intervals that "
-  "resample targets. Δ̂ is the relative accuracy drop from γ = 0 over the seeds that have both, of "
-  "each target and then averaged."
+  "resample targets. Δ̂ is the relative accuracy drop from the unconstrained prompt, γ=0, over the "
+  "seeds that have both, of each target and then averaged."
 )
 
 
@@ -67,16 +69,18 @@ def main_results(results: list[Results]) -> Table:
       f1, drop = of_paper.get(found.setting["dataset"], (None, None))
       own = of_variant(found.lines, variant)
       zero, tuned, delta, f1_0, f1_g = numbers(own, "accuracy_0", "accuracy", "delta", "f1_0", "f1")
+      (tokens_0,) = numbers(own, "tokens_0")
       table.append(
         (task, str(len(own)), *_named(variant), *map(_mean, (zero, tuned)), _interval(delta))
         + (percent(drop), _mean(f1_0), _interval(f1_g), percent(f1))
+        + (_mean(tokens_0), *_exact(own))
       )
   return _table(
     "table2",
     "Table 2: main results",
     f'{MEANS} "Paper" is {paper.MODEL} on 62 targets, three seeds, γ = {paper.GAMMA:g}.',
     ("task", "targets", *_VARIANT, "acc. γ=0", "acc. γ", "Δ̂ %", "paper's Δ̂ %", "F1 γ=0", "F1 γ")
-    + ("paper's F1",),
+    + ("paper's F1", "tokens γ=0", *_EXACTLY),
     table,
   )
 
@@ -88,15 +92,17 @@ def examples(results: list[Results]) -> Table:
     for constraint in by_constraint(found.lines):
       own = [row for row in found.rows if is_free(row) or variant_of(row)[0] == constraint]
       for row in best(own)[:EXAMPLES]:
-        scores = (row["accuracy_0"], row["accuracy"], row["prompt_f1"])
+        scores = (row["accuracy_0"], row["accuracy"], row["prompt_f1"], row.get("token_match"))
         texts = (row["target_text"], row["projected_text"])
-        table.append((task, *texts, *_named(variant_of(row)), *map(percent, scores)))
+        certified = _CERTIFIED[row.get("certified")]
+        table.append((task, *texts, *_named(variant_of(row)), *map(percent, scores), certified))
   return _table(
     "table3",
     "Table 3: examples",
-    "The most accurate prompts with γ above 0, of different targets: the text that a prompt was to "
-    "read as, what it reads as, and its accuracy and prompt F1 in per cent.",
-    ("task", "target", "reads as", *_VARIANT, "acc. γ=0", "acc. γ", "F1 γ"),
+    "Under each constraint the most accurate prompts that are held to a text, of different "
+    "targets: the text that a prompt was to read as, what it reads as, and its accuracy and prompt "
+    "F1 in per cent.",
+    ("task", "target", "reads as", *_VARIANT, "acc. γ=0", "acc. γ", "F1 γ", *_EXACTLY),
     table,
   )
 
@@ -107,7 +113,7 @@ def true_descriptions(results: list[Results]) -> Table:
   for task, found in zip(labels(results), results, strict=True):
     for line in found.lines:
       if variant_of(line) in main_variants(found.lines):
-        scores = ("text_accuracy", "accuracy_0", "accuracy", "delta", "f1")
+        scores = ("text_accuracy", "accuracy_0", "accuracy", "delta", "f1", *_EXACT)
         numbers_of = (percent(line[name]) for name in scores)
         table.append((task, line["target"], *_named(variant_of(line)), *numbers_of))
   return _table(
@@ -115,7 +121,8 @@ def true_descriptions(results: list[Results]) -> Table:
     "Table 4: true descriptions",
     'Prompts whose target is a description of their own task, means over seeds in per cent. "As '
     'text" is the description itself as the prompt, before any step.',
-    ("task", "description", *_VARIANT, "acc. as text", "acc. γ=0", "acc. γ", "Δ̂ %", "F1 γ"),
+    ("task", "description", *_VARIANT, "acc. as text", "acc. γ=0", "acc. γ", "Δ̂ %", "F1 γ")
+    + _EXACTLY,
     table,
   )
 
@@ -132,12 +139,12 @@ def comparison(pairs: list[tuple[Results, Results]]) -> Table:
       for variant in main_variants(found.lines):
         own = of_variant(found.lines, variant)
         scores = map(_interval, numbers(own, "accuracy", "delta", "f1"))
-        table.append((task, name, *_named(variant), str(len(own)), *scores))
+        table.append((task, name, *_named(variant), str(len(own)), *scores, *_exact(own)))
   return _table(
     "table5",
     "Table 5: true descriptions and other texts",
     MEANS,
-    ("task", "target", *_VARIANT, "targets", "acc. γ", "Δ̂ %", "F1 γ"),
+    ("task", "target", *_VARIANT, "targets", "acc. γ", "Δ̂ %", "F1 γ", *_EXACTLY),
     table,
   )
 
@@ -147,7 +154,8 @@ def targets(results: list[Results]) -> Table:
   table = []
   for task, found in zip(labels(results), results, strict=True):
     for line in found.lines:
-      scores = ("text_accuracy", "accuracy_0", "accuracy", "delta", "f1_0", "f1")
+      scores = ("text_accuracy", "accuracy_0", "accuracy", "delta", "f1_0", "f1", "tokens_0")
+      scores += _EXACT
       table.append(
         (task, line["target"], *_named(variant_of(line)))
         + (*(percent(line[name]) for name in scores), line["reads_as"])
@@ -158,7 +166,7 @@ def targets(results: list[Results]) -> Table:
     'Means over seeds in per cent. "As text" is the target itself as the prompt, before any step; '
     '"reads as" is the projection of one seed\'s prompt.',
     ("task", "target", *_VARIANT, "acc. as text", "acc. γ=0", "acc. γ", "Δ̂ %", "F1 γ=0", "F1 γ")
-    + ("reads as",),
+    + ("tokens γ=0", *_EXACTLY, "reads as"),
     table if len(table) <= MOST_TARGETS else [],
   )
 
@@ -168,19 +176,18 @@ def model_sizes(results: list[Results]) -> Table:
   table = []
   for task, found in zip(labels(results, but=MODEL), results, strict=True):
     for constraint, lines in chosen_lines(found).items():
-      delta, f1 = numbers(lines, "delta", "f1")
+      scores = map(_interval, numbers(lines, "delta", "f1"))
       gammas = sorted({line["gamma"] for line in lines})
       table.append(
         (found.setting["model"], task, f"{found.resolved['parameters']:,}", str(len(lines)))
-        + (constraint, ", ".join(f"{gamma:g}" for gamma in gammas))
-        + (_interval(delta), _interval(f1))
+        + (constraint, ", ".join(f"{gamma:g}" for gamma in gammas), *scores, *_exact(lines))
       )
   return _table(
     "fig5-numbers",
     "Model size",
     f"{MEANS} γ is chosen for each target on dev: the most accurate with F1 above 98 %, or else "
     "the most accurate.",
-    ("model", "task", "parameters", "targets", _CONSTRAINT, "γ chosen", "Δ̂ %", "F1 γ"),
+    ("model", "task", "parameters", "targets", _CONSTRAINT, "γ chosen", "Δ̂ %", "F1 γ", *_EXACTLY),
     table,
   )
 
@@ -202,8 +209,11 @@ def chosen_lines(found: Results) -> dict[str, list[dict]]:
   return chosen
 
 
-_CONSTRAINT = "constraint"
+_CONSTRAINT, _CERTIFIES = OF_CONSTRAINTS
 _VARIANT = (_CONSTRAINT, "γ")
+# What stands beside F1: fields of lines, and their columns.
+_EXACT, _EXACTLY = ("tokens", "certified"), ("tokens γ", _CERTIFIES)
+_CERTIFIED = {True: "yes", False: "no", None: UNKNOWN}  # of a single prompt
 
 
 def _named(variant: tuple[str, float]) -> tuple[str, str]:
@@ -212,14 +222,21 @@ def _named(variant: tuple[str, float]) -> tuple[str, str]:
   return constraint, f"{gamma:g}"
 
 
+def _exact(lines: list[dict]) -> tuple[str, str]:
+  """What stands beside F1 in means over targets."""
+  tokens, certified = numbers(lines, *_EXACT)
+  return _mean(tokens), _mean(certified)
+
+
 def _table(
   name: str, title: str, caption: str, columns: tuple[str, ...], lines: list[tuple[str, ...]]
 ) -> Table:
-  """A table, which names the constraint of its lines where it is not the paper's everywhere."""
-  at = columns.index(_CONSTRAINT)
-  if all(line[at] == C_DIST for line in lines):
-    columns, *lines = [cells[:at] + cells[at + 1 :] for cells in (columns, *lines)]
-  return Table(name, title, caption, columns, tuple(lines))
+  """A table, which tells constraints apart where there are others than the paper's."""
+  constraints = {line[columns.index(_CONSTRAINT)] for line in lines}
+  if constraints <= {C_DIST}:
+    kept = [k for k, column in enumerate(columns) if column not in OF_CONSTRAINTS]
+    columns, *lines = [tuple(cells[k] for k in kept) for cells in (columns, *lines)]
+  return Table(name, title, f"{caption} {explained(constraints)}", columns, tuple(lines))
 
 
 def _mean(found: Estimate | None) -> str:

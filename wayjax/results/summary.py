@@ -1,9 +1,7 @@
 """The closing table of a run: rows -> means over seeds, for the terminal and for summary.md."""
 
 import collections
-import difflib
-import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -15,6 +13,7 @@ from wayjax.results.rows import field_names, is_free
 from wayjax.visible import visible
 
 UNKNOWN = "–"  # in place of a number
+OF_CONSTRAINTS = ("constraint", "certified")  # columns for others than the paper's
 _TEXT_WIDTH = 60  # of a target or projected text in a table
 
 
@@ -25,10 +24,11 @@ def by_target(rows: list[dict]) -> list[dict]:
     rows: rows of one setting; members that diverged are left out of every mean.
 
   Returns:
-    Lines of `target`, its `group` and `name`, `constraint`, `gamma`, `accuracy`, `f1`, `c_dist`,
-    `text_accuracy`, the same of the unconstrained prompt as `accuracy_0`, `f1_0` and `c_dist_0`,
-    `delta`, `dev_accuracy` where rows have one, and `reads_as`. Fractions; None where a run has no
-    such number.
+    Lines of `target`, its `group` and `name`, `constraint`, `gamma`, `accuracy`, `f1`, `tokens`
+    (the mean of `token_match`), `c_dist`, the same of the unconstrained prompt as `accuracy_0`,
+    `f1_0`, `tokens_0` and `c_dist_0`, `text_accuracy`, `delta`, `certified` (the share of prompts
+    that are), `dev_accuracy` where rows have one, and `reads_as`. Fractions; None where a run has
+    no such number.
 
   Raises:
     WayjaxError: rows of different settings, or different rows of the same member.
@@ -118,6 +118,9 @@ def _line(rows: list[dict], unconstrained: list[dict] | None) -> dict:
     "delta": _delta(rows, unconstrained or []) if constrained else None,
     "f1_0": zero["prompt_f1"],
     "f1": of["prompt_f1"] if constrained else None,
+    "tokens_0": zero["token_match"],
+    "tokens": of["token_match"] if constrained else None,
+    "certified": of["certified"] if constrained else None,
     "c_dist_0": zero["c_dist"],
     "c_dist": of["c_dist"] if constrained else None,
     "dev_accuracy": of["dev_accuracy"],
@@ -134,7 +137,8 @@ def _delta(rows: list[dict], unconstrained: list[dict]) -> float | None:
   return finite(delta(*means)) if seeds else None
 
 
-_AVERAGED = ("accuracy", "dev_accuracy", "text_accuracy", "prompt_f1", "c_dist")
+_AVERAGED = ("accuracy", "dev_accuracy", "text_accuracy", "prompt_f1", "token_match", "c_dist")
+_AVERAGED += ("certified",)
 
 
 def _mean(values) -> float | None:
@@ -170,6 +174,9 @@ _COLUMNS: dict[str, tuple[str, Callable]] = {
   "Δ̂ %": ("delta", percent),
   "F1 γ=0": ("f1_0", percent),
   "F1 γ": ("f1", percent),
+  "tokens γ=0": ("tokens_0", percent),
+  "tokens γ": ("tokens", percent),
+  "certified": ("certified", percent),
   "c-dist γ=0": ("c_dist_0", _plain),
   "c-dist γ": ("c_dist", _plain),
   "reads as": ("reads_as", _one_line),
@@ -177,9 +184,9 @@ _COLUMNS: dict[str, tuple[str, Callable]] = {
 
 
 def headings(lines: list[dict]) -> list[str]:
-  """The columns of a table of these lines; the constraint is named where it is not the paper's."""
+  """The columns of a table of these lines; constraints are named where not all are the paper's."""
   named = any(line["constraint"] != C_DIST for line in lines)
-  return [heading for heading in _COLUMNS if named or heading != "constraint"]
+  return [heading for heading in _COLUMNS if named or heading not in OF_CONSTRAINTS]
 
 
 def cells(line: dict, columns: list[str]) -> list[str]:
@@ -196,14 +203,30 @@ def caption(rows: list[dict], majority: float) -> str:
     f"{first['dataset']} ({first['split']}), {first['model']}, {first['steps']:,} steps: "
     f"accuracy and prompt F1 in per cent, means over seeds {seeds}. Always answering the most "
     f'frequent class scores {100 * majority:.1f}. "As text" is the target itself as the prompt, '
-    'before any step. Δ̂ is the relative accuracy drop from γ = 0. "Reads as" is the projection '
-    "of one seed's prompt."
+    "before any step. Δ̂ is the relative accuracy drop from the unconstrained prompt, γ=0. "
+    f'{explained(variant_of(row)[0] for row in rows)} "Reads as" is the projection of one seed\'s '
+    "prompt."
   )
   if diverged := [row["prompt_key"] for row in rows if row["status"] != "done"]:
     text += f" Left out of the means because they diverged: {', '.join(diverged)}."
   if without := without_f1(rows):
     text += f" Left out of the means of F1 because they have no words: {', '.join(without)}."
   return text
+
+
+def explained(constraints: Iterable[str]) -> str:
+  """What columns are in a table, wherever it stands, of prompts under these constraints."""
+  text = (
+    '"Tokens" is the share of positions, in per cent, that read as the target\'s token: prompt F1 '
+    "ignores articles, case and punctuation."
+  )
+  if set(constraints) <= {C_DIST}:
+    return text
+  return text + (
+    ' "γ=0" is the unconstrained prompt, "γ" the one that is held as the line says. "Certified" '
+    "ones certainly read as their targets, token by token, also in the coarsest type that they may "
+    "be stored in; of several prompts it is the share, in per cent."
+  )
 
 
 def without_f1(rows: list[dict]) -> list[str]:
@@ -262,21 +285,6 @@ def shows_waywardness(rows: list[dict], majority: float) -> bool:
       if mean["delta"] <= _MOST_DELTA and gain >= _LEAST_GAIN:
         return True
   return False
-
-
-def differences(target: str, text: str) -> tuple[list[tuple[str, bool]], list[tuple[str, bool]]]:
-  """The words of two texts, and of each whether the other lacks it at this place."""
-  sides = target.split(), text.split()
-  same = [set(), set()]
-  # Words that look the same are the same, however their characters are written.
-  shown = [[unicodedata.normalize("NFC", word) for word in side] for side in sides]
-  for i, j, count in difflib.SequenceMatcher(None, *shown, autojunk=False).get_matching_blocks():
-    same[0].update(range(i, i + count))
-    same[1].update(range(j, j + count))
-  return tuple(
-    [(word, k not in kept) for k, word in enumerate(side)]
-    for side, kept in zip(sides, same, strict=True)
-  )
 
 
 def to_markdown(rows: list[dict], majority: float) -> str:

@@ -10,14 +10,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from wayjax.config import C_DIST
 from wayjax.results import summary
+from wayjax.results.differences import differences
 from wayjax.tuning.callbacks import Progress
 from wayjax.visible import visible
 
 _PLAIN_EVERY_SECONDS = 10.0
 _PLAIN_WIDTH = 160
 _BEST = 4  # prompts shown beside their targets
-_WIDE = 120  # terminal columns from which the table shows c-dist too
+_WIDE = 12  # terminal columns for each of the table's, from which it shows c-dist too
 
 
 _log = logging.getLogger("wayjax")
@@ -155,9 +157,10 @@ class Display(logging.Handler):
 
   def table(self, rows: list[dict], majority: float) -> None:
     """Prints the closing table."""
-    wide = self._console.width >= _WIDE
     lines = summary.summarise(rows)
-    columns = [name for name in summary.headings(lines) if wide or "c-dist" not in name]
+    columns = summary.headings(lines)
+    if self._console.width < _WIDE * len(columns):
+      columns = [name for name in columns if "c-dist" not in name]
     table = Table(
       show_lines=False, header_style="bold", title="demo" if summary.is_demo(rows) else None
     )
@@ -179,8 +182,13 @@ class Display(logging.Handler):
       if row["accuracy_0"] is not None:
         others += f", unconstrained {100 * row['accuracy_0']:.1f} %"
       self._console.print()
-      self._console.print(Text.assemble((accuracy, "bold"), f"{others}), γ = {row['gamma']:g}"))
-      sides = summary.differences(row["target_text"], row["projected_text"])
+      held = f"γ = {row['gamma']:g}"
+      if row.get("constraint", C_DIST) != C_DIST:
+        held = f"{visible(row['constraint'])}, {held}"
+      if row.get("certified"):
+        held += ", certified"
+      self._console.print(Text.assemble((accuracy, "bold"), f"{others}), {held}"))
+      sides = differences(row["target_text"], row["projected_text"])
       for name, words in zip(("target    ", "reads as  "), sides, strict=True):
         self._console.print(Text.assemble(name, *map(self._word, words)))
 

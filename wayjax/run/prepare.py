@@ -7,7 +7,7 @@ import platform
 from importlib import metadata
 
 import wayjax
-from wayjax.config import C_DIST, RunConfig, variants
+from wayjax.config import CELL, RunConfig, variants
 from wayjax.constraints import get_constraint
 from wayjax.data.encoding import EncodedExamples, encode
 from wayjax.data.examples import TaskData, load_data
@@ -114,10 +114,12 @@ class Prepared:
 
 
 def _count(config: RunConfig, held_in: tuple) -> str:
-  """How many gammas, or how many ways to hold a prompt where not all are the paper's."""
-  if config.constraint == (C_DIST,):
-    return f"{len(held_in)} gamma"
-  return f"{len(held_in)} constraints with their gammas"
+  """How many gammas and constraints, or which where the cell has gammas of its own."""
+  if CELL not in config.constraint:
+    several = f" x {len(config.constraint)} constraints" if len(config.constraint) > 1 else ""
+    return f"{len(config.gamma)} gamma{several}"
+  named = ", ".join(f"{constraint} γ={gamma:g}" for constraint, gamma in held_in)
+  return f"{len(held_in)} ({named})"
 
 
 def prepare(config: RunConfig, task: Task, targets: list[Target]) -> Prepared:

@@ -14,7 +14,7 @@ import numpy as np
 from flax import nnx
 
 from wayjax.config import TrainSettings
-from wayjax.constraints import Constraint, get_constraint
+from wayjax.constraints import Constraint, block_starts, get_constraint, unchanged
 from wayjax.data import packing
 from wayjax.data.packing import left_mask, pad_left
 from wayjax.devices import compilation, processes
@@ -26,6 +26,7 @@ from wayjax.tuning.decisions import Decision
 from wayjax.tuning.members import Member
 from wayjax.tuning.step import MemberLeaves, StepLosses, TrainState, init_state, train_step
 
+_PRODUCTS = 2**25  # of a chunk's vectors with embeddings, that are in memory at a time
 CPU_MEMBERS = 16  # a CPU is fastest with 4 to 16; 32 took 1.4 times as long a member-step
 
 
@@ -147,15 +148,16 @@ def train_dispatch(graphdef, static: Static, params, tokens, leaves_M, state_M, 
   """
   model = nnx.merge(graphdef, params)
   model.remat = static.remat
-  squares_V = jnp.sum(jnp.square(model.embedding_table()), axis=-1)
-  squares_V = squares_V.at[np.array(static.unused, np.int32)].set(jnp.inf)
+  squares_NxB = None
+  if static.constraint.project is not unchanged:
+    squares_NxB = _squares(model.embedding_table(), static.unused, leaves_M.mask_P.size)
 
   def step_members(size: RowSize, state_M, step, batches_NxB):
     pack = functools.partial(packing.pack_training, tokens, **size._asdict())
     rows_N = jax.vmap(pack)(batches_NxB)
     step_member = functools.partial(train_step, model, static.constraint, static.steps)
     in_axes = (0, 0, None, None, None)
-    return jax.vmap(step_member, in_axes)(leaves_M, state_M, step, rows_N, squares_V)
+    return jax.vmap(step_member, in_axes)(leaves_M, state_M, step, rows_N, squares_NxB)
 
   def skip(state_M, step, batches_NxB):
     nothing_M = jnp.zeros(leaves_M.gamma.shape, jnp.float32)
@@ -172,6 +174,23 @@ def train_dispatch(graphdef, static: Static, params, tokens, leaves_M, state_M, 
     jax.lax.with_sharding_constraint(state_M, static.layout.members()),
     jax.lax.with_sharding_constraint(losses_KxM, static.layout.members(axis=1)),
   )
+
+
+def _squares(table_VxD, unused: tuple[int, ...], vectors: int):
+  """Squared lengths of the embeddings in blocks, infinite for rows that belong to no token, (N, B).
+
+  Args:
+    table_VxD: the embedding table.
+    unused: the rows that belong to no token.
+    vectors: how many are compared with a block at a time.
+  """
+  tokens = len(table_VxD)
+  squares_V = jnp.einsum("vd,vd->v", table_VxD, table_VxD, precision=jax.lax.Precision.HIGHEST)
+  squares_V = squares_V.at[np.array(unused, np.int32)].set(jnp.inf)
+  size = min(tokens, max(1, _PRODUCTS // vectors))
+  blocks = -(-tokens // size)
+  places_NxB = block_starts(tokens, blocks, size)[:, None] + np.arange(size)
+  return squares_V[places_NxB]
 
 
 class Program(NamedTuple):

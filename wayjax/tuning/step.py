@@ -107,7 +107,7 @@ def train_step(
   state: TrainState,
   step,
   rows_by_seed,
-  squares_V=None,
+  squares_NxB=None,
 ):
   """One step of ONE member: gradient, update, and the constraint's projection.
 
@@ -119,8 +119,8 @@ def train_step(
     state: its state.
     step: the number of this step, from 0.
     rows_by_seed: the step's packed rows, stacked over the chunk's seeds.
-    squares_V: squared lengths of the embeddings, infinite for rows that belong to no token; None
-      for a constraint that does not need them.
+    squares_NxB: squared lengths of the embeddings, infinite for rows that belong to no token, in
+      blocks; None for a constraint that does not need them.
 
   Returns:
     The next state and the step's losses. Where the loss or the next prompt is not finite the state
@@ -142,7 +142,7 @@ def train_step(
     leaves.mask_P,
     leaves.held,
     model.embedding_table(),
-    squares_V,
+    squares_NxB,
   )
   prompt_PxD = jnp.where(leaves.mask_P[:, None] > 0, projected_PxD, updated_PxD)
   sound = jnp.isfinite(total) & jnp.all(jnp.isfinite(prompt_PxD))
