@@ -181,6 +181,16 @@ class TestSettings:
     assert needed(self.USUAL, tmp_path) == []
     assert len(needed(self.USUAL, tmp_path / "new")) == 1
 
+  def test_they_go_on_and_are_sharded_like_any_other(self, tmp_path):
+    shards = [["--shard", f"{i}/2"] for i in range(2)]
+    for shard, members in zip(shards, (None, 3)):
+      finish(needed(self.FAST, tmp_path, shard)[0], members)
+    assert needed(self.FAST, tmp_path, shards[0]) == []
+    with pytest.raises(WayjaxError, match=r"init-vocab-lr-0.1/.* is unfinished: give --resume"):
+      needed(self.FAST, tmp_path, shards[1])
+    (call,) = needed(self.FAST, tmp_path, shards[1], resume=True)
+    assert call[0] == "--resume"
+
   def test_runs_of_other_options_are_still_refused_in_each(self, tmp_path):
     finish(needed(self.FAST, tmp_path)[0])
     with pytest.raises(WayjaxError, match=r"init-vocab-lr-0.1/.* was run with --steps 2000, not 5"):
