@@ -13,12 +13,12 @@ from experiments import needed_runs
 from experiments.needed_runs import Sweep
 from wayjax import run as wayjax_run
 from wayjax.command_line import Parser, parse_args
-from wayjax.config import RunConfig
+from wayjax.config import RunConfig, options
 from wayjax.data.tasks import TASKS
 from wayjax.devices.select import select_device
 from wayjax.errors import WayjaxError, in_one_sentence
 from wayjax.exits import exit_code
-from wayjax.options import path
+from wayjax.options import flag, path
 from wayjax.results.storage import open_files
 from wayjax.visible import visible
 
@@ -35,6 +35,8 @@ class Experiment:
       or a `figure` for the report, as `wayjax.report.build.make_report` describes them, and
       whatever else is worth keeping; all of it is written to `<name>.measured.json`.
     measured_on: the tasks whose configurations `measure` is given.
+    in_demo: of its `datasets` and its sweeps' settings those that the demo has, which is to take
+      minutes, unless the command line names others.
   """
 
   name: str
@@ -42,6 +44,15 @@ class Experiment:
   models: tuple[str | None, ...] = (None,)
   measure: Callable[[list[RunConfig], Path], dict] | None = None
   measured_on: tuple[str, ...] = ()
+  in_demo: dict[str, tuple] = dataclasses.field(default_factory=dict)
+
+  @property
+  def settings(self) -> dict[str, tuple]:
+    """The values that its sweeps have of settings, by field name; the command line chooses some."""
+    found = {}
+    for name, value in (item for sweep in self.sweeps for item in sweep.settings.items()):
+      found[name] = tuple(dict.fromkeys((*found.get(name, ()), value)))
+    return found
 
 
 def main(experiment: Experiment, description: str, argv: list[str] | None = None) -> int:
@@ -84,7 +95,19 @@ def _parse(experiment: Experiment, description: str, argv: list[str] | None) -> 
   add("--demo", action="store_true", help="the embedded model, rows and texts: minutes, offline")
   add("--resume", action="store_true", help="resume unfinished runs in the folder")
   add("--datasets", nargs="+", metavar="NAME", help="only these of its tasks")
+  settings, fields = experiment.settings, {field.name: field for field in options()}
+  for name, values in settings.items():
+    kind, known = fields[name].metadata.get("type"), ", ".join(map(str, values))
+    add(flag(fields[name]), nargs="+", type=kind, metavar="X", help=f"only these of {known}")
   args, args.options = parser.parse_known_args(argv)
+  for name, values in settings.items():
+    for value in getattr(args, name) or ():
+      if value not in values:
+        known = ", ".join(map(str, values))
+        raise WayjaxError(f"{flag(fields[name])} {value}: {experiment.name} has {known}")
+  for name, chosen in experiment.in_demo.items():
+    if args.demo and getattr(args, name) is None:
+      setattr(args, name, list(chosen))
   return args
 
 
@@ -96,6 +119,8 @@ def _tune(experiment: Experiment, args: argparse.Namespace) -> int:
   if experiment.measure and len(models) > 1:
     raise WayjaxError(f"{experiment.name} takes one --model, not {len(models)}")
   for sweep in experiment.sweeps:
+    if any(value not in (getattr(args, name) or [value]) for name, value in sweep.settings.items()):
+      continue
     sweep = dataclasses.replace(sweep, datasets=_chosen(experiment, sweep.datasets, args.datasets))
     for model in models:
       calls = needed_runs.calls(
@@ -121,7 +146,9 @@ def _measure(experiment: Experiment, args: argparse.Namespace) -> None:
   select_device(configs[0].device)
   out = Path(args.out)
   measured = experiment.measure(configs, out)
-  given += ["--datasets", *args.datasets] if args.datasets else []
+  for name in ("datasets", *experiment.settings):
+    if chosen := getattr(args, name):
+      given += ["--" + name.replace("_", "-"), *map(str, chosen)]
   command = shlex.join(["python", "-m", f"experiments.{experiment.name}", *given])
   content = json.dumps({**measured, "command": command}, ensure_ascii=False).encode()
   files = open_files(out)

@@ -1,14 +1,14 @@
 """Which calls of wayjax.run an experiment still needs, where a folder holds those of others."""
 
 import collections
+import dataclasses
 import itertools
 from collections.abc import Hashable, Iterable
-from dataclasses import Field, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from wayjax.command_line import parse_args, parse_options, stored_config
-from wayjax.config import C_DIST, RunConfig, options
+from wayjax.config import C_DIST, CELL, RunConfig, options, variants
 from wayjax.demo import LENGTHS
 from wayjax.errors import WayjaxError
 from wayjax.options import AXIS, PLACE, SETTING, flag
@@ -26,7 +26,7 @@ DEMO_GROUPS = {"ni": "demo", "pile": "demo", "true": "demo-true"} | {
 _APART = ("dataset", "task_file", "model")
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Sweep:
   """Members that an experiment needs.
 
@@ -35,12 +35,18 @@ class Sweep:
     groups: the paper's groups of targets.
     gamma: weights of the constraints' penalties.
     constraint: how prompts are held to their targets.
+    cell_gamma: weights of the penalty beside the constraint `cell`, in place of `gamma`.
+    settings: options of wayjax.run with the role of a setting, by field name. Runs of other values
+      than the defaults are in a folder of their own in that of all experiments: no other experiment
+      takes them for its own, or refuses them.
   """
 
   datasets: tuple[str, ...]
   groups: tuple[str, ...]
   gamma: tuple[float, ...] = (0.0, 0.01)
   constraint: tuple[str, ...] = (C_DIST,)
+  cell_gamma: tuple[float, ...] = (0.0,)
+  settings: dict[str, object] = dataclasses.field(default_factory=dict)
 
 
 class Cell(NamedTuple):
@@ -89,11 +95,16 @@ def calls(
   groups = sweep.groups
   if demo:
     groups = tuple(dict.fromkeys(DEMO_GROUPS[group] for group in groups))
+  out = _folder(sweep, out)
   number = itertools.count(1 + max(map(_number, out.glob("*-*")), default=-1))
   for dataset in sweep.datasets:
     base = ["--dataset", dataset, *(["--demo"] if demo else []), "--gamma", *map(repr, sweep.gamma)]
     if sweep.constraint != (C_DIST,):
       base += ["--constraint", *sweep.constraint]
+    if CELL in sweep.constraint:
+      base += ["--cell-gamma", *map(repr, sweep.cell_gamma)]
+    for name, value in sweep.settings.items():
+      base += [_flag(name), str(value)]
     base += ["--model", model] if model else []
     base += [] if demo else ["--seeds", *map(str, SEEDS)]
     base += given
@@ -104,7 +115,7 @@ def calls(
     if unfinished and not resume:
       raise WayjaxError(f"{unfinished[0]} is unfinished: give --resume, or another --out")
     found += [["--resume", str(path), *_going_on(given)] for path in unfinished]
-    for own, constraint, gamma, seeds in _missing(groups, wanted, cells):
+    for own, constraint, gamma, cell_gamma, seeds in _missing(groups, wanted, cells):
       name = f"{next(number):03d}-{dataset}-{Path(wanted.model).name}"
       if wanted.shard:
         name += "-{}-of-{}".format(*wanted.shard)
@@ -112,8 +123,26 @@ def calls(
       axes = ["--targets", *own, "--gamma", *map(repr, gamma), "--seeds", *map(str, seeds)]
       if wanted.constraint != (C_DIST,):
         axes += ["--constraint", *constraint]
+      if CELL in constraint:
+        axes += ["--cell-gamma", *map(repr, cell_gamma)]
       found.append([*base, *axes, "--out", str(out / name)])
   return found
+
+
+def _folder(sweep: Sweep, out: Path) -> Path:
+  """Where the runs of a sweep's settings are: named after those that are not the defaults."""
+  usual = {each.name: each.default for each in options()}
+  parts = [
+    f"{name}-{value}".replace("_", "-")
+    for name, value in sorted(sweep.settings.items())
+    if value != usual[name]
+  ]
+  return out / "-".join(parts) if parts else out
+
+
+def _flag(name: str) -> str:
+  """The command line's name of an option's field."""
+  return next(flag(each) for each in options() if each.name == name)
 
 
 def _number(folder: Path) -> int:
@@ -134,7 +163,7 @@ def _going_on(given: list[str]) -> list[str]:
   return words
 
 
-def _alike() -> list[Field]:
+def _alike() -> list[dataclasses.Field]:
   """The options in which the runs of a folder agree, or their members cannot be compared."""
   settings = [field for field in options(SETTING) if field.name not in _APART]
   # A group means all its targets, so their number and their folder count too.
@@ -161,10 +190,9 @@ def _held(out: Path, wanted: RunConfig) -> tuple[list[Path], set[Cell]]:
     pairs = len(resolved["targets"]) * len(stored.seeds)
     if stored.shard:
       pairs = len(range(stored.shard[0], pairs, stored.shard[1]))
-    if len(run.rows) < pairs * len(stored.gamma) * len(stored.constraint):
+    if len(run.rows) < pairs * len(_variants(stored)):
       unfinished.append(path)
-    axes = stored.targets, stored.constraint, stored.gamma, stored.seeds
-    cells_of[stored.shard].update(itertools.starmap(Cell, itertools.product(*axes)))
+    cells_of[stored.shard].update(_cells(stored.targets, stored))
   held = cells_of[None] | cells_of[wanted.shard]
   if not wanted.shard:
     held |= _in_all_shards(out, cells_of)
@@ -186,25 +214,46 @@ def _in_all_shards(out: Path, cells_of: dict) -> set[Cell]:
   return whole
 
 
+def _variants(config: RunConfig) -> tuple[tuple[str, float], ...]:
+  return variants(config.constraint, config.gamma, config.cell_gamma)
+
+
+def _cells(groups: tuple[str, ...], config: RunConfig) -> list[Cell]:
+  """All that a configuration has of some groups."""
+  axes = groups, _variants(config), config.seeds
+  return [Cell(group, *variant, seed) for group, variant, seed in itertools.product(*axes)]
+
+
 def _missing(groups: tuple[str, ...], wanted: RunConfig, held: set[Cell]):
-  """Products of groups, constraints, gammas and seeds: together all cells that no run holds."""
-  axes = groups, wanted.constraint, wanted.gamma, wanted.seeds
-  missing = [cell for cell in itertools.starmap(Cell, itertools.product(*axes)) if cell not in held]
+  """Products of groups, constraints, their gammas and seeds: together all that no run holds."""
+  missing = [cell for cell in _cells(groups, wanted) if cell not in held]
   seeds_of = _by_key((cell[:3], cell.seed) for cell in missing)
   gammas_of = _by_key(
     ((group, constraint, seeds), gamma) for (group, constraint, gamma), seeds in seeds_of.items()
   )
+  # What is held in cells has gammas of its own, and joins the first call of its targets and seeds.
+  cell_gamma_of = {
+    (group, seeds): gammas
+    for (group, constraint, seeds), gammas in gammas_of.items()
+    if constraint == CELL
+  }
   constraints_of = _by_key(
-    ((group, gammas, seeds), constraint) for (group, constraint, seeds), gammas in gammas_of.items()
+    ((group, gammas, seeds), constraint)
+    for (group, constraint, seeds), gammas in gammas_of.items()
+    if constraint != CELL
   )
+  found = []
+  for (group, gammas, seeds), constraints in constraints_of.items():
+    if cell_gamma := cell_gamma_of.pop((group, seeds), ()):
+      constraints = (*constraints, CELL)
+    found.append((group, (constraints, gammas, cell_gamma, seeds)))
+  for (group, seeds), cell_gamma in cell_gamma_of.items():
+    found.append((group, ((CELL,), wanted.gamma, cell_gamma, seeds)))
   # With --max-targets each group is run by itself, or the last would lose its targets.
   groups_of = _by_key(
-    ((constraints, gammas, seeds, group if wanted.max_targets else None), group)
-    for (group, gammas, seeds), constraints in constraints_of.items()
+    ((axes, group if wanted.max_targets else None), group) for group, axes in found
   )
-  return [
-    (own, constraints, gammas, seeds) for (constraints, gammas, seeds, _), own in groups_of.items()
-  ]
+  return [(own, *axes) for (axes, _), own in groups_of.items()]
 
 
 def _by_key(pairs: Iterable[tuple[Hashable, Hashable]]) -> dict[Hashable, tuple]:

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 
 from wayjax.command_line import parse_args
+from wayjax.config import variants
 from wayjax.report import gather
 from wayjax.report.content import Entry, Figure, Report, Table
 from wayjax.results import rows
@@ -118,8 +119,8 @@ def finish(argv: list[str], members: int | None = None) -> None:
   if config.shard:
     pairs = pairs[config.shard[0] :: config.shard[1]]
   writer.write_config({**dataclasses.asdict(config), "resolved": {"targets": names}})
-  axes = itertools.product(pairs, config.constraint, config.gamma)
-  keys = ["/".join(map(str, (*pair, *variant))) for pair, *variant in axes]
+  axes = itertools.product(pairs, variants(config.constraint, config.gamma, config.cell_gamma))
+  keys = ["/".join(map(str, (*pair, *variant))) for pair, variant in axes]
   writer.append_rows([{"prompt_key": key} for key in keys[:members]], {})
 
 

@@ -59,6 +59,9 @@ OTHER = {
   "max_targets": {"max_targets": 1},
   "gamma": {"gamma": (0.5,)},
   "constraint": {"constraint": ("ball",), "gamma": (0.5,)},
+  "cell_gamma": {"constraint": ("cell",), "cell_gamma": (0.5,)},
+  "certify_dtype": {"certify_dtype": "float16"},
+  "certify_metrics": {"certify_metrics": ("euclidean",)},
   "seeds": {"seeds": (7,)},
   "shard": {"shard": (1, 2)},
   "demo": {"demo": True},
@@ -217,6 +220,10 @@ def test_experiments_take_no_run_for_one_that_differs_in_an_option(tmp_path, nam
     assert needed(*values) == []
   elif name == "shard":  # of what is there as a whole, each part is there
     assert needed("1/2") == []
+  elif name == "cell_gamma":  # only what is held in cells has it
+    assert needed(*values) == []
+    (call,) = needed(*values, "--constraint", "cell")
+    assert call[-6:-2] == ["--constraint", "cell", "--cell-gamma", "0.5"]
   elif name in MORE_MEMBERS:
     assert len(needed(*values)) == 1
   else:

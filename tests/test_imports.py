@@ -22,6 +22,7 @@ ORDER = [
     "loss",
     "results",
     "cells",
+    "hull",
     "anchors",
     "certificate",
     "constraints",

@@ -15,6 +15,7 @@ from wayjax import report
 NAMES = (
   *("table1_tasks", "table2_main", "table3_examples", "table4_true", "table5_compare"),
   *("fig3_gamma", "fig4_length", "fig5_model_size", "fig6_voronoi", "prop1_margins"),
+  *("certified", "readable_tokens"),
 )
 FOLDER = Path(experiment.__file__).parent
 
@@ -115,9 +116,10 @@ def test_all_experiments_on_the_demo_are_one_report(tmp_path, capsys, monkeypatc
   monkeypatch.setattr(fig4, "EXPERIMENT", dataclasses.replace(fig4.EXPERIMENT, sweeps=tuple(few)))
   small = ["--demo", "--out", str(tmp_path), "--datasets", "agnews", "sst2", "--steps", "2"]
   small += ["--train-rows", "40", "--eval-rows", "8", "--seeds", "1", "--max-targets", "1"]
+  more = {name: ["--datasets", "agnews"] for name in NAMES if name.startswith("table")}
+  more["certified"] = ["--datasets", "agnews", "--init", "target", "--lr", "0.01"]
   for name in NAMES:
-    extra = ["--datasets", "agnews"] if name.startswith("table") else []
-    assert run(name, [*small, *extra]) == 0, name
+    assert run(name, [*small, *more.get(name, ())]) == 0, name
   said = capsys.readouterr().out
   # Table 3, Table 5, Figures 5 and 6 find all they need; Figure 3 tunes only what is new of agnews.
   assert "table3_examples, run" not in said
@@ -125,16 +127,30 @@ def test_all_experiments_on_the_demo_are_one_report(tmp_path, capsys, monkeypatc
   assert "fig5_model_size, run" not in said
   assert "fig6_voronoi, run" not in said
   assert said.count(" --gamma 0.0001 0.0005 0.001 0.003 0.005 0.03 --seeds 1 --out ") == 1
+  # In Table 2's setting only what is held in cells is new.
+  assert said.count("certified, run") == said.count(
+    " --constraint cell --cell-gamma 0.0 0.01 --out "
+  )
+  assert said.count("certified, run") == 1
   assert report.main([str(tmp_path)]) == 0
   names = {path.stem for path in (tmp_path / "report").iterdir()}
   assert names == {
     *("index", "report", "table1", "table2", "table3", "table4", "table5", "fig5-numbers"),
-    *("targets", "fig3", "fig4", "fig5", "fig6", "prop1"),
+    *("targets", "fig3", "fig4", "fig5", "fig6", "prop1", "certified", "readable"),
   }
   margins = json.loads((tmp_path / "prop1_margins.measured.json").read_text())
   assert margins["hits"] == margins["points"] == 1000
   cells = json.loads((tmp_path / "fig6_voronoi.measured.json").read_text())
   nearest = max(cells["cells"], key=lambda cell: cell["score"][2])  # at the token's own place
   assert nearest["token"] == cells["target_token"]
+  held = json.loads((tmp_path / "certified.measured.json").read_text())
+  assert held["command"].endswith(" --datasets agnews --init target --lr 0.01")
+  lines = [dict(zip(held["table"]["columns"], line)) for line in held["table"]["lines"]]
+  prompts = ["unconstrained", "γ = 0.01", "cell", "cell, γ = 0.01"]
+  assert [line["prompt"] for line in lines] == prompts
+  for line in lines[2:]:
+    assert line["F1"] == line["token match"] == line["certified %"] == "100.0"
+  readable = json.loads((tmp_path / "readable_tokens.measured.json").read_text())
+  assert readable["counts"]["euclidean"]["embedding"] == readable["tokens"] == 4096
   table1 = json.loads((tmp_path / "table1_tasks.measured.json").read_text())
   assert table1["command"].endswith(" --datasets agnews")

@@ -1,5 +1,6 @@
 """What an experiment still has to tune, where a folder holds the runs of others."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,9 +10,11 @@ from reports import finish
 from experiments import needed_runs
 from experiments.needed_runs import Sweep
 from wayjax.command_line import parse_args
+from wayjax.config import variants
 from wayjax.data.targets import load_targets
 from wayjax.data.tasks import get_task
 from wayjax.errors import WayjaxError
+from wayjax.results.folder import read_run
 
 MAIN = Sweep(("sst2",), ("ni", "pile"))
 GAMMA = Sweep(("sst2",), ("ni",), (0.0, 0.001, 0.01))
@@ -89,6 +92,112 @@ def test_a_run_of_before_there_were_constraints_is_the_papers(tmp_path):
   assert config.pop("constraint") == ["c-dist"]
   path.write_text(json.dumps(config))
   assert needed(MAIN, tmp_path) == []
+
+
+class TestCell:
+  """What is held in cells has gammas of its own, `--cell-gamma`."""
+
+  ARMS = Sweep(("sst2",), ("ni",), (0.0, 0.01), ("c-dist", "cell"), (0.0, 0.02))
+
+  def variants_of(self, call):
+    config = parse_args(call)
+    return variants(config.constraint, config.gamma, config.cell_gamma)
+
+  def test_both_constraints_are_one_call(self, tmp_path):
+    (call,) = needed(self.ARMS, tmp_path)
+    paper = ("c-dist", 0.0), ("c-dist", 0.01)
+    assert self.variants_of(call) == (*paper, ("cell", 0.0), ("cell", 0.02))
+    finish(call)
+    assert len(read_run(parse_args(call).out).rows) == 4 * 2 * 3
+    assert needed(self.ARMS, tmp_path) == []
+
+  def test_what_the_papers_constraint_has_is_not_tuned_again(self, tmp_path):
+    finish(needed(MAIN, tmp_path)[0])
+    (call,) = needed(self.ARMS, tmp_path)
+    assert self.variants_of(call) == (("cell", 0.0), ("cell", 0.02))
+    assert axes(call)[1::2] == (("ni",), (1, 10, 100))
+    finish(call)
+    assert needed(self.ARMS, tmp_path) == []
+    (call,) = needed(self.ARMS, tmp_path, ["--cell-gamma", "0", "0.02", "0.3"])
+    assert self.variants_of(call) == (("cell", 0.3),)
+
+  def test_the_papers_joins_the_same_targets_and_seeds_alone(self, tmp_path):
+    one = dataclasses.replace(self.ARMS, constraint=("cell",), cell_gamma=(0.0,))
+    finish(needed(one, tmp_path, ["--seeds", "1"])[0])
+    calls = needed(self.ARMS, tmp_path, ["--seeds", "1", "10"])
+    assert [(self.variants_of(call), axes(call)[3]) for call in calls] == [
+      ((("c-dist", 0.0), ("c-dist", 0.01), ("cell", 0.02)), (1, 10)),
+      ((("cell", 0.0),), (10,)),
+    ]
+    for call in calls:
+      finish(call)
+    assert needed(self.ARMS, tmp_path, ["--seeds", "1", "10"]) == []
+
+  def test_a_run_is_finished_with_the_gammas_of_both(self, tmp_path):
+    (call,) = needed(dataclasses.replace(self.ARMS, cell_gamma=(0.0,)), tmp_path)
+    finish(call, members=3 * 2 * 3 - 1)
+    with pytest.raises(WayjaxError, match="is unfinished"):
+      needed(MAIN, tmp_path)
+    (again,) = needed(self.ARMS, tmp_path / "other", ["--cell-gamma", "0"])
+    finish(again, members=3 * 2 * 3)
+    assert needed(self.ARMS, tmp_path / "other", ["--cell-gamma", "0"]) == []
+
+  def test_a_run_of_before_there_were_cells_counts_as_it_did(self, tmp_path):
+    finish(needed(MAIN, tmp_path)[0])
+    (path,) = tmp_path.glob("*/config.json")
+    config = json.loads(path.read_text())
+    for name in ("constraint", "cell_gamma", "certify_dtype", "certify_metrics"):
+      del config[name]
+    path.write_text(json.dumps(config))
+    assert needed(MAIN, tmp_path) == []
+    (call,) = needed(self.ARMS, tmp_path)
+    assert self.variants_of(call) == (("cell", 0.0), ("cell", 0.02))
+
+
+class TestSettings:
+  """Sweeps of one experiment that differ in settings."""
+
+  FAST = dataclasses.replace(MAIN, settings={"init": "vocab", "lr": 0.1})
+  USUAL = dataclasses.replace(MAIN, settings={"init": "target", "lr": 0.01})
+
+  def test_they_are_options_of_its_calls_in_a_folder_of_their_own(self, tmp_path):
+    (call,) = needed(self.FAST, tmp_path)
+    config = parse_args(call)
+    assert (config.init, config.lr) == ("vocab", 0.1)
+    assert config.out == str(tmp_path / "init-vocab-lr-0.1" / "000-sst2-gpt2-large")
+    finish(call)
+    assert needed(self.FAST, tmp_path) == []
+    assert len(needed(dataclasses.replace(MAIN, settings={"lr": 0.1}), tmp_path)) == 1
+
+  def test_no_experiment_takes_them_for_its_own_or_stops_at_them(self, tmp_path):
+    finish(needed(self.FAST, tmp_path)[0])
+    (call,) = needed(MAIN, tmp_path)
+    assert axes(call) == ("sst2", ("ni", "pile"), (0.0, 0.01), (1, 10, 100))
+    finish(call)
+    assert needed(MAIN, tmp_path) == needed(self.FAST, tmp_path) == []
+
+  def test_those_of_the_defaults_are_shared_with_other_experiments(self, tmp_path):
+    finish(needed(MAIN, tmp_path)[0])
+    assert needed(self.USUAL, tmp_path) == []
+    assert len(needed(self.USUAL, tmp_path / "new")) == 1
+
+  def test_they_go_on_and_are_sharded_like_any_other(self, tmp_path):
+    shards = [["--shard", f"{i}/2"] for i in range(2)]
+    for shard, members in zip(shards, (None, 3)):
+      finish(needed(self.FAST, tmp_path, shard)[0], members)
+    assert needed(self.FAST, tmp_path, shards[0]) == []
+    with pytest.raises(WayjaxError, match=r"init-vocab-lr-0.1/.* is unfinished: give --resume"):
+      needed(self.FAST, tmp_path, shards[1])
+    (call,) = needed(self.FAST, tmp_path, shards[1], resume=True)
+    assert call[0] == "--resume"
+
+  def test_runs_of_other_options_are_still_refused_in_each(self, tmp_path):
+    finish(needed(self.FAST, tmp_path)[0])
+    with pytest.raises(WayjaxError, match=r"init-vocab-lr-0.1/.* was run with --steps 2000, not 5"):
+      needed(self.FAST, tmp_path, ["--steps", "5"])
+    finish(needed(MAIN, tmp_path)[0])
+    with pytest.raises(WayjaxError, match=r"was run with --lr 0.01, not 0.1: give the same"):
+      needed(MAIN, tmp_path, ["--lr", "0.1"])
 
 
 def test_an_unfinished_run_goes_on_only_when_asked(tmp_path):
