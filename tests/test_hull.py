@@ -52,6 +52,25 @@ def test_every_direction_stands_out_by_its_cosine(rng):
     assert read_by_loop(cells.table_VxD, found.vector_D, "cosine") == token
 
 
+def test_a_vector_may_be_read_by_both(rng):
+  table_VxD = rng.normal(size=(60, 3)).astype(np.float32)
+  cells = Cells(table_VxD, dtype="float32")
+  both = [stand_out(cells, token, "dot", "cosine") for token in range(60)]
+  by_dot = [stand_out(cells, token, "dot").in_hull for token in range(60)]
+  assert 0 < sum(found.vector_D is not None for found in both) < 60 - sum(by_dot)
+  for token, found in enumerate(both):
+    assert (found.vector_D is None) == found.in_hull
+    if found.vector_D is not None:
+      for metric in ("dot", "cosine"):
+        assert read_by_loop(table_VxD, found.vector_D, metric) == token
+    else:  # no direction of a fine net is read by both
+      directions_Nx3 = rng.normal(size=(4000, 3))
+      scores_NxV = directions_Nx3 @ table_VxD.T
+      lengths_V = np.linalg.norm(table_VxD, axis=1)
+      both_N = np.argmax(scores_NxV, axis=1) == np.argmax(scores_NxV / lengths_V, axis=1)
+      assert token not in np.argmax(scores_NxV, axis=1)[both_N]
+
+
 def test_what_has_the_direction_of_another_stands_out_from_it_under_the_dot_product_alone():
   table_VxD = np.array([[1, 0], [2, 0], [-1, 1], [-1, -1]], np.float32)
   cells = Cells(table_VxD, dtype="float32")

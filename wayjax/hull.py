@@ -31,8 +31,8 @@ class Outcome(NamedTuple):
   in_hull: bool
 
 
-def stand_out(cells: Cells, token: int, metric: str) -> Outcome:
-  """A vector that reads as a token, or that there is none.
+def stand_out(cells: Cells, token: int, *metrics: str) -> Outcome:
+  """A vector that reads as a token under each of some metrics, or that there is none.
 
   Both are checked in float64: the vector by `Cells.reads`, and of the weights that what they leave
   of sum_v l_v n_v is so short that some slack is within rounding for every vector of length 1.
@@ -40,19 +40,23 @@ def stand_out(cells: Cells, token: int, metric: str) -> Outcome:
   Args:
     cells: the vocabulary's cells.
     token: one whose embedding no lower token shares.
-    metric: `dot` or `cosine`.
+    *metrics: `dot`, `cosine` or both.
   """
-  vector_D, walls = cells.whitened([token])[0].astype(np.float32), np.array([], np.int64)
+  vector_D = cells.whitened([token])[0].astype(np.float32)
+  walls = {metric: np.array([], np.int64) for metric in metrics}
   for _ in range(_MOST_ROUNDS):
-    slack_V = cells.slacks(vector_D[None], [token], (metric,))[metric][0]
-    if slack_V.min() > 0 and cells.reads(vector_D[None], [token], (metric,)).all():
+    slacks = cells.slacks(vector_D[None], [token], metrics)
+    slacks = {metric: slack_1xV[0] for metric, slack_1xV in slacks.items()}
+    ahead = min(slack_V.min() for slack_V in slacks.values()) > 0
+    if ahead and cells.reads(vector_D[None], [token], metrics).all():
       return Outcome(vector_D, False)
-    worst = np.argsort(slack_V)[:_WALLS]
-    new = np.setdiff1d(worst[np.isfinite(slack_V[worst])], walls)
-    if not len(new):
+    known = sum(map(len, walls.values()))
+    for metric, slack_V in slacks.items():
+      worst = np.argsort(slack_V)[: _WALLS // len(metrics)]
+      walls[metric] = np.union1d(walls[metric], worst[np.isfinite(slack_V[worst])])
+    if sum(map(len, walls.values())) == known:
       break
-    walls = np.concatenate([walls, new])
-    nearest_D, in_hull = _nearest_to_origin(cells, token, walls, metric)
+    nearest_D, in_hull = _nearest_to_origin(cells, token, walls)
     if in_hull:
       return Outcome(None, True)
     if nearest_D is None:
@@ -61,27 +65,33 @@ def stand_out(cells: Cells, token: int, metric: str) -> Outcome:
   return Outcome(None, False)
 
 
-def _nearest_to_origin(cells: Cells, token: int, walls, metric: str):
+def _nearest_to_origin(cells: Cells, token: int, walls: dict[str, np.ndarray]):
   """A point of the hull of some walls' normals, None without one; whether it is the origin."""
   from scipy.optimize import nnls  # imported here: it takes long, and few tokens need it
 
-  e_NxD, e_D = (cells.table_VxD[ids].astype(np.float64) for ids in (walls, token))
-  lost_N = np.full(len(walls), ROUNDING)
-  if metric == "cosine":
-    e_NxD, e_D = e_NxD * cells.inverse_norms_V[walls, None], e_D * cells.inverse_norms_V[token]
-  else:
-    lost_N *= np.sqrt(cells.squares_V[walls])
-  normals_NxD = e_NxD - e_D
+  normals_NxD, lost_N = map(
+    np.concatenate, zip(*(_normals(cells, token, own, name) for name, own in walls.items()))
+  )
   lengths_N = np.linalg.norm(normals_NxD, axis=1)
   if np.any(lengths_N <= lost_N):  # another token with the same direction, or nearly so
     return None, True
   # Least |sum_v l_v n_v|^2 + (1 - sum_v l_v)^2: of normals of length 1, so that all walls count.
-  system_DxN = np.vstack([(normals_NxD / lengths_N[:, None]).T, np.ones(len(walls))])
+  system_DxN = np.vstack([(normals_NxD / lengths_N[:, None]).T, np.ones(len(lengths_N))])
+  most = _MOST_PIVOTS * len(lengths_N)
   try:
-    weights_N, _ = nnls(system_DxN, np.eye(len(system_DxN))[-1], maxiter=_MOST_PIVOTS * len(walls))
+    weights_N, _ = nnls(system_DxN, np.eye(len(system_DxN))[-1], maxiter=most)
   except RuntimeError:  # it did not converge
     return None, False
   weights_N /= lengths_N
   point_D = weights_N @ normals_NxD
   # sum_v l_v slack_v = -x . point, which is at most |point| for x of length 1.
   return point_D, bool(np.linalg.norm(point_D) <= weights_N @ lost_N)
+
+
+def _normals(cells: Cells, token: int, walls_N, metric: str) -> tuple[np.ndarray, np.ndarray]:
+  """n_v of some walls, (N, D), and what rounding may take of their slack at length 1, (N,)."""
+  e_NxD, e_D = (cells.table_VxD[ids].astype(np.float64) for ids in (walls_N, token))
+  if metric == "cosine":
+    e_NxD, e_D = e_NxD * cells.inverse_norms_V[walls_N, None], e_D * cells.inverse_norms_V[token]
+    return e_NxD - e_D, np.full(len(walls_N), ROUNDING)
+  return e_NxD - e_D, ROUNDING * np.sqrt(cells.squares_V[walls_N])
