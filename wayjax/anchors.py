@@ -18,7 +18,7 @@ from wayjax.errors import WayjaxError
 # Distance from every wall that an anchor has, as a share of what the embedding has from its own.
 _CLEARANCES = (0.2, 0.05, 0.01)
 # How far from its embedding an anchor may be, in lengths of an average embedding: nearer if it can.
-_REACHES = (4.0, 32.0, 256.0)
+_REACHES = (0.25, 1.0, 4.0, 32.0, 256.0)
 _FIRST_WALLS, _MORE_WALLS, _MOST_ROUNDS = 512, 256, 40
 
 
@@ -50,8 +50,8 @@ def find_anchors(cells: Cells, ids_P) -> Anchors:
     points_PxD, lacking = points_inside(cells, ids_P, cells.metrics)
     if len(lacking):
       raise WayjaxError(
-        f"no vector reads as token {lacking[0]} under {' and '.join(cells.metrics)}: choose other "
-        "--certify-metrics, or another text"
+        f"no vector reads as {cells.name(lacking[0])} under {' and '.join(cells.metrics)} in every "
+        f"type up to {cells.dtype}: choose other --certify-metrics, or another text"
       )
     return Anchors(points_PxD, cells.metrics)
   for metrics in (METRICS, ("euclidean", "cosine"), ("euclidean",)):
@@ -74,14 +74,30 @@ def points_inside(cells: Cells, ids_P, metrics) -> tuple[np.ndarray, np.ndarray]
   """
   ids_P = np.asarray(ids_P)
   e_PxD = cells.table_VxD[ids_P].astype(np.float64)
-  if tuple(metrics) == ("euclidean",):
-    return e_PxD, ids_P[:0]
-  points_PxD, found_P = along_whitened(cells, ids_P, metrics)
+  points_PxD, found_P = e_PxD.copy(), np.ones(len(ids_P), bool)
+  if tuple(metrics) != ("euclidean",):
+    points_PxD, found_P = along_whitened(cells, ids_P, metrics)
+  found_P &= cells.inside(points_PxD, ids_P, metrics).all(axis=0)
+  # An embedding that is nearly another's does not survive being stored.
+  aside_PxD = e_PxD + cells.room * _from_nearest(cells, ids_P)
+  aside_P = ~found_P & cells.inside(aside_PxD, ids_P, metrics).all(axis=0)
+  points_PxD[aside_P], found_P[aside_P] = aside_PxD[aside_P], True
   for p in np.flatnonzero(~found_P):
     point_D = by_linear_program(cells, int(ids_P[p]), metrics)
     if point_D is not None:
       points_PxD[p], found_P[p] = point_D, True
   return np.where(found_P[:, None], points_PxD, e_PxD), ids_P[~found_P]
+
+
+def _from_nearest(cells: Cells, ids_P) -> np.ndarray:
+  """The directions from the nearest other embeddings, as long as the embeddings are, (P, D)."""
+  e_PxD = cells.table_VxD[ids_P].astype(np.float64)
+  nearest_P = np.maximum(cells.margins(e_PxD, ids_P, "euclidean").wall_P, 0)
+  away_PxD = e_PxD - cells.table_VxD[nearest_P]
+  lengths_Px1 = np.linalg.norm(away_PxD, axis=1, keepdims=True)
+  return (
+    away_PxD / np.where(lengths_Px1 > 0, lengths_Px1, 1) * np.linalg.norm(e_PxD, axis=1)[:, None]
+  )
 
 
 def along_whitened(cells: Cells, ids_P, metrics) -> tuple[np.ndarray, np.ndarray]:
@@ -120,46 +136,50 @@ def along_whitened(cells: Cells, ids_P, metrics) -> tuple[np.ndarray, np.ndarray
 
 
 def by_linear_program(cells: Cells, token: int, metrics) -> np.ndarray | None:
-  """A point inside one token's cell; None where there is none.
+  """The point of a box around one token's embedding that is furthest from the walls of its cell.
 
   Walls are added as they turn out to be crossed; where those so far leave no room, none is left.
+
+  Returns:
+    (D,), of the smallest box that has a point inside; None where there is none.
   """
   for reach in _REACHES:
-    point_D = _within(cells, token, metrics, reach * cells.length)
+    half_side = reach * cells.length / np.sqrt(cells.table_VxD.shape[1])
+    point_D = _within(cells, token, metrics, half_side)
     if point_D is not None and cells.inside(point_D[None], [token], metrics).all():
       return point_D
   return None
 
 
-def _within(cells: Cells, token: int, metrics, reach: float) -> np.ndarray | None:
+def _within(cells: Cells, token: int, metrics, half_side: float) -> np.ndarray | None:
   from scipy.optimize import linprog  # imported here: it takes long, and few tokens need it
 
   ids_1, e_D = np.array([token]), cells.table_VxD[token].astype(np.float64)
-  spare = {name: slack[0] for name, slack in cells.slacks(e_D[None], ids_1, metrics).items()}
+
+  def distances(point_D) -> dict[str, np.ndarray]:
+    slacks = cells.slacks(point_D[None], ids_1, metrics)
+    return {name: slacks[name][0] / np.maximum(lengths[name], 1e-30) for name in metrics}
+
   lengths = {name: cells.normals(ids_1, name)[0] for name in metrics}
-  walls = {
-    name: np.argsort(spare[name] / np.maximum(lengths[name], 1e-30))[:_FIRST_WALLS]
-    for name in metrics
-  }
-  enough = _CLEARANCES[0] * float(cells.half_distances(ids_1)[0])
+  start = distances(e_D)
+  walls = {name: np.argsort(start[name])[:_FIRST_WALLS] for name in metrics}
+  bounds = [(-1, 1)] * len(e_D) + [(None, None)]  # in half sides; the last is the distance
+  gain_D = np.append(np.zeros(len(e_D)), -1.0)
   for _ in range(_MOST_ROUNDS):
     rows, limits = [], []
     for name, known in walls.items():
-      known = known[np.isfinite(spare[name][known])]
-      rows.append(np.column_stack([_normals(cells, token, known, name), lengths[name][known]]))
-      limits.append(spare[name][known])
-    bounds = [(-reach, reach)] * len(e_D) + [(None, enough)]
-    gain_D = np.append(np.zeros(len(e_D)), -1.0)
+      known = known[np.isfinite(start[name][known])]
+      n_NxD = _normals(cells, token, known, name) / np.maximum(lengths[name][known], 1e-30)[:, None]
+      rows.append(np.column_stack([n_NxD, np.ones(len(known))]))
+      limits.append(start[name][known] / half_side)
     solved = linprog(gain_D, np.concatenate(rows), np.concatenate(limits), bounds=bounds)
-    if solved.x is None or solved.x[-1] <= 1e-6 * enough:
+    if solved.x is None or solved.x[-1] <= 1e-9:
       return None
-    point_D = e_D + solved.x[:-1]
+    point_D = e_D + half_side * solved.x[:-1]
     crossed = 0
-    for name, slack_1xV in cells.slacks(point_D[None], ids_1, metrics).items():
-      with np.errstate(divide="ignore", invalid="ignore"):
-        away_V = np.nan_to_num(slack_1xV[0] / lengths[name], nan=np.inf)
+    for name, away_V in distances(point_D).items():
       worst = np.argsort(away_V)[:_MORE_WALLS]
-      new = np.setdiff1d(worst[away_V[worst] < 0.5 * solved.x[-1]], walls[name])
+      new = np.setdiff1d(worst[away_V[worst] < 0.5 * half_side * solved.x[-1]], walls[name])
       walls[name] = np.concatenate([walls[name], new])
       crossed += len(new)
     if not crossed:

@@ -17,6 +17,8 @@ import functools
 import ml_dtypes
 import numpy as np
 
+from wayjax.visible import visible
+
 # What a number loses at most when it is stored in a type, and in those that are finer.
 DTYPES = {
   "float32": (np.float32,),
@@ -29,6 +31,7 @@ ROOM = {"float32": 1e-3, "float16": 3e-3, "bfloat16": 3e-2}
 _ROUNDING = 2.0**-18
 _BLOCK = 8192  # tokens whose embeddings are in float64 at a time
 _NEAREST = 32  # walls whose slack is computed again from differences, without cancellation
+_FURTHER = 1 - 1e-4  # of what it may go, so that rounding does not have it moved again
 _SHRUNK = 0.9  # of its way from the anchor, what a vector that does not survive rounding keeps
 _MOST_SHRINKS = 200
 
@@ -58,17 +61,13 @@ class Cells:
     unused_U: rows that belong to no token, and have no cell.
     metrics: under which prompts are held; None means all under which they can be.
     dtype: the coarsest type that prompts are to survive: `float32`, `float16` or `bfloat16`.
+    decode: a tokenizer's, which names tokens in messages; None means that they are numbers there.
   """
 
-  def __init__(self, table_VxD, unused_U=None, *, metrics=None, dtype: str = "bfloat16"):
-    self.table_VxD = np.asarray(table_VxD)
+  def __init__(self, table_VxD, unused_U=None, *, metrics=None, dtype="bfloat16", decode=None):
+    self.table_VxD, self._decode = np.asarray(table_VxD), decode
     self.unused_U = np.array([] if unused_U is None else unused_U, np.int64)
-    self.metrics, self.dtype = metrics, dtype
-
-  @property
-  def room(self) -> float:
-    """What a prompt keeps of the way to a wall."""
-    return ROOM[self.dtype]
+    self.metrics, self.dtype, self.room = metrics, dtype, ROOM[dtype]
 
   @functools.cached_property
   def squares_V(self) -> np.ndarray:
@@ -87,22 +86,24 @@ class Cells:
     return float(np.sqrt(self.squares_V).mean()) or 1.0
 
   @functools.cached_property
-  def _inverse_covariance_DxD(self) -> np.ndarray:
-    mean_D = self._mean_D
+  def _mean_and_inverse_covariance(self) -> tuple[np.ndarray, np.ndarray]:
+    mean_D = self.table_VxD.mean(axis=0, dtype=np.float64)
     covariance_DxD = sum((e_BxD - mean_D).T @ (e_BxD - mean_D) for e_BxD in self._blocks())
     width = len(mean_D)
     ridge = 1e-9 * (np.trace(covariance_DxD) / width or 1.0)  # a table of few tokens has no inverse
-    return np.linalg.inv(covariance_DxD + ridge * np.eye(width))
-
-  @functools.cached_property
-  def _mean_D(self) -> np.ndarray:
-    return self.table_VxD.mean(axis=0, dtype=np.float64)
+    return mean_D, np.linalg.inv(covariance_DxD + ridge * np.eye(width))
 
   def whitened(self, ids_P) -> np.ndarray:
     """The directions in which embeddings stand out from the table, of length 1, (P, D)."""
-    w_PxD = (self.table_VxD[ids_P] - self._mean_D) @ self._inverse_covariance_DxD
+    mean_D, inverse_DxD = self._mean_and_inverse_covariance
+    w_PxD = (self.table_VxD[ids_P] - mean_D) @ inverse_DxD
     lengths_Px1 = np.linalg.norm(w_PxD, axis=1, keepdims=True)
     return w_PxD / np.where(lengths_Px1 > 0, lengths_Px1, 1.0)
+
+  def name(self, token: int) -> str:
+    """A token as messages name it."""
+    text = f" ('{visible(self._decode([int(token)]))}')" if self._decode else ""
+    return f"token {token}{text}"
 
   def twins(self, token: int) -> np.ndarray:
     """Other tokens with exactly the same embedding."""
@@ -154,13 +155,14 @@ class Cells:
     if metric == "cosine":
       cosines_PxV = gram_PxV * self.inverse_norms_V[ids_P][:, None] * self.inverse_norms_V
       ones_V = (self.squares_V > 0).astype(np.float64)
-      return np.sqrt(np.maximum(ones_V[ids_P][:, None] + ones_V - 2 * cosines_PxV, 0))
+      return np.sqrt(np.maximum(ones_V[ids_P][:, None] + ones_V - 2 * cosines_PxV, 1e-15))
     squared_PxV = np.maximum(self.squares_V[ids_P][:, None] + self.squares_V - 2 * gram_PxV, 0)
     for p, nearest in enumerate(_smallest(squared_PxV, _NEAREST)):
       n_NxD = self.table_VxD[nearest].astype(np.float64) - self.table_VxD[ids_P[p]]
       squared_PxV[p, nearest] = np.sum(np.square(n_NxD), axis=1)
     return np.sqrt(squared_PxV)
 
+  @np.errstate(divide="ignore", invalid="ignore")
   def margins(self, prompt_PxD, ids_P, metric: str) -> Margins:
     """How far vectors are from the walls of their tokens' cells.
 
@@ -170,14 +172,12 @@ class Cells:
       metric: `euclidean`, `dot` or `cosine`.
     """
     slack_PxV = self.slacks(prompt_PxD, ids_P, (metric,))[metric]
-    with np.errstate(divide="ignore", invalid="ignore"):
-      distance_PxV = slack_PxV / self.normals(ids_P, metric)
+    distance_PxV = slack_PxV / self.normals(ids_P, metric)
     distance_PxV = np.where(np.isnan(distance_PxV), -np.inf, distance_PxV)
     wall_P = np.argmin(distance_PxV, axis=1)
     distance_P = distance_PxV[np.arange(len(wall_P)), wall_P]
     half_P = self.half_distances(ids_P)
-    with np.errstate(divide="ignore", invalid="ignore"):
-      relative_P = np.where(half_P > 0, distance_P / half_P, np.nan)
+    relative_P = np.where(half_P > 0, distance_P / half_P, np.nan)
     return Margins(distance_P, relative_P, np.where(np.isposinf(distance_P), -1, wall_P))
 
   def half_distances(self, ids_P) -> np.ndarray:
@@ -194,6 +194,7 @@ class Cells:
     blocked_P = np.array([self.lower_twin(token) is not None for token in ids_P])
     return self.inside(prompt_PxD, ids_P, metrics) & ~blocked_P
 
+  @np.errstate(over="ignore", invalid="ignore")
   def inside(self, prompt_PxD, ids_P, metrics) -> np.ndarray:
     """Which vectors are inside their cells, as they are and stored in `dtype` or a finer type.
 
@@ -204,16 +205,15 @@ class Cells:
     """
     prompt_PxD, ids_P = np.asarray(prompt_PxD, np.float32), np.asarray(ids_P)
     types = DTYPES[self.dtype]
-    with np.errstate(over="ignore"):
-      stored_NxD = np.concatenate([prompt_PxD.astype(one).astype(np.float64) for one in types])
+    stored_NxD = np.concatenate([prompt_PxD.astype(one).astype(np.float64) for one in types])
     ids_N = np.tile(ids_P, len(types))
     slacks = self.slacks(stored_NxD, ids_N, metrics)
-    finite_N = np.isfinite(stored_NxD).all(axis=1)
+    # Readers square in float32: what is too long for that has no distance.
+    sound_N = np.square(stored_NxD).sum(axis=1) < np.finfo(np.float32).max
     result = []
     for metric in metrics:
       left_N = (slacks[metric] - self._rounding(stored_NxD, ids_N, metric)).min(axis=1)
-      sound_N = finite_N & (left_N > 0)
-      result.append(sound_N.reshape(len(types), -1).all(axis=0))
+      result.append((sound_N & (left_N > 0)).reshape(len(types), -1).all(axis=0))
     return np.stack(result)
 
   def _rounding(self, points_NxD, ids_N, metric: str) -> np.ndarray:
@@ -226,13 +226,15 @@ class Cells:
       norms_N = np.nan_to_num(np.linalg.norm(points_NxD, axis=1), nan=np.inf)[:, None]
       if metric == "cosine":
         return _ROUNDING * norms_N
-      return _ROUNDING * norms_N * np.sqrt(self.squares_V)
+      lengths_V = np.sqrt(self.squares_V)
+      return _ROUNDING * norms_N * (lengths_V[ids_N][:, None] + lengths_V)
 
   def into(self, prompt_PxD, ids_P, anchors_PxD, metrics) -> np.ndarray:
     """Moves vectors that are outside their cells towards points inside, until they are inside too.
 
     They move along a straight line, to where `room` is left of it; that is not the nearest point of
-    the cell. A vector that is inside already, and survives being stored, keeps every bit.
+    the cell. A vector that is inside already, and survives being stored, keeps every bit; one that
+    is not finite goes all the way.
 
     Args:
       prompt_PxD: the vectors.
@@ -248,15 +250,20 @@ class Cells:
     if not bad_P.any():
       return prompt_PxD
     ids_N, from_NxD = np.asarray(ids_P)[bad_P], np.asarray(anchors_PxD, np.float64)[bad_P]
-    with np.errstate(over="ignore", invalid="ignore"):
-      away_NxD = np.nan_to_num(prompt_PxD[bad_P].astype(np.float64) - from_NxD)
-    away_NxD *= self._share_inside(from_NxD, away_NxD, ids_N, metrics)[:, None]
+    away_NxD = prompt_PxD[bad_P].astype(np.float64) - from_NxD
+    away_NxD[~np.isfinite(away_NxD).all(axis=1)] = 0
+    share_N = self._share_inside(from_NxD, away_NxD, ids_N, metrics)
+    # Where even the anchor is lost when it is stored, the way is not worth shortening.
+    bad_N = self.inside(from_NxD, ids_N, metrics).all(axis=0)
+    share_N[~bad_N & (share_N < 1)] *= _FURTHER
+    away_NxD *= share_N[:, None]
+    moved_NxD = (from_NxD + away_NxD).astype(np.float32)
     for _ in range(_MOST_SHRINKS):
-      moved_NxD = (from_NxD + away_NxD).astype(np.float32)
-      bad_N = ~self.inside(moved_NxD, ids_N, metrics).all(axis=0)
+      bad_N[bad_N] = ~self.inside(moved_NxD[bad_N], ids_N[bad_N], metrics).all(axis=0)
       if not bad_N.any():
         break
       away_NxD[bad_N] *= _SHRUNK
+      moved_NxD[bad_N] = from_NxD[bad_N] + away_NxD[bad_N]
     prompt_PxD[bad_P] = moved_NxD
     return prompt_PxD
 

@@ -113,8 +113,8 @@ def into_cell(
   for token in ids_P:
     if (twin := cells.lower_twin(token)) is not None:
       raise WayjaxError(
-        f"nothing reads as token {token} of target '{target.name}': token {twin} has the same "
-        "embedding, and ties go to the lower id; use another text"
+        f"nothing reads as {cells.name(token)} of target '{target.name}': {cells.name(twin)} has "
+        "the same embedding, and ties go to the lower id; use another text"
       )
   anchors = find_anchors(cells, ids_P)
   vectors_PxD = cells.into(prompt.vectors_PxD, ids_P, anchors.points_PxD, metrics)
@@ -142,4 +142,6 @@ def _ids(prompt: SoftPrompt, target: Target, lm: LanguageModel) -> np.ndarray:
 
 
 def _cells(lm: LanguageModel, metrics=None, dtype: str = "bfloat16") -> Cells:
-  return Cells(fetch(lm.table_VxD), lm.unused_U, metrics=metrics, dtype=dtype)
+  return Cells(
+    fetch(lm.table_VxD), lm.unused_U, metrics=metrics, dtype=dtype, decode=lm.tokenizer.decode
+  )

@@ -13,6 +13,7 @@ from wayjax.evaluation import Evaluation
 from wayjax.metrics import prompt_f1
 from wayjax.prompts import SoftPrompt, text_prompt
 from wayjax.readers import READERS
+from wayjax.readers.nearest import token_texts
 from wayjax.results.folder import read_run
 from wayjax.results.rows import Row
 from wayjax.results.writer import RunWriter
@@ -107,6 +108,10 @@ class TestRows:
       prompt_f1_lemma=row["prompt_f1_lemma"],
       token_match=1.0,
       c_dist=pytest.approx(lm.width * 0.001**2, rel=1e-2),
+      certified=True,
+      certified_metrics=row["certified_metrics"],
+      margin=row["margin"],
+      margin_relative=row["margin_relative"],
       projection="euclidean",
       projected_text="read me",
       projected_text_euclidean="read me",
@@ -119,12 +124,17 @@ class TestRows:
     assert row == expected.to_json()
     assert list(row) == list(expected.to_json())
     assert expected.accuracy != expected.text_accuracy
+    assert set(row["certified_metrics"]) >= {"euclidean", "cosine"}
+    assert 0.9 < row["margin_relative"] < 1  # it moved by a thousandth
+    assert 0 < row["margin"] < np.linalg.norm(np.asarray(lm.table_VxD), axis=1).max()
 
   def test_rows_are_json(self, measure, lm):
     rows, records = measure([tuned(lm), tuned(lm, "x", shift=1e30, diverged_at=0)])
     json.dumps([rows, records], allow_nan=False)
     assert rows[1]["c_dist"] is None  # it overflows
     assert rows[1]["train_loss"] is None  # no step was sound
+    assert rows[1]["certified"] is False
+    assert rows[1]["certified_metrics"] == []
 
   def test_rows_come_in_the_order_of_the_chunk(self, measure, lm):
     chunk = [tuned(lm, text) for text in ("a longer one", "x", "read me")]
@@ -143,6 +153,8 @@ class TestRows:
     longer = SoftPrompt(np.tile(found.prompt.vectors_PxD, (2, 1)), lm.name, found.member.target)
     row = row_of(measure, dataclasses.replace(found, prompt=longer))
     assert row["c_dist"] is row["token_match"] is None
+    assert row["certified"] is row["certified_metrics"] is None
+    assert row["margin"] is row["margin_relative"] is None
     assert row["prompt_f1"] == prompt_f1("read meread me", "read me")
 
   @pytest.mark.parametrize("metric", ["dot", "cosine"])
@@ -184,9 +196,66 @@ class TestRows:
     assert row["projected_text"] == "read me"
 
 
+class TestCertificate:
+  """Whether a prompt certainly reads as its text, and how far it is from reading as another."""
+
+  @pytest.mark.parametrize("shift", [0.0, 0.05, 0.5])
+  def test_it_agrees_with_what_the_prompt_reads_as(self, measure, lm, shift):
+    row = row_of(measure, tuned(lm, shift=shift))
+    assert row["certified"] is (row["projected_text"] == "read me") is (shift < 0.5)
+    assert (row["margin"] > 0) == (row["margin_relative"] > 0) == row["certified"]
+    for metric in row["certified_metrics"]:
+      assert row[f"projected_text_{metric}"] == "read me"
+
+  @pytest.mark.parametrize("metric", ["dot", "cosine"])
+  def test_it_is_by_the_projection_that_was_asked_for(self, lm, evaluator, metric):
+    config = dataclasses.replace(CONFIG, projection=metric)
+    found = tuned(lm, shift=0.02)
+    row = row_of(Measure(config, get_task("sst2"), lm, evaluator), found)
+    margins = found.member.cells.margins(found.prompt.vectors_PxD, found.member.target_ids, metric)
+    assert row["certified"] is (metric in row["certified_metrics"])
+    assert row["margin"] == margins.distance_P.min()
+    assert row["margin_relative"] == margins.relative_P.min()
+
+  @pytest.mark.parametrize(("dtype", "certified"), [("float32", True), ("bfloat16", False)])
+  def test_it_holds_up_to_the_type_that_was_asked_for(self, measure, lm, dtype, certified):
+    """At a hundred-thousandth of the way before the wall, rounding decides."""
+    (member,) = make_members(lm, [TARGET], (0.0,), (1,), certify_dtype=dtype)
+    table = np.asarray(lm.table_VxD, np.float64)
+    others = [np.argsort(np.linalg.norm(table - e_D, axis=1))[1] for e_D in member.target_PxD]
+    vectors_PxD = member.target_PxD + (0.5 - 1e-5) * (table[others] - member.target_PxD)
+    prompt = SoftPrompt(vectors_PxD, lm.name, member.target)
+    row = row_of(measure, tuned(lm, member=member, prompt=prompt))
+    assert row["certified"] is certified
+    assert 0 < row["margin_relative"] < 1e-4
+
+  def test_the_walls_of_every_position(self, measure, lm):
+    found = tuned(lm, shift=0.02)
+    ((row,), (record,)) = measure([found])
+    assert len(record["walls"]) == 7
+    margins = found.member.cells.margins(
+      found.prompt.vectors_PxD, found.member.target_ids, "euclidean"
+    )
+    for wall, token, distance, relative in zip(
+      record["walls"], margins.wall_P, margins.distance_P, margins.relative_P
+    ):
+      assert wall["token"] == token_texts(lm, [token])[0]
+      assert wall["distance"] == pytest.approx(distance, abs=1e-6)
+      assert wall["relative"] == pytest.approx(relative, abs=1e-6)
+    assert min(wall["distance"] for wall in record["walls"]) == pytest.approx(
+      row["margin"], abs=1e-6
+    )
+
+  def test_another_length_has_no_walls(self, measure, lm):
+    found = tuned(lm, gamma=0.0)
+    longer = SoftPrompt(np.tile(found.prompt.vectors_PxD, (2, 1)), lm.name, found.member.target)
+    _, (record,) = measure([dataclasses.replace(found, prompt=longer)])
+    assert record["walls"] is None
+
+
 def test_the_nearest_tokens_of_every_position(measure, lm):
   _, (record,) = measure([tuned(lm, shift=0.001)])
-  assert record.keys() == {"prompt_key", "target_tokens", "nearest"}
+  assert record.keys() == {"prompt_key", "target_tokens", "nearest", "walls"}
   assert record["target_tokens"] == list("read me")
   assert [tokens[0][0] for tokens in record["nearest"]] == list("read me")
   assert {len(tokens) for tokens in record["nearest"]} == {5}

@@ -87,7 +87,7 @@ class Measure:
   def _certify(self, tuned: TunedPrompt) -> Certificate | None:
     """The certificate of a prompt that is as long as its target."""
     member = tuned.member
-    if not member.has_c_dist:
+    if len(tuned.prompt) != len(member.target_ids):
       return None
     vectors_PxD, projection = tuned.prompt.vectors_PxD, self._config.projection
     return certify(member.cells, vectors_PxD, member.target_ids, projection)
