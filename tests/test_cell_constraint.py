@@ -161,6 +161,17 @@ def test_rows_of_no_token_are_no_walls():
   np.testing.assert_allclose(longer.project(prompt_PxD), at.project(prompt_PxD), rtol=1e-5)
 
 
+def test_rows_of_no_token_are_no_walls_of_the_cosine():
+  """A row without a length would be one: that vectors are not to point away from their token."""
+  table_VxD = np.array([[1, 0], [0, 1], [1, 1]], np.float32)
+  squares_V = np.array([1, 1, np.inf], np.float32)
+  cells, ids = Cells(table_VxD, np.array([2]), metrics=("cosine",)), np.array([0])
+  prompt_PxD = np.array([[-1, -5]], np.float32)
+  assert plainly.readings(prompt_PxD, table_VxD, "cosine", "float32", (2,)) == [0]
+  arguments = table_VxD[ids], left_mask(1, 1), CELL.prepare(ids, cells), table_VxD, squares_V
+  np.testing.assert_array_equal(CELL.project(prompt_PxD, *arguments), prompt_PxD)
+
+
 @pytest.mark.parametrize("name", ["plain", "any lengths", "holes"])
 def test_blocks_of_the_vocabulary_are_one(name, monkeypatch):
   at = Prepared(name)

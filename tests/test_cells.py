@@ -227,6 +227,39 @@ def test_margins_are_those_of_a_plain_loop(name, metric, rng):
       assert (found.distance_P[p] > 0) == (winner in plainly.twins_of(token, table_VxD, unused))
 
 
+@pytest.mark.parametrize("metric", METRICS)
+def test_what_is_left_of_every_wall(metric, monkeypatch, rng):
+  """Of the nearest, which are computed anew, and of all others."""
+  monkeypatch.setattr(module, "_NEAREST", 3)
+  table_VxD, unused = plainly.tables(6)["holes"]
+  ids = plainly.tokens_of(table_VxD, unused)
+  prompt_PxD = rng.normal(size=(len(ids), 8))
+  found = Cells(table_VxD, np.array(unused)).slacks(prompt_PxD, ids, (metric,))[metric]
+  for slack_V, x_D, token in zip(found, prompt_PxD, ids):
+    scores = np.array(plainly.scores_of(x_D, table_VxD, metric))
+    # Scores here are squared distances and cosines; slacks are of x . e - |e|^2 / 2 and x . e/|e|.
+    size = {"euclidean": 0.5, "dot": 1.0, "cosine": np.linalg.norm(x_D)}[metric]
+    others = np.setdiff1d(ids, [token])
+    np.testing.assert_allclose(slack_V[others], size * (scores[token] - scores[others]), rtol=1e-7)
+    assert np.isposinf(slack_V[[token, *unused]]).all()
+
+
+def test_what_a_reader_in_float32_cannot_tell_is_not_inside():
+  table_VxD = np.array([[1000.0, 0], [1000.5, 0], [0, 1000]], np.float32)
+  cells = Cells(table_VxD, dtype="float32")
+  for away, inside in ((1e-3, True), (1e-1, True)):
+    on_wall_PxD = np.array([[1000.25 - away, 0]], np.float32)
+    assert cells.inside(on_wall_PxD, [0], ("euclidean",)).all() == inside
+  far_PxD = np.array([[1000.25 - 1e-3, -3e4]], np.float32)  # a millionth of a thousandth nearer
+  assert cells.slacks(far_PxD, [0], ("euclidean",))["euclidean"].min() > 0
+  assert not cells.inside(far_PxD, [0], ("euclidean",)).any()
+  for metric in ("dot", "cosine"):
+    prompt_PxD = np.array([[1.0, 1 - 1e-7]], np.float32)
+    wall = Cells(np.array([[1, 0], [0, 1]], np.float32), dtype="float32")
+    assert wall.slacks(prompt_PxD, [0], (metric,))[metric].min() > 0
+    assert not wall.inside(prompt_PxD, [0], (metric,)).any()
+
+
 def test_an_embedding_is_half_a_distance_from_its_wall():
   table_VxD, _ = plainly.tables(4)["plain"]
   cells, ids = Cells(table_VxD), np.arange(24)

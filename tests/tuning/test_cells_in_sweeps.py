@@ -240,11 +240,9 @@ class TestHardTokens:
           assert readings(found, hard_lm, metric, dtype) == expected
 
   def test_a_row_of_no_token_is_no_wall(self, hard_lm):
-    (found,) = wayjax.tune(hard_lm, examples(), ["xxx"], **self.OPTIONS)
-    table_VxD = np.asarray(hard_lm.table_VxD)
-    moved_P = np.linalg.norm(found.prompt.vectors_PxD - found.member.target_PxD, axis=1)
-    hole = np.linalg.norm(table_VxD[150] - table_VxD[char("x")])
-    assert np.all(moved_P > 2 * hole)
+    (found,) = wayjax.tune(hard_lm, examples(), ["xxxxxxx"], **self.OPTIONS)
+    vectors_PxD, table_VxD = found.prompt.vectors_PxD, np.asarray(hard_lm.table_VxD)
+    assert 150 in plainly.readings(vectors_PxD, table_VxD, "euclidean", "float32")
     assert "euclidean" in certified_metrics(found)
     assert readings(found, hard_lm, "euclidean", "bfloat16") == found.member.target_ids.tolist()
 
