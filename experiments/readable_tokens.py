@@ -21,11 +21,11 @@ import numpy as np
 from jax import lax
 
 from experiments.experiment import Experiment, main
-from wayjax.cells import Cells
+from wayjax.cells import ROUNDING, Cells
 from wayjax.config import METRICS, RunConfig
 from wayjax.data.tasks import TASKS
 from wayjax.devices.sharding import fetch
-from wayjax.hull import ROUNDING, Outcome, stand_out
+from wayjax.hull import Outcome, stand_out
 from wayjax.models import LanguageModel, load_lm
 from wayjax.readers.nearest import token_texts
 

@@ -5,7 +5,6 @@ import plainly
 import pytest
 from scipy.optimize import linprog
 
-from wayjax import anchors as module
 from wayjax.anchors import find_anchors, points_inside
 from wayjax.cells import Cells
 from wayjax.config import METRICS
@@ -59,17 +58,13 @@ def test_under_euclidean_distance_it_is_the_embedding(name):
   assert aside <= {3, 20}
 
 
-def test_the_linear_program_finds_them_where_the_whitened_direction_does_not(monkeypatch):
+def test_least_squares_find_them_where_the_whitened_direction_does_not(monkeypatch):
   table_VxD, _ = plainly.tables(8)["plain"]
   ids, cells = np.arange(24), Cells(table_VxD, dtype="float32")
   _, lacking = points_inside(cells, ids, METRICS)
 
-  def nowhere(cells, ids_P, metrics):
-    return cells.table_VxD[ids_P].astype(np.float64), np.zeros(len(ids_P), bool)
-
-  monkeypatch.setattr(module, "along_whitened", nowhere)
-  monkeypatch.setattr(module, "_FIRST_WALLS", 3)  # so that others turn out to be crossed
-  monkeypatch.setattr(module, "_MORE_WALLS", 2)
+  # Towards all others, where no token stands out.
+  monkeypatch.setattr(Cells, "whitened", lambda cells, ids_P: -cells.table_VxD[ids_P])
   points_PxD, also_lacking = points_inside(cells, ids, METRICS)
   np.testing.assert_array_equal(lacking, also_lacking)
   assert len(lacking) < 12
@@ -134,9 +129,19 @@ class TestWhichMetrics:
 
 
 def test_what_cannot_be_stored_has_no_anchor():
-  """Not in float16, whose numbers end at 65,504."""
-  table_VxD = np.array([[1e5, 0], [0, 1e5]], np.float32)
-  assert find_anchors(Cells(table_VxD, metrics=METRICS, dtype="float32"), [0]).metrics == METRICS
+  """Float16 ends at 65,504, and all that is nearer to the further token is larger."""
+  table_VxD = np.array([[1e6, 0], [1.1e6, 0]], np.float32)
+  straight = ("euclidean", "dot")
+  assert find_anchors(Cells(table_VxD, metrics=straight, dtype="float32"), [1]).metrics == straight
   with pytest.raises(WayjaxError, match="in every type up to bfloat16"):
-    find_anchors(Cells(table_VxD, metrics=("euclidean",)), [0])
-  assert find_anchors(Cells(table_VxD), [0]).metrics == ("euclidean",)  # and not certified
+    find_anchors(Cells(table_VxD, metrics=("euclidean",)), [1])
+  assert find_anchors(Cells(table_VxD), [1]).metrics == ("euclidean",)  # and not certified
+
+
+def test_what_can_be_stored_is_found_where_the_embedding_cannot():
+  table_VxD = np.array([[1e6, 0], [0, 1e6]], np.float32)
+  for metrics in (METRICS, ("euclidean",)):
+    found = find_anchors(Cells(table_VxD, metrics=metrics), [0])
+    assert np.isfinite(found.points_PxD.astype(np.float16)).all()
+    for metric in METRICS:
+      assert plainly.reads_as(found.points_PxD[0].astype(np.float16), table_VxD, metric) == 0

@@ -10,16 +10,23 @@ import pytest
 from forall import forall
 from hypothesis import strategies as st
 
-from wayjax import constraints as module
 from wayjax.cells import Cells
 from wayjax.config import METRICS
-from wayjax.constraints import get_constraint
+from wayjax.constraints import block_starts, get_constraint
 from wayjax.data.packing import left_mask, pad_left
 from wayjax.loss import weighted_c_dist
 
 CELL = get_constraint("cell")
 # Walls of near twins, and of tokens in one direction, are left to the host.
 WITH_CLEAR_WALLS = sorted(set(plainly.TABLES) - {"nearly alike", "parallel"})
+
+
+def in_blocks(squares_V, size: int | None = None):
+  """As programs hand squared lengths over: (N, B), one block unless a size is given."""
+  tokens = len(squares_V)
+  size = min(size or tokens, tokens)
+  starts_N = block_starts(tokens, -(-tokens // size), size)
+  return jnp.asarray(squares_V, jnp.float32)[starts_N[:, None] + np.arange(size)]
 
 
 class Prepared:
@@ -38,14 +45,14 @@ class Prepared:
     squares_V[unused_U] = np.inf
     self.squares_V = squares_V
 
-  def project(self, prompt_PxD) -> np.ndarray:
+  def project(self, prompt_PxD, size: int | None = None) -> np.ndarray:
     moved_PxD = CELL.project(
       jnp.asarray(prompt_PxD),
       self.target_PxD,
       self.mask_P,
       self.held,
       jnp.asarray(self.table_VxD),
-      jnp.asarray(self.squares_V),
+      in_blocks(self.squares_V, size),
     )
     return np.asarray(moved_PxD)
 
@@ -168,18 +175,23 @@ def test_rows_of_no_token_are_no_walls_of_the_cosine():
   cells, ids = Cells(table_VxD, np.array([2]), metrics=("cosine",)), np.array([0])
   prompt_PxD = np.array([[-1, -5]], np.float32)
   assert plainly.readings(prompt_PxD, table_VxD, "cosine", "float32", (2,)) == [0]
-  arguments = table_VxD[ids], left_mask(1, 1), CELL.prepare(ids, cells), table_VxD, squares_V
+  arguments = (
+    table_VxD[ids],
+    left_mask(1, 1),
+    CELL.prepare(ids, cells),
+    table_VxD,
+    in_blocks(squares_V),
+  )
   np.testing.assert_array_equal(CELL.project(prompt_PxD, *arguments), prompt_PxD)
 
 
 @pytest.mark.parametrize("name", ["plain", "any lengths", "holes"])
-def test_blocks_of_the_vocabulary_are_one(name, monkeypatch):
+def test_blocks_of_the_vocabulary_are_one(name):
   at = Prepared(name)
   prompt_PxD = at.prompts()["random"]
   whole_PxD = at.project(prompt_PxD)
   for size in (7, 23, 1):
-    monkeypatch.setattr(module, "_BLOCK", size)
-    np.testing.assert_allclose(at.project(prompt_PxD), whole_PxD, rtol=2e-5, atol=1e-6)
+    np.testing.assert_allclose(at.project(prompt_PxD, size), whole_PxD, rtol=2e-5, atol=1e-6)
 
 
 def test_batched_is_looped_and_padding_changes_nothing():
@@ -203,7 +215,7 @@ def test_batched_is_looped_and_padding_changes_nothing():
     np.stack([left_mask(len(at.ids), 8) for at in members]),
     stacked([at.held for at in members]),
     table_VxD,
-    squares_V,
+    in_blocks(squares_V),
   )
   for at, prompt_PxD, moved_PxD in zip(members, prompts, np.asarray(moved_MxPxD)):
     np.testing.assert_allclose(

@@ -7,7 +7,7 @@ from forall import forall
 from hypothesis import strategies as st
 
 from wayjax import cells as module
-from wayjax import projection
+from wayjax import projection, vocabulary
 from wayjax.anchors import points_inside
 from wayjax.cells import Cells
 from wayjax.certificate import certify
@@ -137,7 +137,7 @@ def test_blocks_of_the_vocabulary_are_one(monkeypatch):
     ] + [slacks[metric] for metric in metrics]
 
   whole = everything()
-  monkeypatch.setattr(module, "_BLOCK", 7)  # does not divide the 24
+  monkeypatch.setattr(vocabulary, "_BLOCK", 7)  # does not divide the 24
   for part, expected in zip(everything(), whole, strict=True):
     np.testing.assert_allclose(part, expected, rtol=1e-9, atol=1e-12)
 

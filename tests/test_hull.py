@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy.spatial import ConvexHull
 
-from wayjax import cells as of_cells
 from wayjax import hull
 from wayjax.cells import Cells
 from wayjax.hull import Outcome, stand_out
@@ -110,7 +109,3 @@ def test_least_squares_that_do_not_converge_decide_nothing(rng, monkeypatch):
 
   monkeypatch.setattr("scipy.optimize.nnls", give_up)
   assert stand_out(Cells(table_VxD, dtype="float32"), inner, "dot") == Outcome(None, False)
-
-
-def test_rounding_is_that_of_cells():
-  assert hull.ROUNDING == of_cells._ROUNDING

@@ -21,6 +21,7 @@ ORDER = [
     "prompts",
     "loss",
     "results",
+    "vocabulary",
     "cells",
     "hull",
     "anchors",

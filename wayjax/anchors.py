@@ -3,8 +3,8 @@
 A token's embedding is one under Euclidean distance and cosine. Under the dot product it often is
 not (Demeter et al. 2020; Grivas et al. 2022), but a point further along the whitened direction
 S^-1 (e_t - m), where m and S are mean and covariance of the table, almost always is: it is where a
-linear classifier would look for the token. What that does not reach is found, or shown not to
-exist, by a linear program.
+linear classifier would look for the token. What that does not reach is found by least squares, or
+shown not to exist (see `hull`).
 """
 
 import dataclasses
@@ -14,12 +14,12 @@ import numpy as np
 from wayjax.cells import Cells
 from wayjax.config import METRICS
 from wayjax.errors import WayjaxError
+from wayjax.hull import stand_out
 
 # Distance from every wall that an anchor has, as a share of what the embedding has from its own.
 _CLEARANCES = (0.2, 0.05, 0.01)
-# How far from its embedding an anchor may be, in lengths of an average embedding: nearer if it can.
-_REACHES = (0.25, 1.0, 4.0, 32.0, 256.0)
-_FIRST_WALLS, _MORE_WALLS, _MOST_ROUNDS = 512, 256, 40
+_LONGER = 2.0 ** np.arange(9)  # so much longer than an average embedding a vector may be
+_REACH = 256.0  # how far from its embedding an anchor may be, in lengths of an average embedding
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -64,6 +64,8 @@ def find_anchors(cells: Cells, ids_P) -> Anchors:
 def points_inside(cells: Cells, ids_P, metrics) -> tuple[np.ndarray, np.ndarray]:
   """A point inside each token's cell under all of some metrics, near to its embedding.
 
+  Texts share many tokens, so that what was found of a token is kept with the cells.
+
   Args:
     cells: the vocabulary's cells.
     ids_P: the tokens.
@@ -72,21 +74,40 @@ def points_inside(cells: Cells, ids_P, metrics) -> tuple[np.ndarray, np.ndarray]
   Returns:
     The points, (P, D), float64; and the tokens that have none: theirs is the embedding.
   """
-  ids_P = np.asarray(ids_P)
+  ids_P, known = np.asarray(ids_P), cells.anchors.setdefault(tuple(metrics), {})
+  new = np.array([token for token in dict.fromkeys(ids_P.tolist()) if token not in known], int)
+  if len(new):
+    points_NxD, found_N = _find(cells, new, metrics)
+    known.update(zip(new.tolist(), zip(points_NxD, found_N)))
+  points_PxD = np.stack([known[token][0] for token in ids_P.tolist()])
+  return points_PxD, np.array([token for token in ids_P.tolist() if not known[token][1]], int)
+
+
+def _find(cells: Cells, ids_P, metrics) -> tuple[np.ndarray, np.ndarray]:
+  """Points inside the cells of distinct tokens, or their embeddings; and which are inside."""
   e_PxD = cells.table_VxD[ids_P].astype(np.float64)
   points_PxD, found_P = e_PxD.copy(), np.ones(len(ids_P), bool)
   if tuple(metrics) != ("euclidean",):
-    points_PxD, found_P = along_whitened(cells, ids_P, metrics)
+    points_PxD, found_P = along(cells, ids_P, cells.whitened(ids_P), metrics)
   found_P &= cells.inside(points_PxD, ids_P, metrics).all(axis=0)
-  # An embedding that is nearly another's does not survive being stored.
-  aside_PxD = e_PxD + cells.room * _from_nearest(cells, ids_P)
-  aside_P = ~found_P & cells.inside(aside_PxD, ids_P, metrics).all(axis=0)
-  points_PxD[aside_P], found_P[aside_P] = aside_PxD[aside_P], True
+  if not found_P.all():  # an embedding that is nearly another's does not survive being stored
+    aside_PxD = e_PxD + cells.room * _from_nearest(cells, ids_P)
+    aside_P = ~found_P & cells.inside(aside_PxD, ids_P, metrics).all(axis=0)
+    points_PxD[aside_P], found_P[aside_P] = aside_PxD[aside_P], True
+  # What reads as a token by the dot product, made long enough, is nearest to it, too.
+  through_origin = [metric for metric in metrics if metric != "euclidean"] or ["dot"]
   for p in np.flatnonzero(~found_P):
-    point_D = by_linear_program(cells, int(ids_P[p]), metrics)
-    if point_D is not None:
-      points_PxD[p], found_P[p] = point_D, True
-  return np.where(found_P[:, None], points_PxD, e_PxD), ids_P[~found_P]
+    vector_D = stand_out(cells, int(ids_P[p]), *through_origin).vector_D
+    if vector_D is None:
+      continue
+    direction_1xD = (vector_D / np.linalg.norm(vector_D))[None].astype(np.float64)
+    point_1xD, _ = along(cells, ids_P[[p]], direction_1xD, metrics)
+    # Far from the origin the way from an embedding is long; from the origin it may be short.
+    tried_NxD = np.concatenate([point_1xD, _LONGER[:, None] * vector_D.astype(np.float64)])
+    inside_N = cells.inside(tried_NxD, np.repeat(ids_P[p], len(tried_NxD)), metrics).all(axis=0)
+    if inside_N.any():
+      points_PxD[p], found_P[p] = tried_NxD[np.argmax(inside_N)], True
+  return np.where(found_P[:, None], points_PxD, e_PxD), found_P
 
 
 def _from_nearest(cells: Cells, ids_P) -> np.ndarray:
@@ -95,28 +116,33 @@ def _from_nearest(cells: Cells, ids_P) -> np.ndarray:
   nearest_P = np.maximum(cells.margins(e_PxD, ids_P, "euclidean").wall_P, 0)
   away_PxD = e_PxD - cells.table_VxD[nearest_P]
   lengths_Px1 = np.linalg.norm(away_PxD, axis=1, keepdims=True)
-  return (
-    away_PxD / np.where(lengths_Px1 > 0, lengths_Px1, 1) * np.linalg.norm(e_PxD, axis=1)[:, None]
-  )
+  units_PxD = away_PxD / np.where(lengths_Px1 > 0, lengths_Px1, 1)
+  return units_PxD * np.linalg.norm(e_PxD, axis=1, keepdims=True)
 
 
-def along_whitened(cells: Cells, ids_P, metrics) -> tuple[np.ndarray, np.ndarray]:
-  """The first point inside on the way from each embedding along its whitened direction.
+def along(cells: Cells, ids_P, directions_PxD, metrics) -> tuple[np.ndarray, np.ndarray]:
+  """The first point well inside on the way from each embedding in a direction.
 
   On e + a w every slack is linear in a, so that where a wall is far enough away is an interval.
+
+  Args:
+    cells: the vocabulary's cells.
+    ids_P: the tokens.
+    directions_PxD: the directions, of length 1.
+    metrics: under all of which the points are inside.
 
   Returns:
     The points, (P, D), and which tokens have one, (P,).
   """
   ids_P = np.asarray(ids_P)
-  e_PxD, w_PxD = cells.table_VxD[ids_P].astype(np.float64), cells.whitened(ids_P)
+  e_PxD = cells.table_VxD[ids_P].astype(np.float64)
   start = cells.slacks(e_PxD, ids_P, metrics)
-  ahead = cells.slacks(e_PxD + w_PxD, ids_P, metrics)
+  ahead = cells.slacks(e_PxD + directions_PxD, ids_P, metrics)
   half_P = cells.half_distances(ids_P)
   normals = {metric: cells.normals(ids_P, metric) for metric in metrics}
   points_PxD, found_P = e_PxD.copy(), np.zeros(len(ids_P), bool)
   for clearance in _CLEARANCES:
-    low_P, high_P = np.zeros(len(ids_P)), np.full(len(ids_P), _REACHES[-1] * cells.length)
+    low_P, high_P = np.zeros(len(ids_P)), np.full(len(ids_P), _REACH * cells.length)
     for metric in metrics:
       with np.errstate(divide="ignore", invalid="ignore"):
         spare_PxV = start[metric] - clearance * half_P[:, None] * normals[metric]
@@ -130,66 +156,6 @@ def along_whitened(cells: Cells, ids_P, metrics) -> tuple[np.ndarray, np.ndarray
       high_P = np.minimum(high_P, np.where(falling_PxV, bound_PxV, np.inf).min(axis=1))
       high_P[level_PxV.any(axis=1)] = -np.inf
     new_P = ~found_P & (low_P <= high_P)
-    points_PxD[new_P] += (low_P[:, None] * w_PxD)[new_P]
+    points_PxD[new_P] += (low_P[:, None] * directions_PxD)[new_P]
     found_P |= new_P
   return points_PxD, found_P
-
-
-def by_linear_program(cells: Cells, token: int, metrics) -> np.ndarray | None:
-  """The point of a box around one token's embedding that is furthest from the walls of its cell.
-
-  Walls are added as they turn out to be crossed; where those so far leave no room, none is left.
-
-  Returns:
-    (D,), of the smallest box that has a point inside; None where there is none.
-  """
-  for reach in _REACHES:
-    half_side = reach * cells.length / np.sqrt(cells.table_VxD.shape[1])
-    point_D = _within(cells, token, metrics, half_side)
-    if point_D is not None and cells.inside(point_D[None], [token], metrics).all():
-      return point_D
-  return None
-
-
-def _within(cells: Cells, token: int, metrics, half_side: float) -> np.ndarray | None:
-  from scipy.optimize import linprog  # imported here: it takes long, and few tokens need it
-
-  ids_1, e_D = np.array([token]), cells.table_VxD[token].astype(np.float64)
-
-  def distances(point_D) -> dict[str, np.ndarray]:
-    slacks = cells.slacks(point_D[None], ids_1, metrics)
-    return {name: slacks[name][0] / np.maximum(lengths[name], 1e-30) for name in metrics}
-
-  lengths = {name: cells.normals(ids_1, name)[0] for name in metrics}
-  start = distances(e_D)
-  walls = {name: np.argsort(start[name])[:_FIRST_WALLS] for name in metrics}
-  bounds = [(-1, 1)] * len(e_D) + [(None, None)]  # in half sides; the last is the distance
-  gain_D = np.append(np.zeros(len(e_D)), -1.0)
-  for _ in range(_MOST_ROUNDS):
-    rows, limits = [], []
-    for name, known in walls.items():
-      known = known[np.isfinite(start[name][known])]
-      n_NxD = _normals(cells, token, known, name) / np.maximum(lengths[name][known], 1e-30)[:, None]
-      rows.append(np.column_stack([n_NxD, np.ones(len(known))]))
-      limits.append(start[name][known] / half_side)
-    solved = linprog(gain_D, np.concatenate(rows), np.concatenate(limits), bounds=bounds)
-    if solved.x is None or solved.x[-1] <= 1e-9:
-      return None
-    point_D = e_D + half_side * solved.x[:-1]
-    crossed = 0
-    for name, away_V in distances(point_D).items():
-      worst = np.argsort(away_V)[:_MORE_WALLS]
-      new = np.setdiff1d(worst[away_V[worst] < 0.5 * half_side * solved.x[-1]], walls[name])
-      walls[name] = np.concatenate([walls[name], new])
-      crossed += len(new)
-    if not crossed:
-      return point_D
-  return None
-
-
-def _normals(cells: Cells, token: int, walls_N, metric: str) -> np.ndarray:
-  """n_v of some walls of a token, (N, D)."""
-  e_NxD, e_D = (cells.table_VxD[ids].astype(np.float64) for ids in (walls_N, token))
-  if metric == "cosine":
-    return e_NxD * cells.inverse_norms_V[walls_N][:, None] - e_D * cells.inverse_norms_V[token]
-  return e_NxD - e_D

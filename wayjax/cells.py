@@ -12,12 +12,11 @@ is left of a wall, b_v - x . n_v, is its slack; divided by |n_v| it is the dista
 """
 
 import dataclasses
-import functools
 
 import ml_dtypes
 import numpy as np
 
-from wayjax.visible import visible
+from wayjax.vocabulary import Vocabulary
 
 # What a number loses at most when it is stored in a type, and in those that are finer.
 DTYPES = {
@@ -28,8 +27,7 @@ DTYPES = {
 # What a prompt keeps of the way to a wall, so that rounding it does not take it across.
 ROOM = {"float32": 1e-3, "float16": 3e-3, "bfloat16": 3e-2}
 # Slack that the scores of a reader who computes in float32 cannot tell from none.
-_ROUNDING = 2.0**-18
-_BLOCK = 8192  # tokens whose embeddings are in float64 at a time
+ROUNDING = 2.0**-18
 _NEAREST = 32  # walls whose slack is computed again from differences, without cancellation
 _FURTHER = 1 - 1e-4  # of what it may go, so that rounding does not have it moved again
 _SHRUNK = 0.9  # of its way from the anchor, what a vector that does not survive rounding keeps
@@ -53,7 +51,7 @@ class Margins:
   wall_P: np.ndarray
 
 
-class Cells:
+class Cells(Vocabulary):
   """The cells of a vocabulary's tokens.
 
   Args:
@@ -65,56 +63,9 @@ class Cells:
   """
 
   def __init__(self, table_VxD, unused_U=None, *, metrics=None, dtype="bfloat16", decode=None):
-    self.table_VxD, self._decode = np.asarray(table_VxD), decode
-    self.unused_U = np.array([] if unused_U is None else unused_U, np.int64)
+    super().__init__(table_VxD, unused_U, decode)
     self.metrics, self.dtype, self.room = metrics, dtype, ROOM[dtype]
-
-  @functools.cached_property
-  def squares_V(self) -> np.ndarray:
-    """Squared lengths of the embeddings, (V,)."""
-    return np.concatenate([np.sum(np.square(e_BxD), axis=1) for e_BxD in self._blocks()])
-
-  @functools.cached_property
-  def inverse_norms_V(self) -> np.ndarray:
-    """1 / length of the embeddings, and 0 where that is 0: the reader takes such a cosine for 0."""
-    with np.errstate(divide="ignore"):
-      return np.where(self.squares_V > 0, 1 / np.sqrt(self.squares_V), 0.0)
-
-  @functools.cached_property
-  def length(self) -> float:
-    """The length of an average embedding."""
-    return float(np.sqrt(self.squares_V).mean()) or 1.0
-
-  @functools.cached_property
-  def _mean_and_inverse_covariance(self) -> tuple[np.ndarray, np.ndarray]:
-    mean_D = self.table_VxD.mean(axis=0, dtype=np.float64)
-    covariance_DxD = sum((e_BxD - mean_D).T @ (e_BxD - mean_D) for e_BxD in self._blocks())
-    width = len(mean_D)
-    ridge = 1e-9 * (np.trace(covariance_DxD) / width or 1.0)  # a table of few tokens has no inverse
-    return mean_D, np.linalg.inv(covariance_DxD + ridge * np.eye(width))
-
-  def whitened(self, ids_P) -> np.ndarray:
-    """The directions in which embeddings stand out from the table, of length 1, (P, D)."""
-    mean_D, inverse_DxD = self._mean_and_inverse_covariance
-    w_PxD = (self.table_VxD[ids_P] - mean_D) @ inverse_DxD
-    lengths_Px1 = np.linalg.norm(w_PxD, axis=1, keepdims=True)
-    return w_PxD / np.where(lengths_Px1 > 0, lengths_Px1, 1.0)
-
-  def name(self, token: int) -> str:
-    """A token as messages name it."""
-    text = f" ('{visible(self._decode([int(token)]))}')" if self._decode else ""
-    return f"token {token}{text}"
-
-  def twins(self, token: int) -> np.ndarray:
-    """Other tokens with exactly the same embedding."""
-    alike = np.flatnonzero(self.squares_V == self.squares_V[token])
-    same = alike[np.all(self.table_VxD[alike] == self.table_VxD[token], axis=1)]
-    return np.setdiff1d(same, [token, *self.unused_U])
-
-  def lower_twin(self, token: int) -> int | None:
-    """The token that every vector near this one's embedding reads as instead: ties go to it."""
-    twins = self.twins(token)
-    return int(twins[0]) if len(twins) and twins[0] < token else None
+    self.anchors: dict[tuple, dict] = {}  # by metrics and token, what `anchors` found
 
   def slacks(self, points_PxD, ids_P, metrics) -> dict[str, np.ndarray]:
     """What is left of every wall at some points, (P, V) for each metric.
@@ -123,7 +74,7 @@ class Cells:
     and itself, a twin or a row that belongs to no token: infinity.
     """
     points_PxD, ids_P = np.asarray(points_PxD, np.float64), np.asarray(ids_P)
-    products_PxV, absent = self._products(points_PxD), self._absent(ids_P)
+    products_PxV, absent = self.products(points_PxD), self._absent(ids_P)
     e_PxD, found = self.table_VxD[ids_P].astype(np.float64), {}
     with np.errstate(invalid="ignore", over="ignore"):
       for metric in metrics:
@@ -151,7 +102,7 @@ class Cells:
   def normals(self, ids_P, metric: str) -> np.ndarray:
     """|n_v| of every wall, (P, V)."""
     ids_P = np.asarray(ids_P)
-    gram_PxV = self._products(self.table_VxD[ids_P])
+    gram_PxV = self.products(self.table_VxD[ids_P])
     if metric == "cosine":
       cosines_PxV = gram_PxV * self.inverse_norms_V[ids_P][:, None] * self.inverse_norms_V
       ones_V = (self.squares_V > 0).astype(np.float64)
@@ -222,12 +173,12 @@ class Cells:
       if metric == "euclidean":
         away_NxD = points_NxD - self.table_VxD[ids_N]
         lost_N = np.sum(np.square(away_NxD), axis=1)
-        return _ROUNDING * np.nan_to_num(lost_N, nan=np.inf)[:, None]
+        return ROUNDING * np.nan_to_num(lost_N, nan=np.inf)[:, None]
       norms_N = np.nan_to_num(np.linalg.norm(points_NxD, axis=1), nan=np.inf)[:, None]
       if metric == "cosine":
-        return _ROUNDING * norms_N
+        return ROUNDING * norms_N
       lengths_V = np.sqrt(self.squares_V)
-      return _ROUNDING * norms_N * (lengths_V[ids_N][:, None] + lengths_V)
+      return ROUNDING * norms_N * (lengths_V[ids_N][:, None] + lengths_V)
 
   def into(self, prompt_PxD, ids_P, anchors_PxD, metrics) -> np.ndarray:
     """Moves vectors that are outside their cells towards points inside, until they are inside too.
@@ -280,19 +231,10 @@ class Cells:
       share_N = np.minimum(share_N, (1 - self.room) / np.maximum(used_N, 1 - self.room))
     return share_N
 
-  def _products(self, points_PxD) -> np.ndarray:
-    points_PxD = np.asarray(points_PxD, np.float64)
-    with np.errstate(invalid="ignore", over="ignore"):
-      return np.concatenate([points_PxD @ e_BxD.T for e_BxD in self._blocks()], axis=1)
-
   def _scores(self, products_PxV, metric: str):
     if metric == "euclidean":
       return products_PxV - 0.5 * self.squares_V
     return products_PxV * self.inverse_norms_V if metric == "cosine" else products_PxV
-
-  def _blocks(self):
-    for start in range(0, len(self.table_VxD), _BLOCK):
-      yield self.table_VxD[start : start + _BLOCK].astype(np.float64)
 
 
 def _smallest(values_PxV, count: int) -> np.ndarray:

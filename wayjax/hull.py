@@ -11,9 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wayjax.cells import Cells
+from wayjax.cells import ROUNDING, Cells
 
-ROUNDING = 2.0**-18  # of a slack that readers cannot tell from none, as `Cells.inside` has it
 _WALLS = 512  # that are added at a time: those that the vector so far is furthest beyond
 _MOST_ROUNDS = 20
 _MOST_PIVOTS = 10  # of least squares, times the walls
