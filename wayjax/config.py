@@ -27,8 +27,8 @@ def variants(
   constraints: tuple[str, ...], gammas: tuple[float, ...], cell_gammas: tuple[float, ...]
 ) -> tuple[tuple[str, float], ...]:
   """The pairs of constraint and gamma of a sweep: the cell has gammas of its own."""
-  gammas_of = {CELL: cell_gammas}
-  return tuple((name, gamma) for name in constraints for gamma in gammas_of.get(name, gammas))
+  own = {CELL: cell_gammas}
+  return tuple((name, gamma) for name in constraints for gamma in own.get(name, gammas))
 
 
 def _is_address(text: str) -> bool:
@@ -213,14 +213,17 @@ class RunConfig:
 
   def _check_axes(self) -> None:
     several = ("gamma", "constraint", "cell_gamma", "certify_metrics", "seeds", "targets")
-    for field in options():
+    for field in (field for field in options() if field.name in several):
       values = getattr(self, field.name)
-      if field.name not in several:
-        continue
       if len(set(values)) < len(values):
         raise WayjaxError(f"{flag(field)} has the same value twice")
       if not values and field.default:
         raise WayjaxError(f"{flag(field)} needs at least one value")
+    if CELL in self.constraint and self.projection not in (self.certify_metrics or METRICS):
+      raise WayjaxError(
+        f"--certify-metrics {' '.join(self.certify_metrics)} lacks --projection {self.projection}, "
+        "by which prompts are read: name that metric too, or read by another"
+      )
     if self.shard is not None and not 0 <= self.shard[0] < self.shard[1]:
       index, count = self.shard
       raise WayjaxError(f"--shard {index}/{count}: I must be from 0 to N - 1")

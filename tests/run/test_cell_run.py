@@ -108,6 +108,10 @@ def test_cut_off_it_ends_with_the_same_bits(options, out, tmp_path, monkeypatch,
     (["--certify-metrics", "l1"], "--certify-metrics must be one of euclidean, dot, cosine, not"),
     (["--certify-metrics", "dot", "dot"], "--certify-metrics has the same value twice"),
     (
+      ["--certify-metrics", "dot", "cosine"],
+      "--certify-metrics dot cosine lacks --projection euclid",
+    ),
+    (
       ["--prompt-tokens", "9", "--init", "vocab", "--gamma", "0"],
       "--prompt-tokens 9 does not go with --constraint c-dist cell: target 'text-1' has 7 tokens",
     ),
@@ -127,6 +131,7 @@ def test_a_token_without_an_anchor_ends_the_run_with_one_sentence(
     "wayjax.anchors.points_inside", lambda cells, ids_P, metrics: (cells.table_VxD[ids_P], ids_P)
   )
   arguments = [*options, "--out", str(tmp_path / "no"), "--certify-metrics", "dot"]
+  arguments += ["--projection", "dot"]
   assert main(arguments) == 2
   assert capsys.readouterr().err == (
     "wayjax: error: no vector reads as token 82 ('r') under dot in every type up to bfloat16: "
