@@ -69,6 +69,12 @@ class Trainer:
   def train(self, stop: StopRequest) -> None:
     """Trains until the last step or a signal, and saves."""
     torch.set_flush_denormal(True)
+    try:
+      self._train(stop)
+    finally:
+      torch.set_flush_denormal(False)  # it is of the whole process, and of Python's numbers too
+
+  def _train(self, stop: StopRequest) -> None:
     self.model.train()
     reported = saved = time.monotonic()
     reported_step, losses = self.step, []

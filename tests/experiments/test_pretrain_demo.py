@@ -131,6 +131,12 @@ def test_wayjax_and_transformers_load_it_and_agree(made):
   assert float(jnp.linalg.norm(lm.table_VxD, axis=1).mean()) == pytest.approx(norm, rel=1e-2)
 
 
+def test_python_keeps_its_smallest_numbers_afterwards(made):
+  """Training flushes them to zero, for speed; whatever the process does next must not."""
+  assert made.is_dir()
+  assert sys.float_info.min / 2 > 0
+
+
 def test_the_tokenizer_loses_nothing(made):
   lm = load_lm(str(made), precision="float32")
   auto = transformers.AutoTokenizer.from_pretrained(made)
