@@ -6,6 +6,8 @@ Paper: it only penalises the distance: prompt F1 98.1, 94.2, 97.4, 95.9, 86.1 at
 SST-2, SST-5, AGNews, Subj and TREC, from the text, at learning rate 0.01.
 Command: python -m experiments.certified --model gpt2-large --out runs/paper
 A part: python -m experiments.certified --datasets trec --lr 0.01 0.1 --init vocab --max-targets 4
+Figures 3 and 4 have a line of certified prompts where fig3_gamma and fig4_length are given
+--constraint c-dist cell.
 Time: about two days on one H200-class GPU (16 times the members of table2_main; not measured); 4
 minutes with --demo, which has TREC from random tokens at two learning rates, on two busy cores.
 """
