@@ -66,6 +66,7 @@ class Cells(Vocabulary):
     super().__init__(table_VxD, unused_U, decode)
     self.metrics, self.dtype, self.room = metrics, dtype, ROOM[dtype]
     self.anchors: dict[tuple, dict] = {}  # by metrics and token, what `anchors` found
+    self.told: set[int] = set()  # tokens of which users know that nothing certainly reads as them
 
   def slacks(self, points_PxD, ids_P, metrics) -> dict[str, np.ndarray]:
     """What is left of every wall at some points, (P, V) for each metric.

@@ -6,6 +6,7 @@ write its functions here and name it in CONSTRAINTS: `--constraint` then takes i
 name it, and reports keep it apart.
 """
 
+import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -23,6 +24,9 @@ from wayjax.loss import weighted_c_dist
 # walls, of twins or nearly so, are left to the float64 of the certificate.
 _NO_WALL = 1e-6
 _FURTHER = 1e-4  # inside of the room, so that rounding does not have a vector moved again
+
+
+_log = logging.getLogger("wayjax")
 
 
 def nothing(target_ids, cells: Cells) -> tuple:
@@ -87,7 +91,30 @@ def _prepare_cell(target_ids, cells: Cells) -> HeldInCell:
   anchor_PxD = anchors.points_PxD.astype(np.float32)
   reach_P = np.full(len(target_ids), 1 - cells.room, np.float32)
   holds = (np.full(len(reach_P), name in anchors.metrics, np.float32) for name in METRICS)
-  return HeldInCell(anchor_PxD, reach_P, *holds)
+  held = HeldInCell(anchor_PxD, reach_P, *holds)
+  _warn_of_unreadable(cells, target_ids, held)
+  return held
+
+
+def _warn_of_unreadable(cells: Cells, ids_P, held: HeldInCell) -> None:
+  """Names tokens that no prompt certainly reads as, each once, and those that are in their way."""
+  reads_P = cells.reads(held.anchor_PxD, ids_P, held.metrics).all(axis=0)
+  for token in dict.fromkeys(ids_P[~reads_P].tolist()):
+    if token in cells.told:
+      continue
+    cells.told.add(token)
+    twin = cells.lower_twin(token)
+    if twin is None:
+      (wall,) = cells.margins(cells.table_VxD[[token]], [token], "euclidean").wall_P
+      why = f"stored in {cells.dtype}, it is not told from {cells.name(wall)}"
+    else:
+      why = f"{cells.name(twin)} has the same embedding, and ties go to the lower id"
+    _log.warning(
+      "no prompt certainly reads as %s: %s; texts with it are held against all other tokens, and "
+      "not certified",
+      cells.name(token),
+      why,
+    )
 
 
 def _settle_in_cell(prompt_PxD, target_ids, held: HeldInCell, cells: Cells) -> np.ndarray:
@@ -98,8 +125,9 @@ def retract(prompt_PxD, target_PxD, mask_P, held: HeldInCell, table_VxD, squares
   """Moves every vector that is too near to a wall of its cell, or beyond it, towards its anchor.
 
   On the ray from the anchor c through x the wall of token v is reached at 1 / r_v, where r_v = (x -
-  c) . n_v / (b_v - c . n_v) (see `cells`); x goes to c + min(1, reach / max_v r_v) (x - c). It is
-  always inside, and is not the nearest point of the cell. Equal to every bit where x is inside.
+  c) . n_v / (b_v - c . n_v) (see `cells`); x goes to c + min(1, reach / max_v r_v) (x - c). That
+  is inside, up to what float32 cannot tell, and is not the nearest point of the cell. A vector that
+  is inside keeps every bit.
 
   Args:
     prompt_PxD: the prompt after an optimiser step.

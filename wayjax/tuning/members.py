@@ -1,13 +1,12 @@
 """The members of a sweep, on the host: what each is tuned towards, its start, and its result."""
 
 import dataclasses
-import logging
 
 import numpy as np
 
 from wayjax.cells import Cells
-from wayjax.config import C_DIST, CELL, INITS, is_unconstrained, options, variants
-from wayjax.constraints import HeldInCell, get_constraint
+from wayjax.config import C_DIST, INITS, is_unconstrained, options, variants
+from wayjax.constraints import get_constraint
 from wayjax.data.encoding import target_ids
 from wayjax.data.targets import Target
 from wayjax.devices.sharding import fetch
@@ -16,8 +15,6 @@ from wayjax.models import LanguageModel
 from wayjax.options import check_value, require_choice
 from wayjax.projection import c_proj
 from wayjax.prompts import SoftPrompt
-
-_log = logging.getLogger("wayjax")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -142,7 +139,7 @@ def make_members(
     dtype=certify_dtype,
     decode=lm.tokenizer.decode,
   )
-  members, told = [], set()
+  members = []
   for target in targets:
     ids = target_ids(lm, target)
     length = len(ids) if prompt_tokens is None else prompt_tokens
@@ -154,8 +151,6 @@ def make_members(
     for name in constraints:
       constraint = get_constraint(name)
       held = constraint.prepare(ids, cells)
-      if name == CELL:
-        _warn_of_unreadable(cells, ids, held, told)
       settled = [constraint.settle(start, ids, held, cells) for start in starts]
       members += [
         Member(target, ids, target_PxD, float(gamma), int(seed), start, name, held, cells)
@@ -164,27 +159,6 @@ def make_members(
         for seed, start in zip(seeds, settled, strict=True)
       ]
   return members
-
-
-def _warn_of_unreadable(cells: Cells, ids, held: HeldInCell, told: set[int]) -> None:
-  """Names tokens that no prompt certainly reads as, each once, and those that are in their way."""
-  reads_P = cells.reads(held.anchor_PxD, ids, held.metrics).all(axis=0)
-  for token in dict.fromkeys(ids[~reads_P].tolist()):
-    if token in told:
-      continue
-    told.add(token)
-    twin = cells.lower_twin(token)
-    if twin is None:
-      (wall,) = cells.margins(cells.table_VxD[[token]], [token], "euclidean").wall_P
-      why = f"stored in {cells.dtype}, it is not told from {cells.name(wall)}"
-    else:
-      why = f"{cells.name(twin)} has the same embedding, and ties go to the lower id"
-    _log.warning(
-      "no prompt certainly reads as %s: %s; texts with it are held against all other tokens, and "
-      "not certified",
-      cells.name(token),
-      why,
-    )
 
 
 def _check_length(
