@@ -6,7 +6,7 @@ not read as the token, and no vector does where it is in the hull of others: a t
 token is read from no prompt.
 Paper: nothing on it; Demeter et al. 2020 and Grivas et al. 2022 ask the same of output layers.
 Command: python -m experiments.readable_tokens --model gpt2-large --out runs/paper
-Time: 6 minutes for SmolLM2-135M (49,152 tokens), 10 seconds with --demo, on two busy cores.
+Time: 81 seconds for SmolLM2-135M (49,152 tokens), 10 seconds with --demo, on two cores.
 """
 
 import collections
