@@ -24,7 +24,6 @@ from experiments.experiment import Experiment, main
 from wayjax.cells import ROUNDING, Cells
 from wayjax.config import METRICS, RunConfig
 from wayjax.data.tasks import TASKS
-from wayjax.devices.sharding import fetch
 from wayjax.hull import Outcome, stand_out
 from wayjax.models import LanguageModel, load_lm
 from wayjax.readers.nearest import token_texts
@@ -142,7 +141,7 @@ def measure(configs: list[RunConfig], out: Path) -> dict:
   """Looks for a vector that reads as each of a model's tokens, under every metric."""
   config = configs[0]  # a model has the same tokens for every task
   lm = load_lm(config.model, revision=config.revision, precision="float32")
-  cells = Cells(fetch(lm.table_VxD), lm.unused_U, dtype="float32")
+  cells = Cells.of(lm, dtype="float32")
   kinds = {metric: find_witnesses(cells, metric, _Progress())[0] for metric in METRICS}
   counts = {name: collections.Counter(kind_V.tolist()) for name, kind_V in kinds.items()}
   tokens = len(cells.table_VxD) - len(cells.unused_U)

@@ -16,6 +16,7 @@ import dataclasses
 import ml_dtypes
 import numpy as np
 
+from wayjax.devices.sharding import fetch
 from wayjax.vocabulary import Vocabulary
 
 # What a number loses at most when it is stored in a type, and in those that are finer.
@@ -67,6 +68,12 @@ class Cells(Vocabulary):
     self.metrics, self.dtype, self.room = metrics, dtype, ROOM[dtype]
     self.anchors: dict[tuple, dict] = {}  # by metrics and token, what `anchors` found
     self.told: set[int] = set()  # tokens of which users know that nothing certainly reads as them
+
+  @classmethod
+  def of(cls, lm, *, metrics=None, dtype: str = "bfloat16") -> "Cells":
+    """The cells of a language model's tokens."""
+    decode = lm.tokenizer.decode
+    return cls(fetch(lm.table_VxD), lm.unused_U, metrics=metrics, dtype=dtype, decode=decode)
 
   def slacks(self, points_PxD, ids_P, metrics) -> dict[str, np.ndarray]:
     """What is left of every wall at some points, (P, V) for each metric.

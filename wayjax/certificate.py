@@ -9,7 +9,6 @@ from wayjax.cells import Cells, Margins
 from wayjax.config import CERTIFIED, METRICS
 from wayjax.data.encoding import target_ids
 from wayjax.data.targets import Target
-from wayjax.devices.sharding import fetch
 from wayjax.errors import WayjaxError
 from wayjax.metrics import finite
 from wayjax.models import LanguageModel
@@ -76,7 +75,7 @@ def cell_margin(prompt: SoftPrompt, lm: LanguageModel, metric: str = "euclidean"
     ids_P = np.asarray(d_proj(prompt.vectors_PxD, lm.table_VxD, metric, lm.unused_U))
   else:
     ids_P = _ids(prompt, prompt.reads_as, lm)
-  return _cells(lm).margins(prompt.vectors_PxD, ids_P, metric)
+  return Cells.of(lm).margins(prompt.vectors_PxD, ids_P, metric)
 
 
 def into_cell(
@@ -109,7 +108,7 @@ def into_cell(
   if isinstance(target, str):
     target = Target("text", "text", target)
   require_kind("target", target, Target, "a text or a Target")
-  ids_P, cells = _ids(prompt, target, lm), _cells(lm, metrics, dtype)
+  ids_P, cells = _ids(prompt, target, lm), Cells.of(lm, metrics=metrics, dtype=dtype)
   for token in ids_P:
     if (twin := cells.lower_twin(token)) is not None:
       raise WayjaxError(
@@ -139,9 +138,3 @@ def _ids(prompt: SoftPrompt, target: Target, lm: LanguageModel) -> np.ndarray:
       "a text of as many tokens"
     )
   return ids_P
-
-
-def _cells(lm: LanguageModel, metrics=None, dtype: str = "bfloat16") -> Cells:
-  return Cells(
-    fetch(lm.table_VxD), lm.unused_U, metrics=metrics, dtype=dtype, decode=lm.tokenizer.decode
-  )

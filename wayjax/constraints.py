@@ -24,8 +24,6 @@ from wayjax.loss import weighted_c_dist
 # walls, of twins or nearly so, are left to the float64 of the certificate.
 _NO_WALL = 1e-6
 _FURTHER = 1e-4  # inside of the room, so that rounding does not have a vector moved again
-
-
 _log = logging.getLogger("wayjax")
 
 

@@ -156,7 +156,7 @@ def measure(
 def _members(work: Work, lm: LanguageModel, count: int, constraint: str) -> list[Member]:
   """As many members with one prompt, which differ in name alone."""
   ids = np.array(work.prompt_ids, np.int32)
-  cells = Cells(lm.table_VxD, lm.unused_U)
+  cells = Cells.of(lm)
   prompt_PxD, held = cells.table_VxD[ids], get_constraint(constraint).prepare(ids, cells)
   return [
     Member(

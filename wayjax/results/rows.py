@@ -61,7 +61,7 @@ class Row:
   certified: bool | None = _field(
     "whether it certainly reads as its target, by the metric `projection`, stored in any type up "
     "to `certify_dtype`; null for another length", absent=None)
-  certified_metrics: list[str] | None = _field(  # noqa: RUF009
+  certified_metrics: list[str] | None = _field(
     "the metrics by which it does; null for another length", absent=None)
   margin: float | None = _field(
     "distance of the nearest of its vectors to a wall of its token's cell, negative beyond it; "
@@ -74,7 +74,7 @@ class Row:
   projected_text_euclidean: str = _field("its reading by Euclidean distance")
   projected_text_dot: str = _field("its reading by dot product")
   projected_text_cosine: str = _field("its reading by cosine")
-  readings: dict[str, dict] = _field(  # noqa: RUF009
+  readings: dict[str, dict] = _field(
     "by reader: its `text`, `prompt_f1` and `prompt_f1_lemma`", absent={})
   train_loss: float | None = _field(
     "cross-entropy + γ · c-dist, the mean of the last 100 steps", score=True)

@@ -9,7 +9,6 @@ from wayjax.config import C_DIST, INITS, is_unconstrained, options, variants
 from wayjax.constraints import get_constraint
 from wayjax.data.encoding import target_ids
 from wayjax.data.targets import Target
-from wayjax.devices.sharding import fetch
 from wayjax.errors import WayjaxError
 from wayjax.models import LanguageModel
 from wayjax.options import check_value, require_choice
@@ -131,14 +130,8 @@ def make_members(
   held_in = variants(constraints, gammas, cell_gammas)
   if not (targets and held_in and seeds):
     raise WayjaxError("a sweep needs at least one target, one gamma, one constraint and one seed")
-  table_VxD = fetch(lm.table_VxD)
-  cells = Cells(
-    table_VxD,
-    lm.unused_U,
-    metrics=certify_metrics,
-    dtype=certify_dtype,
-    decode=lm.tokenizer.decode,
-  )
+  cells = Cells.of(lm, metrics=certify_metrics, dtype=certify_dtype)
+  table_VxD = cells.table_VxD
   members = []
   for target in targets:
     ids = target_ids(lm, target)
