@@ -19,7 +19,7 @@ import pytest
 
 from wayjax.errors import WayjaxError
 from wayjax.files import PARTIAL
-from wayjax.results import lock
+from wayjax.results import lock, run_files
 from wayjax.results.folder import read_run
 from wayjax.results.lock import HOLDER, LOCK, FolderTaken
 from wayjax.results.writer import RunWriter
@@ -94,6 +94,24 @@ def test_a_folder_is_held_from_its_first_moment_to_the_last(place, request):
   store, root = fsspec.core.url_to_fs(str(place))
   names = {path.rsplit("/", 1)[-1] for path in store.ls(root, detail=False)}
   assert {HOLDER, LOCK}.isdisjoint(names)
+
+
+def test_what_the_holder_is_writing_at_the_moment_is_read_again(place, monkeypatch):
+  with RunWriter.begin(place) as writer:
+    whole, read = writer._files.read(HOLDER), []
+
+    def torn(files, name):
+      read.append(name)
+      return [None, b"", whole[: len(whole) // 2], whole][min(len(read), 4) - 1]
+
+    monkeypatch.setattr(run_files.Files, "read", torn)
+    with pytest.raises(FolderTaken, match=f"is in use by process {os.getpid()} on .*, since 20"):
+      RunWriter.begin(place)
+    assert read == [HOLDER] * 4
+
+
+def test_a_holder_that_says_nothing_is_another_process():
+  assert lock.name_holder(lambda: b"{") == lock.name_holder(lambda: None) == "another process"
 
 
 def test_a_folder_that_cannot_be_resumed_is_given_back(place):

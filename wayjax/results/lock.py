@@ -13,6 +13,7 @@ import secrets
 import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -22,6 +23,7 @@ from wayjax.errors import WayjaxError
 
 LOCK, HOLDER = ".lock", ".holder"
 RENEWED_EVERY = 15.0  # seconds
+_READS, _READ_AGAIN_AFTER = 5, 0.02  # of a record that is not whole; seconds
 _log = logging.getLogger("wayjax")
 
 
@@ -35,11 +37,18 @@ def describe() -> dict[str, str | int]:
   return {"host": socket.gethostname(), "process": os.getpid(), "since": now}
 
 
-def name_holder(record: bytes | None) -> str:
-  """The holder, by what it wrote about itself."""
-  with contextlib.suppress(ValueError, KeyError, TypeError):
-    holder = json.loads(record or b"")
-    return "process {process} on {host}, since {since}".format_map(holder)
+def name_holder(read: Callable[[], bytes | None]) -> str:
+  """The holder, by what it wrote about itself.
+
+  Args:
+    read: returns that; it is read again where the holder is writing it at this moment.
+  """
+  for attempt in range(_READS):
+    if attempt:
+      time.sleep(_READ_AGAIN_AFTER)
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+      holder = json.loads(read() or b"")
+      return "process {process} on {host}, since {since}".format_map(holder)
   return "another process"
 
 
@@ -112,7 +121,7 @@ class Lease:
       before = self._store.cat_file(self._path)
       _log.info(
         "%s holds the run folder, or died: waiting %.0f s to see which",
-        name_holder(before), 3 * RENEWED_EVERY,
+        name_holder(lambda: before), 3 * RENEWED_EVERY,
       )  # fmt: skip
       for _ in range(3):
         time.sleep(RENEWED_EVERY)

@@ -69,7 +69,7 @@ class Files(abc.ABC):
     try:
       self._lock = self._take_lock()
     except Timeout as timeout:
-      holder = name_holder(self.read(HOLDER))
+      holder = name_holder(lambda: self.read(HOLDER))
       raise FolderTaken(f"{where} is in use by {holder}: {advice}") from timeout
 
   def _require_empty(self) -> None:
