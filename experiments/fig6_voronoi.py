@@ -34,6 +34,7 @@ from wayjax.results.summary import variant_of
 from wayjax.run.prepare import prepare
 from wayjax.tuning.callbacks import Callbacks
 from wayjax.tuning.members import Member
+from wayjax.tuning.settings import train_settings
 from wayjax.tuning.sweep import tune_chunks
 
 _GRID = 160  # points each way that are projected
@@ -187,7 +188,7 @@ def trace(config: RunConfig, pair: _Pair) -> Trace:
   recorded = [(0, member.init_PxD)]
   callbacks = Callbacks(on_progress=lambda at: recorded.append((at.step, at.prompts()[0])))
   every = max(1, own.steps // _RECORDED)
-  settings = dataclasses.replace(own.train_settings(), eval_every=every)
+  settings = dataclasses.replace(train_settings(own), eval_every=every)
   ((tuned,),) = tune_chunks(prepared.lm, prepared.train, [member], settings, callbacks)
   steps_N, vectors = zip(*recorded[:-1], (own.steps, tuned.prompt.vectors_PxD), strict=True)
   vectors_NxPxD = np.stack(vectors)

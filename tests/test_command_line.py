@@ -48,6 +48,7 @@ def test_every_field_is_an_option():
     --eval-every 8 --out o --dry-run --model-parallel 2 --shard 1/3 --checkpoint-every 9
     --distributed --coordinator host:1 --processes 2 --process-id 1 --log-to tensorboard
     --constraint c-dist ball --cell-gamma 0.5 --certify-dtype float16 --certify-metrics dot
+    --before <s> --after a --chat --system s
   """
   config = parse_args(arguments.split())
   changed = dataclasses.asdict(config)
@@ -270,6 +271,7 @@ IN_COMMAND = [field for field in options() if field.metadata["in_command"]]
 @forall(60, values=st.fixed_dictionaries({f.name: values_of(f) for f in IN_COMMAND}))
 def test_a_command_gives_the_configuration_that_it_was_made_from(values):
   values |= demo.DEFAULTS if values["demo"] and values["data_dir"] is None else {}
+  values |= {} if values["chat"] else {"system": None}
   assume((values["dataset"] is None) != (values["task_file"] is None))
   stored = json.loads(json.dumps(dataclasses.asdict(make_config(values))))
   words = shlex.split(to_command({**stored, "out": "somewhere", "task": {}}))
@@ -282,5 +284,7 @@ def test_a_command_names_only_what_is_unusual():
   assert to_command(usual) == "python -m wayjax.run --dataset sst2 --device cpu"
   words = to_command({**usual, "demo": True, **demo.DEFAULTS, "steps": 2000})
   assert words == "python -m wayjax.run --dataset sst2 --demo --device cpu --steps 2000"
+  words = to_command({"dataset": "sst2", "before": "-a b", "after": ""})
+  assert words == "python -m wayjax.run --dataset sst2 --before='-a b' --after ''"
   words = to_command({"dataset": "sst2", "gamma": [0.0, 1e-5], "target": ["-a b", "c"]})
   assert words == "python -m wayjax.run --dataset sst2 --target='-a b' --target=c --gamma 0 1e-05"

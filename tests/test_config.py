@@ -10,7 +10,6 @@ from wayjax.config import (
   AUTO,
   MOST_STEPS,
   RunConfig,
-  TrainSettings,
   is_unconstrained,
   make_config,
   options,
@@ -199,40 +198,6 @@ class TestRunConfig:
   )
   def test_what_is_right_passes(self, values):
     assert config_of(**values)
-
-
-class TestTrainSettings:
-  @pytest.mark.parametrize(
-    ("name", "sound", "wrong"),
-    [
-      ("steps", (1, MOST_STEPS), (0, MOST_STEPS + 1, 1.5, "7")),
-      ("lr", (0, 0.5), (-0.1, float("nan"), float("inf"), "x")),
-      ("batch_size", (1,), (0, 2.5)),
-      ("members_at_once", (1, 7), (0, "some")),
-      ("eval_every", (0, 5), (-1, 0.5)),
-    ],
-  )
-  def test_a_run_and_a_sweep_share_one_rule(self, name, sound, wrong):
-    for value in sound:
-      assert getattr(config_of(**{name: value}).train_settings(), name) == value
-      assert getattr(TrainSettings(**{name: value}), name) == value
-    for value in wrong:
-      message = refusal(config_of, **{name: value})
-      assert message.startswith(flag(FIELDS[name]))
-      assert refusal(TrainSettings, **{name: value}) == message.replace(flag(FIELDS[name]), name)
-
-  def test_every_field_is_an_option_of_the_same_default(self):
-    fields = dataclasses.fields(TrainSettings)
-    defaults = {field.name: FIELDS[field.name].default for field in fields}
-    assert defaults.pop("members_at_once") == AUTO
-    assert defaults == {
-      field.name: field.default for field in fields if field.name != "members_at_once"
-    }
-
-  def test_automatic_is_none(self):
-    assert config_of().train_settings() == TrainSettings()
-    assert TrainSettings().members_at_once is None
-    assert "not auto" in refusal(TrainSettings, members_at_once=AUTO)
 
 
 def test_a_prompt_is_unconstrained_by_the_papers_penalty_with_gamma_0():

@@ -8,7 +8,6 @@ from tuning.sweeps import BATCH, SHORT, STEPS, alone, examples, group_of, member
 
 import wayjax
 from wayjax.cells import Cells
-from wayjax.config import TrainSettings
 from wayjax.constraints import CONSTRAINTS, Constraint, get_constraint
 from wayjax.data import packing
 from wayjax.data.packing import left_mask
@@ -19,6 +18,7 @@ from wayjax.readers import READERS, Reading
 from wayjax.readers.reading import scores
 from wayjax.run import main
 from wayjax.tuning import program
+from wayjax.tuning.settings import TrainSettings
 
 
 class TestCDist:

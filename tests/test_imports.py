@@ -28,7 +28,8 @@ ORDER = [
     "certificate",
     "constraints",
   ),
-  *("evaluation", "readers", "report", "tuning", "run", "experiments"),
+  *("generation", "generate", "answers", "evaluation", "readers"),
+  *("report", "tuning", "run", "experiments"),
 ]
 MOST_LINES = 300
 

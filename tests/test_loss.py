@@ -119,7 +119,32 @@ def test_packed_equals_unpacked_for_any_lengths(lengths, prompt_tokens, seed):
   check_packed_equals_unpacked(rng, encoded, rows, prompt_tokens, 8 - prompt_tokens, row)
 
 
+SIZES = [(0, 3), (1, 0), (2, 1), (5, 9)]  # tokens before and after the prompt
+
+
+@forall(
+  40,
+  around=st.sampled_from(SIZES),
+  lengths=st.lists(st.integers(0, 16), min_size=1, max_size=6),
+  prompt_tokens=st.sampled_from([1, 4, 8]),
+  seed=st.integers(0, 100),
+)
+def test_packed_equals_unpacked_in_any_frame(around, lengths, prompt_tokens, seed):
+  rng = np.random.default_rng(seed)
+  encoded = tiny.examples(rng, lengths, frame=tiny.frame_of(*around))
+  rows = list(range(len(lengths)))
+  row = padded_row(encoded, rows)
+  check_packed_equals_unpacked(rng, encoded, rows, prompt_tokens, 8 - prompt_tokens, row)
+
+
 OTHER_FAMILIES = sorted(tiny.CONFIGS.keys() - {"gpt2"})
+
+
+@pytest.mark.parametrize("family", OTHER_FAMILIES)
+def test_packed_equals_unpacked_in_a_frame_in_every_family(rng, family):
+  encoded, rows = tiny.examples(rng, (3, 7, 0, 5), frame=tiny.frame_of(1, 2)), [0, 1, 2, 3]
+  row = tiny.pack(encoded, rows, 36, 12)
+  check_packed_equals_unpacked(rng, encoded, rows, 4, 3, row, family)
 
 
 @pytest.mark.parametrize("family", OTHER_FAMILIES)
@@ -136,7 +161,8 @@ def check_class_scores(loaded, encoded, prompts, family="gpt2"):
     assert result.losses_NxC.shape == (len(encoded), 3)
     for i, prefix in enumerate(encoded.prefixes):
       for c, candidate in enumerate(encoded.candidates):
-        expected = np.mean(tiny.unpacked_losses(prompt, prefix, candidate, family))
+        losses = tiny.unpacked_losses(prompt, prefix, candidate, family, encoded.frame)
+        expected = np.mean(losses)
         np.testing.assert_allclose(result.losses_NxC[i, c], expected, rtol=1e-5)
 
 
@@ -144,6 +170,12 @@ def check_class_scores(loaded, encoded, prompts, family="gpt2"):
 def test_class_scores_equal_unpacked_ones(lm, rng, lengths):
   # The second prompt is padded.
   check_class_scores(lm, tiny.examples(rng, lengths), [prompt_of(rng, 16), prompt_of(rng, 13)])
+
+
+@pytest.mark.parametrize("around", SIZES)
+def test_class_scores_equal_unpacked_ones_in_a_frame(lm, rng, around):
+  encoded = tiny.examples(rng, (0, 3, 7, 0), frame=tiny.frame_of(*around))
+  check_class_scores(lm, encoded, [prompt_of(rng, 16), prompt_of(rng, 13)])
 
 
 @pytest.mark.parametrize("family", OTHER_FAMILIES)

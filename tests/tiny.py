@@ -18,6 +18,7 @@ from transformers import PreTrainedTokenizerFast
 
 from wayjax.data import packing
 from wayjax.data.encoding import EncodedExamples
+from wayjax.data.frame import NO_FRAME, Frame
 from wayjax.devices.sharding import make_layout, place
 from wayjax.models import FAMILIES, LanguageModel, gpt2
 from wayjax.models.attention import Visible
@@ -183,7 +184,14 @@ def cached_repo(cache, kind, repo_id):
   return folder
 
 
-def examples(rng, lengths=(3, 7, 1, 5, 9, 4), classes=3, vocab=257) -> EncodedExamples:
+def frame_of(before: int, after: int) -> Frame:
+  """A frame of so many tokens on either side."""
+  return Frame("b", "a", "", tuple(range(40, 40 + before)), tuple(range(90, 90 + after)))
+
+
+def examples(
+  rng, lengths=(3, 7, 1, 5, 9, 4), classes=3, vocab=257, frame=NO_FRAME
+) -> EncodedExamples:
   """Random encoded examples; continuations are of 1, 2, ... tokens."""
   return EncodedExamples(
     prefixes=tuple(rng.integers(vocab, size=n).astype(np.int32) for n in lengths),
@@ -191,6 +199,7 @@ def examples(rng, lengths=(3, 7, 1, 5, 9, 4), classes=3, vocab=257) -> EncodedEx
       np.array([5 + c, *rng.integers(vocab, size=c)], np.int32) for c in range(classes)
     ),
     labels=rng.integers(classes, size=len(lengths)).astype(np.int32),
+    frame=frame,
   )
 
 
@@ -201,7 +210,8 @@ def pack(encoded, rows, text=None, scored=None) -> packing.PackedRow:
   text = text or max(int(lengths.sum(-1).max()), 1)
   scored = scored or int(np.asarray(tokens.scored_N)[rows].sum(-1).max())
   reach = packing.reach_of(lengths)
-  pack_one = functools.partial(packing.pack_training, tokens, text=text, scored=scored, reach=reach)
+  sizes = {"text": text, "scored": scored, "reach": reach, "frame": encoded.frame}
+  pack_one = functools.partial(packing.pack_training, tokens, **sizes)
   return pack_one(rows) if rows.ndim == 1 else jax.vmap(pack_one)(rows)
 
 
@@ -213,21 +223,23 @@ def causal(size: int) -> Visible:
 LONGEST = 24  # tokens of an unpacked row; what stands after an example's own is never read
 
 
-@functools.partial(jax.jit, static_argnums=2)
-def _row_losses(prompt_PxD, ids_L, model_type):
-  """Log-loss of every token of one plain causal row, `[prompt][ids]`."""
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _row_losses(prompt_PxD, ids_L, model_type, frame=NO_FRAME):
+  """Log-loss of every token of one plain causal row, `[before][prompt][after][ids]`."""
   model = random_model(model_type)
-  x_SxD = jnp.concatenate([prompt_PxD, model.embed(ids_L)])
+  around = [model.embed(np.array(ids, np.int32)) for ids in (frame.before_ids, frame.after_ids)]
+  x_SxD = jnp.concatenate([around[0], prompt_PxD, around[1], model.embed(ids_L)])
   size = len(x_SxD)
   hidden_SxD = model.hidden(x_SxD, jnp.arange(size), causal(size))
-  losses_SxV = -jax.nn.log_softmax(model.lm_head(hidden_SxD))[len(prompt_PxD) - 1 : -1]
+  losses_SxV = -jax.nn.log_softmax(model.lm_head(hidden_SxD))[size - len(ids_L) - 1 : -1]
   return losses_SxV[jnp.arange(len(ids_L)), ids_L]
 
 
-@functools.partial(jax.jit, static_argnums=3)
+@functools.partial(jax.jit, static_argnums=(3, 4))
 @jax.value_and_grad
-def _row_mean(prompt_PxD, ids_L, scored_L, model_type):
-  return jnp.sum(_row_losses(prompt_PxD, ids_L, model_type) * scored_L) / jnp.sum(scored_L)
+def _row_mean(prompt_PxD, ids_L, scored_L, model_type, frame):
+  losses_L = _row_losses(prompt_PxD, ids_L, model_type, frame)
+  return jnp.sum(losses_L * scored_L) / jnp.sum(scored_L)
 
 
 def _row(prefix, candidate):
@@ -239,10 +251,10 @@ def _row(prefix, candidate):
   return np.pad(ids, (0, after)), scored
 
 
-def unpacked_losses(prompt_PxD, prefix, candidate, model_type="gpt2") -> np.ndarray:
+def unpacked_losses(prompt_PxD, prefix, candidate, model_type="gpt2", frame=NO_FRAME) -> np.ndarray:
   """Log-losses of a continuation, one example a row."""
   ids, scored = _row(prefix, candidate)
-  return np.asarray(_row_losses(prompt_PxD, ids, model_type))[scored > 0]
+  return np.asarray(_row_losses(prompt_PxD, ids, model_type, frame))[scored > 0]
 
 
 def unpacked_cross_entropy(prompt_PxD, encoded, rows, model_type="gpt2"):
@@ -250,7 +262,10 @@ def unpacked_cross_entropy(prompt_PxD, encoded, rows, model_type="gpt2"):
   values, gradients = zip(
     *(
       _row_mean(
-        prompt_PxD, *_row(encoded.prefixes[i], encoded.candidates[encoded.labels[i]]), model_type
+        prompt_PxD,
+        *_row(encoded.prefixes[i], encoded.candidates[encoded.labels[i]]),
+        model_type,
+        encoded.frame,
       )
       for i in rows
     )

@@ -15,6 +15,8 @@ if TYPE_CHECKING:  # for editors and type checkers; a test keeps it equal to _HO
   from wayjax.constraints import Constraint as Constraint
   from wayjax.data.encoding import encode as encode
   from wayjax.data.examples import load_data as load_data
+  from wayjax.data.frame import Frame as Frame
+  from wayjax.data.frame import make_frame as make_frame
   from wayjax.data.targets import Target as Target
   from wayjax.data.targets import load_targets as load_targets
   from wayjax.data.tasks import TASKS as TASKS
@@ -46,6 +48,7 @@ _HOMES = {
   "CONSTRAINTS": "constraints",
   "Constraint": "constraints",
   "Evaluator": "evaluation",
+  "Frame": "data.frame",
   "LanguageModel": "models",
   "Margins": "cells",
   "READERS": "readers",
@@ -69,6 +72,7 @@ _HOMES = {
   "load_lm": "models",
   "load_prompt": "prompts",
   "load_targets": "data.targets",
+  "make_frame": "data.frame",
   "nearest_tokens": "projection",
   "prompt_f1": "metrics",
   "read_run": "results.folder",

@@ -117,7 +117,7 @@ def into_cell(
       )
   anchors = find_anchors(cells, ids_P)
   vectors_PxD = cells.into(prompt.vectors_PxD, ids_P, anchors.points_PxD, metrics)
-  return SoftPrompt(vectors_PxD, prompt.model, target, prompt.origin)
+  return dataclasses.replace(prompt, vectors_PxD=vectors_PxD, reads_as=target)
 
 
 def _check(prompt: SoftPrompt, lm: LanguageModel, metrics: tuple[str, ...]) -> None:

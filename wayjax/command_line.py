@@ -180,6 +180,9 @@ def to_command(config: dict) -> str:
       words += [f"{flag(field)}={shlex.quote(text)}" for text in value]
     else:
       values = value if isinstance(value, tuple) else (value,)
+      if isinstance(value, str) and value.startswith("-"):
+        words.append(f"{flag(field)}={shlex.quote(value)}")
+        continue
       texts = (str(item).removesuffix(".0" if isinstance(item, float) else "") for item in values)
       words.append(" ".join([flag(field), *map(shlex.quote, texts)]))
   return " ".join(words)

@@ -76,12 +76,13 @@ class RunConfig:
     "--dataset, a few steps; every other option still counts", action="store_true",
     recorded=())  # it only sets other options
   task_file: str | None = option(
-    None, "task", SETTING, "your own task: a TOML file with template and label_words, perhaps "
-    "max_length and class_names", type=path, metavar="FILE", recorded=("template", "label_words"))
+    None, "task", SETTING, "your own task: a TOML file with template and label_words or answer, "
+    "perhaps max_length and class_names", type=path, metavar="FILE",
+    recorded=("template", "label_words", "answer"))
   data_dir: str | None = option(
     None, "task", SETTING, "folder with <dataset>/{train,test,dev}.{csv,tsv,jsonl,parquet}, "
-    "columns text and label; demo is the embedded miniatures", type=path, metavar="DIR",
-    unset="the Hub", recorded=("data_sha256",),
+    "columns text and label or those of --task-file; demo is the embedded miniatures", type=path,
+    metavar="DIR", unset="the Hub", recorded=("data_sha256",),
     may_change=True)  # a resumed run compares the rows themselves
   split: str = option(
     "test", "task", SETTING, "the rows that results are reported on", choices=("test", "dev"))
@@ -92,6 +93,19 @@ class RunConfig:
   max_length: int | None = option(
     None, "task", SETTING, "inputs are cut to N - 16 tokens", type=int, metavar="N", least=17,
     unset="the task's")
+  before: str = option(
+    AUTO, "task", SETTING, "text before the prompt, special tokens by their names; auto is the "
+    "beginning of sequence where the tokenizer adds one by itself, else nothing", metavar="TEXT",
+    absent="")
+  after: str = option(
+    AUTO, "task", SETTING, "text between the prompt and the input; auto is nothing", metavar="TEXT",
+    absent="")
+  chat: bool = option(
+    False, "task", SETTING, "prompt and input are a user's turn of the tokenizer's chat template, "
+    "the label or answer is the reply", action="store_true", recorded=("reply",), absent=False)
+  system: str | None = option(
+    None, "task", SETTING, "with --chat: the system's text", metavar="TEXT",
+    unset="what the template has", recorded=(), absent=None)  # it is part of `before`
 
   model: str = option(
     "gpt2-large", "model", SETTING, "folder, or id on the Hugging Face Hub; demo is the embedded "
@@ -208,6 +222,8 @@ class RunConfig:
       value = getattr(self, field.name)
       _check_unicode(field, value)
       check_value(field, value)
+    if self.system is not None and not self.chat:
+      raise WayjaxError("--system is the system's text of a chat: it goes with --chat")
     self._check_axes()
     self._check_folders_and_processes()
 
@@ -246,13 +262,6 @@ class RunConfig:
     if (self.distributed or any(given)) and not (self.out or self.resume):
       raise WayjaxError("--out must name the run folder where several processes share it")
 
-  def train_settings(self) -> "TrainSettings":
-    """What all members share."""
-    shared = {field.name: getattr(self, field.name) for field in dataclasses.fields(TrainSettings)}
-    if self.members_at_once == AUTO:
-      shared["members_at_once"] = None
-    return TrainSettings(**shared)
-
 
 def options(role: Role | None = None) -> tuple[dataclasses.Field, ...]:
   """The fields of RunConfig, all of them or those of one role."""
@@ -269,32 +278,3 @@ def make_config(values: dict) -> RunConfig:
   config = RunConfig(**values)
   config.validate()
   return config
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainSettings:
-  """What all members of a sweep share; the defaults are the paper's.
-
-  Attributes:
-    steps: training steps of each member.
-    lr: learning rate of the first step; it decays linearly to 0.
-    batch_size: examples in a batch.
-    members_at_once: members in one program; None means as many as fit the memory.
-    eval_every: a dispatch ends at every multiple of this; 0 means wherever is convenient.
-
-  Raises:
-    WayjaxError: a value that is not allowed.
-  """
-
-  steps: int = 2000
-  lr: float = 0.01
-  batch_size: int = 8
-  members_at_once: int | None = None
-  eval_every: int = 0
-
-  def __post_init__(self):
-    rules = {field.name: field for field in dataclasses.fields(RunConfig)}
-    for field in dataclasses.fields(self):
-      value = getattr(self, field.name)
-      value = check_value(rules[field.name], value, field.name, unless=field.default)
-      object.__setattr__(self, field.name, value)

@@ -1,4 +1,4 @@
-"""How well prompts solve a task: every class of every example scored, all prompts at once."""
+"""How well prompts solve a task: every class or answer scored, all prompts at once."""
 
 import dataclasses
 import functools
@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from wayjax.answers import Answerer, matches, rouge_l
 from wayjax.data import packing
 from wayjax.data.encoding import EncodedExamples
 from wayjax.data.packing import left_mask, pad_left
@@ -31,16 +32,24 @@ class Evaluation:
   """What one prompt scores.
 
   Attributes:
-    accuracy: share of examples whose true class has the smallest mean log-loss.
-    macro_f1: F1 of each class, averaged over classes.
-    predictions_N: the predicted class of every example; -1 where the losses are not numbers.
-    losses_NxC: mean log-loss of every class's continuation, nats.
+    accuracy: share of examples whose true class has the smallest mean log-loss, or whose answer
+      is right after normalisation.
+    macro_f1: F1 of each class, averaged over classes; None for free-text answers.
+    log_loss: mean log-loss of the true class or answer, nats a token.
+    predictions_N: the predicted class of every example; -1 where the losses are not numbers, or
+      where the answer is none of the true ones.
+    losses_NxC: mean log-loss of every class's continuation, nats; of free-text answers C is 1.
+    answers_N: free-text answers; None for classes.
+    rouge_l: ROUGE-L F1 of free-text answers; None for classes, or without rouge-score.
   """
 
   accuracy: float
-  macro_f1: float
+  macro_f1: float | None
+  log_loss: float
   predictions_N: np.ndarray
   losses_NxC: np.ndarray
+  answers_N: tuple[str, ...] | None = None
+  rouge_l: float | None = None
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -56,8 +65,11 @@ class Evaluator:
 
   Args:
     lm: the frozen language model.
-    examples: encoded examples with their true classes.
+    examples: encoded examples with their true classes or answers.
     prompts_at_once: how many prompts are scored in one program, where the memory allows it.
+
+  Attributes:
+    examples: the examples.
   """
 
   def __init__(
@@ -65,9 +77,10 @@ class Evaluator:
   ):
     require_kind("lm", lm, LanguageModel, "what load_lm returns")
     require_kind("examples", examples, EncodedExamples, "what encode returns")
-    examples.require_embeddings(lm)
+    examples.require_fit(lm)
     self._lm, self._at_once = lm, prompts_at_once
-    self._examples = examples
+    self.examples = examples
+    self._answerer = None if examples.answers is None else Answerer(lm, examples)
     self._rows, self._slots = packing.pack_evaluation(
       examples, ROW_POSITIONS, packing.row_multiple()
     )
@@ -82,12 +95,12 @@ class Evaluator:
     """
     check_prompts(prompts, self._lm.name, self._lm.width)
     longest = max((len(prompt) for prompt in prompts), default=0)
-    if longest + self._examples.longest() > self._lm.max_positions:
+    if longest + self.examples.longest() > self._lm.max_positions:
       raise WayjaxError(
-        f"a prompt of {longest} tokens and an example of {self._examples.longest()} exceed the "
+        f"a prompt of {longest} tokens and an example of {self.examples.longest()} exceed the "
         f"model's {self._lm.max_positions} positions"
       )
-    results: dict[int, Evaluation] = {}
+    losses: dict[int, np.ndarray] = {}
     groups: dict[int, list[int]] = {}
     for i, prompt in enumerate(prompts):
       groups.setdefault(packing.round_up(len(prompt), packing.PROMPT_MULTIPLE), []).append(i)
@@ -96,12 +109,15 @@ class Evaluator:
         program = self._program(padded, min(len(members), self._at_once))
         chunk, members = members[: program.size], members[program.size :]
         losses_MxNxC = self._losses(program, [prompts[i].vectors_PxD for i in chunk], padded)
-        results.update(zip(chunk, map(self._summarise, losses_MxNxC)))
-    return [results[i] for i in range(len(prompts))]
+        losses.update(zip(chunk, losses_MxNxC))
+    answers = self._answerer(prompts) if self._answerer else [None] * len(prompts)
+    return [self._summarise(losses[i], answers[i]) for i in range(len(prompts))]
 
   def forget_programs(self) -> None:
     """Lets go of all compiled programs; those that are needed again are compiled again."""
     self._programs = {}
+    if self._answerer:
+      self._answerer.forget_programs()
 
   def _dispatches(self) -> list[packing.PackedRow]:
     """The rows, a few a dispatch and in each as many; the last one again fills the last."""
@@ -149,21 +165,32 @@ class Evaluator:
     real = self._slots.examples_NxR != packing.PADDING
     slots = (self._slots.examples_NxR[real], self._slots.classes_NxR[real])
     weighted = losses_MxNxR[:, real] * self._rows.weights_R[real]
-    losses_MxNxC = np.zeros(
-      (len(prompts), len(self._examples), len(self._examples.candidates)), np.float64
-    )
+    columns = len(self.examples.scored(0))
+    losses_MxNxC = np.zeros((len(prompts), len(self.examples), columns), np.float64)
     for member, losses in enumerate(weighted):
       np.add.at(losses_MxNxC[member], slots, losses)
     return losses_MxNxC
 
-  def _summarise(self, losses_NxC: np.ndarray) -> Evaluation:
+  def _summarise(self, losses_NxC: np.ndarray, answers_N: tuple[str, ...] | None) -> Evaluation:
+    labels_N = self.examples.labels
+    if answers_N is not None:
+      right_N = matches(answers_N, self.examples)
+      return Evaluation(
+        float(np.mean(right_N)),
+        None,
+        float(losses_NxC.mean()),
+        np.where(right_N, labels_N, -1),
+        losses_NxC,
+        answers_N,
+        rouge_l(answers_N, self.examples),
+      )
     predictions_N = np.argmin(losses_NxC, axis=1)
     # A prompt that breaks the model predicts nothing, and so nothing by luck.
     predictions_N[np.isnan(losses_NxC).any(axis=1)] = -1
-    labels_N = self._examples.labels
     return Evaluation(
       float(np.mean(predictions_N == labels_N)),
       macro_f1(labels_N, predictions_N),
+      float(losses_NxC[np.arange(len(labels_N)), labels_N].mean()),
       predictions_N,
       losses_NxC,
     )

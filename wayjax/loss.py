@@ -24,9 +24,13 @@ def token_losses(model, prompt_PxD, mask_P, row: packing.PackedRow):
   Returns:
     (R,), nats; finite but meaningless in padding slots.
   """
-  prompt_PxD = jnp.where(mask_P[:, None] > 0, prompt_PxD, 0.0)
-  x_SxD = jnp.concatenate([prompt_PxD, model.embed(row.ids_T)])
-  scored_RxS = jax.nn.one_hot(len(mask_P) + row.previous_R, len(x_SxD), dtype=jnp.float32)
+  shared_HxD = jnp.where(mask_P[:, None] > 0, prompt_PxD, 0.0)
+  if row.frame.size:
+    ids = (row.frame.before_ids, row.frame.after_ids)
+    before_BxD, after_AxD = (model.embed(jnp.array(part, jnp.int32)) for part in ids)
+    shared_HxD = jnp.concatenate([before_BxD, shared_HxD, after_AxD])
+  x_SxD = jnp.concatenate([shared_HxD, model.embed(row.ids_T)])
+  scored_RxS = jax.nn.one_hot(len(shared_HxD) + row.previous_R, len(x_SxD), dtype=jnp.float32)
   h_RxD = model.hidden(
     x_SxD, packing.positions(row, mask_P), packing.visible(row, mask_P), scored_RxS
   )

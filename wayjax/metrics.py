@@ -23,6 +23,16 @@ def words(text: str) -> list[str]:
   return _ARTICLES.sub(" ", text.translate(_PUNCTUATION)).split()
 
 
+def normalised(text: str) -> str:
+  """A text by the words that count; as it is where it has none, such as a sign."""
+  return " ".join(words(text)) or text.strip()
+
+
+def exact_match(prediction: str, answer: str) -> bool:
+  """Whether an answer is right after normalisation, as SQuAD has it (Rajpurkar et al., 2016)."""
+  return normalised(prediction) == normalised(answer)
+
+
 def overlap_f1(prediction: list[str], reference: list[str]) -> float:
   """F1 of two bags of words: harmonic mean of precision and recall of the shared words."""
   shared = sum((collections.Counter(prediction) & collections.Counter(reference)).values())
@@ -89,8 +99,9 @@ def macro_f1(labels, predictions) -> float:
 
 
 def majority(labels) -> float:
-  """Accuracy of always answering the most frequent class."""
-  return float(np.max(np.bincount(labels)) / len(labels))
+  """Accuracy of always answering the most frequent class, or the most frequent free-text answer."""
+  kinds = (normalised(label) if isinstance(label, str) else label for label in labels)
+  return max(collections.Counter(kinds).values()) / len(labels)
 
 
 def delta(unconstrained: float, constrained: float) -> float:

@@ -10,7 +10,7 @@ from flax import nnx
 
 from experiments.benchmark.work import PROMPT_TOKENS, SEED, Work
 from wayjax.cells import Cells
-from wayjax.config import C_DIST, TrainSettings
+from wayjax.config import C_DIST
 from wayjax.constraints import get_constraint
 from wayjax.data import packing
 from wayjax.data.targets import Target
@@ -22,6 +22,7 @@ from wayjax.prompts import SoftPrompt
 from wayjax.tuning import program
 from wayjax.tuning.batches import Schedule, make_schedules
 from wayjax.tuning.members import Member
+from wayjax.tuning.settings import TrainSettings
 from wayjax.tuning.step import member_gradient
 
 PAPER_SEEDS = (1, 10, 100)

@@ -11,10 +11,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from wayjax.data import row_files
-from wayjax.data.row_files import READERS, read_rows
+from wayjax.data.row_files import READERS
 from wayjax.errors import WayjaxError
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
+
+
+def read_rows(path):
+  """The columns `text` and `label` of a file."""
+  texts, labels = zip(*row_files.read_rows(path, ("text", "label")))
+  return list(texts), list(labels)
 
 
 @pytest.fixture(params=READERS)

@@ -8,7 +8,6 @@ import pytest
 import tiny
 from flax import nnx
 
-from wayjax.config import TrainSettings
 from wayjax.constraints import get_constraint
 from wayjax.data import packing
 from wayjax.data.targets import Target
@@ -18,6 +17,7 @@ from wayjax.evaluation import evaluate
 from wayjax.tuning import program, sweep
 from wayjax.tuning.batches import make_schedules
 from wayjax.tuning.members import make_members
+from wayjax.tuning.settings import TrainSettings
 from wayjax.tuning.step import member_gradient
 
 COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter")

@@ -12,7 +12,6 @@ from forall import forall, outcome
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from wayjax.config import TrainSettings
 from wayjax.data.encoding import encode, token_ids
 from wayjax.data.examples import Examples
 from wayjax.data.targets import Target
@@ -24,6 +23,7 @@ from wayjax.models import tokenizer as tokenizers
 from wayjax.prompts import SoftPrompt, text_prompt
 from wayjax.readers import READERS
 from wayjax.tuning.members import make_members
+from wayjax.tuning.settings import TrainSettings
 from wayjax.tuning.sweep import tune_chunks
 
 TOKENIZER, SETTINGS = "tokenizer.json", "tokenizer_config.json"

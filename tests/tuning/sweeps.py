@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 import tiny
 
-from wayjax.config import TrainSettings
 from wayjax.constraints import Constraint, get_constraint
 from wayjax.data import packing
 from wayjax.data.encoding import EncodedExamples
@@ -21,6 +20,7 @@ from wayjax.tuning import sweep
 from wayjax.tuning.batches import make_schedules, training_batches
 from wayjax.tuning.members import Member, TunedPrompt, make_members
 from wayjax.tuning.program import Group, stack_leaves
+from wayjax.tuning.settings import TrainSettings
 from wayjax.tuning.step import init_state, member_gradient, train_step
 
 SHORT, LONG, TOKEN = "read me", "a longer target text", "x"  # of 7, 20 and 1 tokens

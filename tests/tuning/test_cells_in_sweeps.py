@@ -14,7 +14,7 @@ from tuning.sweeps import BATCH, SHORT, STEPS, examples, group_of, members_of, t
 import wayjax
 from wayjax.cells import Cells
 from wayjax.certificate import certify
-from wayjax.config import INITS, TrainSettings
+from wayjax.config import INITS
 from wayjax.constraints import get_constraint
 from wayjax.data import packing
 from wayjax.devices.sharding import place
@@ -22,6 +22,7 @@ from wayjax.errors import WayjaxError
 from wayjax.models import load_lm
 from wayjax.tuning import program
 from wayjax.tuning.members import take_shard
+from wayjax.tuning.settings import TrainSettings
 
 TEXTS = (SHORT, "a longer target text")
 LR = 0.3  # where an unconstrained prompt leaves its cells

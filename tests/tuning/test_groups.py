@@ -7,12 +7,12 @@ import pytest
 import tiny
 from tuning.sweeps import LONG, SHORT, TOKEN, examples, members_of
 
-from wayjax.config import TrainSettings
 from wayjax.data import packing
 from wayjax.tuning import groups
 from wayjax.tuning.batches import RowSize
 from wayjax.tuning.decisions import Decision, Decisions
 from wayjax.tuning.groups import by_length, make_groups
+from wayjax.tuning.settings import TrainSettings
 
 SETTINGS = TrainSettings(steps=45, batch_size=4)
 

@@ -23,7 +23,6 @@ from tuning.sweeps import (
   vectors,
 )
 
-from wayjax.config import TrainSettings
 from wayjax.constraints import get_constraint
 from wayjax.data import packing
 from wayjax.devices import compilation
@@ -34,6 +33,7 @@ from wayjax.tuning import program
 from wayjax.tuning.batches import Dispatch, RowSize, training_batches
 from wayjax.tuning.callbacks import Callbacks
 from wayjax.tuning.decisions import Decision
+from wayjax.tuning.settings import TrainSettings
 
 SIZE = 3  # members of the compiled program
 SETTINGS = TrainSettings(steps=STEPS, batch_size=BATCH)

@@ -6,6 +6,7 @@ import numpy as np
 
 from wayjax.config import options
 from wayjax.data.examples import Examples
+from wayjax.data.frame import NO_FRAME, Frame, make_frame
 from wayjax.data.targets import Target
 from wayjax.data.tasks import Task
 from wayjax.errors import WayjaxError, in_one_sentence
@@ -16,53 +17,84 @@ TEMPLATE_ROOM = 16  # tokens of max_length that the released code keeps for the 
 
 @dataclasses.dataclass(frozen=True)
 class EncodedExamples:
-  """Examples as token ids: `[x][template up to the label]`, then one of C continuations.
+  """Examples as token ids: `[x][template up to the label]`, then a continuation that is scored.
 
   Attributes:
-    prefixes: for each example, its text and the part of the template that all classes share.
+    prefixes: for each example, its input and the part of the template that all classes share.
     candidates: for each class, its scored tokens: from the first token at which the classes'
-      filled templates differ, to the end-of-sequence token.
-    labels: the class number of each example.
+      filled templates differ, to the end-of-sequence token. For free text, of each different
+      answer.
+    labels: which of the candidates is the true one of each example.
+    answers: the texts of the candidates, where they are free text; None for classes.
+    tail: the template's text after an answer.
+    frame: what stands around the prompt.
   """
 
   prefixes: tuple[np.ndarray, ...]
   candidates: tuple[np.ndarray, ...]
   labels: np.ndarray
+  answers: tuple[str, ...] | None = None
+  tail: str = ""
+  frame: Frame = NO_FRAME
 
   def __len__(self) -> int:
     return len(self.prefixes)
 
-  def longest(self) -> int:
-    """Positions that the longest example takes with the longest continuation."""
-    # The last scored token is predicted, never read, so it takes no position.
-    return max(map(len, self.prefixes)) + max(map(len, self.candidates)) - 1
+  def scored(self, i: int) -> tuple[np.ndarray, ...]:
+    """The continuations of example i that are scored: of every class, or its own answer."""
+    return self.candidates if self.answers is None else (self.candidates[self.labels[i]],)
 
-  def require_embeddings(self, lm) -> None:
-    """Raises WayjaxError where a token has no embedding; in XLA it would get another one's."""
-    for ids, what in ((self.candidates, "a label"), (self.prefixes, "an example")):
-      _require_embeddings(lm, np.concatenate([np.zeros(0, np.int32), *ids]), what)
+  def longest(self) -> int:
+    """Positions that the longest example takes with its longest continuation, and the frame."""
+    # The last scored token is predicted, never read, so it takes no position.
+    return self.frame.size + max(map(len, self.prefixes)) + max(map(len, self.candidates)) - 1
+
+  def require_fit(self, lm) -> None:
+    """Raises WayjaxError where a model has no embedding for a token, or no room for the frame.
+
+    A token without an embedding would get another one's in XLA.
+    """
+    if self.frame.size >= lm.max_positions:
+      raise WayjaxError(
+        f"--before and --after take {self.frame.size:,} tokens, and the model has "
+        f"{lm.max_positions:,} positions: shorten them"
+      )
+    what = "a label" if self.answers is None else "an answer"
+    around = [np.array(ids, np.int32) for ids in (self.frame.before_ids, self.frame.after_ids)]
+    for ids, owner in (
+      (self.candidates, what),
+      (self.prefixes, "an example"),
+      (around, "the text around the prompt"),
+    ):
+      _require_embeddings(lm, np.concatenate([np.zeros(0, np.int32), *ids]), owner)
 
 
 def encode(
-  tokenizer, task: Task, examples: Examples, max_length: int | None = None
+  tokenizer,
+  task: Task,
+  examples: Examples,
+  max_length: int | None = None,
+  *,
+  frame: Frame | None = None,
 ) -> EncodedExamples:
   """Tokenises examples as the released code does.
 
-  The text and the filled template are tokenised separately: the text unchanged, the template after
-  a space. The only special token is the end-of-sequence token at the end.
+  Input and filled template are tokenised separately: the input unchanged, the template after a
+  space. The only special tokens are the frame's, and the end-of-sequence token at the end.
 
   Args:
     tokenizer: a Hugging Face tokenizer.
-    task: template and label words.
-    examples: texts and classes.
-    max_length: texts are cut to `max_length - 16` tokens; None means the task's `max_length`.
+    task: template, and label words or the column of the answers.
+    examples: texts and classes or answers.
+    max_length: inputs are cut to `max_length - 16` tokens; None means the task's `max_length`.
+    frame: what stands around the prompt; None means what `make_frame` chooses.
 
   Returns:
     The encoded examples, in the same order.
 
   Raises:
-    WayjaxError: a wrong `max_length`, what is not labelled examples, or two classes with the same
-      tokens.
+    WayjaxError: a wrong `max_length`, what is not labelled examples, two classes with the same
+      tokens, or a template that leaves no room for the input.
   """
   require_kind("task", task, Task, "what get_task returns")
   require_kind("examples", examples, Examples, "a part of what load_data returns")
@@ -70,11 +102,67 @@ def encode(
     raise WayjaxError("there are no examples to encode: give at least one")
   rules = {field.name: field for field in options()}
   length = task.max_length if max_length is None else max_length
-  cut = check_value(rules["max_length"], length, "max_length") - TEMPLATE_ROOM
-  shared, candidates = _candidates(tokenizer, task)
-  texts = token_ids(tokenizer, list(examples.texts))
-  prefixes = tuple(np.array([*ids[:cut], *shared], np.int32) for ids in texts)
-  return EncodedExamples(prefixes, candidates, np.array(examples.labels, np.int32))
+  most = check_value(rules["max_length"], length, "max_length") - TEMPLATE_ROOM
+  frame = make_frame(tokenizer) if frame is None else frame
+  inputs = encode_inputs(tokenizer, task, examples.texts, most)
+  if task.answer is None:
+    answers, labels = None, examples.labels
+    lead, candidates = _classes(tokenizer, task, frame)
+  else:
+    answers = tuple(dict.fromkeys(examples.labels))
+    numbers = {answer: number for number, answer in enumerate(answers)}
+    labels = [numbers[answer] for answer in examples.labels]
+    lead, candidates = _answers(tokenizer, task, frame, answers)
+  shared = [*frame.reply_ids, *lead]
+  return EncodedExamples(
+    tuple(np.array([*ids, *shared], np.int32) for ids in inputs),
+    candidates,
+    np.array(labels, np.int32),
+    answers,
+    task.layout.tail,
+    frame,
+  )
+
+
+def encode_inputs(tokenizer, task: Task, texts, most: int) -> list[list[int]]:
+  """The inputs of rows, each of at most `most` tokens.
+
+  A plain text is cut at its end; of several columns the longest, as often as it takes.
+
+  Raises:
+    WayjaxError: the fixed texts of the template alone have more tokens.
+  """
+  if task.is_plain:
+    return [ids[:most] for ids in token_ids(tokenizer, list(texts))]
+  encoded = token_ids(tokenizer, [task.layout.input(values) for values in texts])
+  return [
+    ids if len(ids) <= most else _shortened(tokenizer, task, values, len(ids), most)
+    for ids, values in zip(encoded, texts, strict=True)
+  ]
+
+
+def _shortened(tokenizer, task: Task, values: tuple[str, ...], size: int, most: int) -> list[int]:
+  """The input of a row whose longest columns are cut at their ends until it fits."""
+  columns = token_ids(tokenizer, list(values)) if values else []
+  level = max(map(len, columns), default=0)
+  while size > most:
+    # Tokens that are put together again may be others, and more.
+    fixed = size - sum(min(len(ids), level) for ids in columns)
+    level -= 1
+    while level > 1 and fixed + sum(min(len(ids), level) for ids in columns) > most:
+      level -= 1
+    if level < 1:
+      raise WayjaxError(
+        f"the fixed texts of task '{task.name}' take {size} tokens, and inputs are cut to {most}: "
+        "shorten its template, or raise --max-length"
+      )
+    cut = [
+      value if len(ids) <= level else tokenizer.decode(ids[:level])
+      for value, ids in zip(values, columns, strict=True)
+    ]
+    result = token_ids(tokenizer, [task.layout.input(cut)])[0]
+    size = len(result)
+  return result
 
 
 def token_ids(tokenizer, texts: list[str]) -> list[list[int]]:
@@ -119,12 +207,24 @@ def as_read(tokenizer, text: str) -> str:
   return text if tokenizer.unk_token_id in ids else tokenizer.decode(ids)
 
 
-def _candidates(tokenizer, task: Task):
+def _classes(tokenizer, task: Task, frame: Frame):
   """The template tokens that all classes share, and each class's own tokens, EOS included."""
-  filled = token_ids(tokenizer, task.fill())
+  texts = task.fill()
+  filled = token_ids(tokenizer, [text.lstrip() for text in texts] if frame.reply_ids else texts)
   same = [len(set(tokens)) == 1 for tokens in zip(*filled)]
   split = same.index(False) if False in same else len(same)
   candidates = tuple(np.array([*ids[split:], tokenizer.eos_token_id], np.int32) for ids in filled)
   if len({candidate.tobytes() for candidate in candidates}) < len(candidates):
     raise WayjaxError(f"task '{task.name}': two of its label words have the same tokens")
   return filled[0][:split], candidates
+
+
+def _answers(tokenizer, task: Task, frame: Frame, answers: tuple[str, ...]):
+  """The template tokens before an answer, and the tokens of each answer, EOS included."""
+  lead = task.layout.lead.lstrip() if frame.reply_ids else task.layout.lead
+  fixed = lead.rstrip()
+  space = lead[len(fixed) :]
+  filled = token_ids(tokenizer, [space + answer + task.layout.tail for answer in answers])
+  return token_ids(tokenizer, [fixed])[0], tuple(
+    np.array([*ids, tokenizer.eos_token_id], np.int32) for ids in filled
+  )

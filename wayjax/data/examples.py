@@ -1,11 +1,11 @@
-"""A task's labelled texts, from the Hugging Face Hub or from a folder of files."""
+"""A task's rows, texts with labels or answers, from the Hugging Face Hub or a folder of files."""
 
 import dataclasses
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from wayjax import demo, hub
 from wayjax.config import options
 from wayjax.data import row_files
 from wayjax.data.tasks import Task
+from wayjax.data.template import TEXT
 from wayjax.errors import WayjaxError, reason, shortened
 from wayjax.files import is_folder
 from wayjax.options import check_value, require_kind
@@ -26,10 +27,15 @@ _HUB_FILES = ["*.parquet", "*.jsonl", "*.json", "*.csv", "*.tsv", "README.md"]
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-  """Texts and their class numbers, in file order."""
+  """Rows in file order.
 
-  texts: tuple[str, ...]
-  labels: tuple[int, ...]
+  Attributes:
+    texts: of each row its text, or of a task that names its columns a tuple of theirs.
+    labels: class numbers, or free-text answers.
+  """
+
+  texts: tuple[str | tuple[str, ...], ...]
+  labels: tuple[int | str, ...]
 
   def __len__(self) -> int:
     return len(self.texts)
@@ -75,8 +81,8 @@ def load_data(
   Args:
     task: the task.
     data_dir: a folder with `<task>/{train,test,dev}.{csv,tsv,jsonl,parquet}`, whose columns are
-      `text` and `label`; `demo` means the embedded miniatures, None the Hub. Without a dev file, a
-      tenth of train becomes dev.
+      those of the task, usually `text` and `label`; `demo` means the embedded miniatures, None the
+      Hub. Without a dev file, a tenth of train becomes dev.
     split: the rows to report on, `test` or `dev`.
     train_rows: how many of the remaining training rows to use, from the first; None means all.
     eval_rows: the same for test and dev.
@@ -171,8 +177,8 @@ def _folder_reader(task: Task, data_dir: Path):
       raise WayjaxError(f"{folder} contains {names}: keep one file for '{split}'")
     if not files:
       return None
-    texts, labels = row_files.read_rows(files[0])
-    return _to_examples(texts, labels, task, str(files[0]), names_only=False)
+    rows = row_files.read_rows(files[0], task.columns)
+    return _to_examples(rows, task, str(files[0]), names_only=False)
 
   return read
 
@@ -192,10 +198,10 @@ def _hub_reader(task: Task):
       return None
     where = f"{source.repo_id} ({splits[split]})"
     rows = _load_dataset(where, str(folder), splits[split])
-    row_files.require_columns(rows.column_names, source.text, source.label, where)
+    row_files.require_columns(rows.column_names, (source.text, source.label), where)
     classes = getattr(rows.features[source.label], "names", None)
     labels = [row_files.named(label, classes) for label in rows[source.label][:]]
-    return _to_examples(rows[source.text][:], labels, task, where, names_only=True)
+    return _to_examples(zip(rows[source.text][:], labels), task, where, names_only=True)
 
   return read, folder.name
 
@@ -213,29 +219,46 @@ def _load_dataset(where: str, folder: str, split: str):
     raise WayjaxError(f"{where} cannot be read: {cause}") from error
 
 
-def _to_examples(
-  texts: list, labels: list, task: Task, where: str, *, names_only: bool
-) -> Examples:
-  classes, known = [], _known_labels(task, names_only)
-  for number, (text, label) in enumerate(zip(texts, labels, strict=True), start=1):
+def _to_examples(rows: Iterable[tuple], task: Task, where: str, *, names_only: bool) -> Examples:
+  texts, labels, known = [], [], _known_labels(task, names_only)
+  names = [f"'{name}'" if name != TEXT else name for name in task.layout.columns]
+  for number, (*values, label) in enumerate(rows, start=1):
     row = f"{where}, row {number}"
-    if text is not None and not isinstance(text, str):
-      raise WayjaxError(f"{row}: the text is {shortened(repr(text))}, which is not a string")
-    if not (text or "").strip():
-      raise WayjaxError(f"{row}: the text is empty")
-    if not is_unicode(text):
-      raise WayjaxError(f"{row}: the text is not valid Unicode")
-    if label is None:
-      raise WayjaxError(f"{row}: the label is missing")
-    name = str(label).strip()
-    found = known.get(name, known.get(name.lstrip("0") or "0") if _is_number(name) else None)
-    if found is None:
-      raise WayjaxError(
-        f"{row}: unknown label {shortened(repr(label))}; the accepted labels are "
-        + shortened(", ".join(_in_short(known)))
-      )
-    classes.append(found)
-  return Examples(tuple(texts), tuple(classes))
+    for name, text in zip(names, values, strict=True):
+      _check_text(text, f"{row}: the {name}")
+    texts.append(values[0] if task.is_plain else tuple(values))
+    labels.append(_class(label, known, row) if task.answer is None else _answer(label, task, row))
+  return Examples(tuple(texts), tuple(labels))
+
+
+def _check_text(text, what: str) -> None:
+  if text is not None and not isinstance(text, str):
+    raise WayjaxError(f"{what} is {shortened(repr(text))}, which is not a string")
+  if not (text or "").strip():
+    raise WayjaxError(f"{what} is empty")
+  if not is_unicode(text):
+    raise WayjaxError(f"{what} is not valid Unicode")
+
+
+def _answer(value, task: Task, row: str) -> str:
+  """A free-text answer; JSON and Parquet may hold a number."""
+  is_a_number = isinstance(value, int | float) and not isinstance(value, bool)
+  text = str(value) if is_a_number else value
+  _check_text(text, f"{row}: the answer '{task.answer}'")
+  return text.strip()
+
+
+def _class(label, known: dict[str, int], row: str) -> int:
+  if label is None:
+    raise WayjaxError(f"{row}: the label is missing")
+  name = str(label).strip()
+  found = known.get(name, known.get(name.lstrip("0") or "0") if _is_number(name) else None)
+  if found is None:
+    raise WayjaxError(
+      f"{row}: unknown label {shortened(repr(label))}; the accepted labels are "
+      + shortened(", ".join(_in_short(known)))
+    )
+  return found
 
 
 def _known_labels(task: Task, names_only: bool) -> dict[str, int]:

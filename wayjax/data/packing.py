@@ -3,8 +3,9 @@
 Attention is causal and the prompt comes first, so one row can hold `[prompt][x1 y1][x2 y2]...`:
 a position sees the prompt and what precedes it in its own example. To score all classes, every
 candidate continuation follows its text, `[x1][y11][y12]...[x2]...`, and sees the prompt, its text
-and itself. The loss is exactly that of one example per row. Dimensions: P prompt positions, T text
-positions, S = P + T, R scored tokens, B examples of a batch, N rows or examples.
+and itself. The loss is exactly that of one example per row. The frame, fixed text before and after
+the prompt, is shared like the prompt. Dimensions: P prompt positions, H those and the frame's, T
+text positions, S = H + T, R scored tokens, B examples of a batch, N rows or examples.
 """
 
 import dataclasses
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from wayjax.data.encoding import EncodedExamples
+from wayjax.data.frame import NO_FRAME, Frame
 from wayjax.models.attention import Visible
 
 PADDING = -1
@@ -26,17 +28,18 @@ ROW_MULTIPLES = {"cpu": 8, "gpu": 64, "tpu": 128}
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class PackedRow:
-  """The text part of a packed row; the prompt precedes it.
+  """The text part of a packed row; the prompt in its frame precedes it.
 
   Attributes:
     ids_T: token ids.
-    offsets_T: how many tokens of its own sequence precede each token, not counting the prompt.
+    offsets_T: how many tokens of its own example precede each token.
     examples_T: which example each token belongs to; -1 is padding.
     candidates_T: 0 for the text, c + 1 for the continuation of class c.
-    previous_R: position in T of the token before each scored one; -1 is the prompt's last.
+    previous_R: position in T of the token before each scored one; -1 is what precedes the text.
     labels_R: the scored tokens.
     weights_R: weight of each in the mean over tokens, then over examples; 0 is padding.
     reach: how many positions back text can see; no example takes more than `reach + 1`.
+    frame: what stands around the prompt.
   """
 
   ids_T: jax.Array
@@ -47,6 +50,7 @@ class PackedRow:
   labels_R: jax.Array
   weights_R: jax.Array
   reach: int = dataclasses.field(metadata={"static": True})
+  frame: Frame = dataclasses.field(default=NO_FRAME, metadata={"static": True})
 
 
 class ScoredSlots(NamedTuple):
@@ -118,7 +122,9 @@ def training_tokens(examples: EncodedExamples) -> TrainingTokens:
   )
 
 
-def pack_training(tokens: TrainingTokens, batch_B, text: int, scored: int, reach: int) -> PackedRow:
+def pack_training(
+  tokens: TrainingTokens, batch_B, text: int, scored: int, reach: int, frame: Frame = NO_FRAME
+) -> PackedRow:
   """Packs one batch, each example with its true label; pure, so it runs on the device.
 
   Args:
@@ -127,6 +133,7 @@ def pack_training(tokens: TrainingTokens, batch_B, text: int, scored: int, reach
     text: T, at least the positions that they take together.
     scored: R, at least the number of their scored tokens.
     reach: at least the positions of the longest one, minus 1.
+    frame: what stands around the prompt.
 
   Returns:
     The packed row.
@@ -143,11 +150,12 @@ def pack_training(tokens: TrainingTokens, batch_B, text: int, scored: int, reach
     offsets_T=jnp.where(real_T, offsets_T, 0),
     examples_T=examples_T,
     candidates_T=jnp.zeros_like(examples_T),
-    # The first scored token follows the example's own text, or the prompt if that is empty.
+    # The first scored token follows the example's own text, or what precedes it if that is empty.
     previous_R=jnp.where(real_R & (before_R > 0), first_B[examples_R] + before_R - 1, -1),
     labels_R=jnp.where(real_R, tokens.ids[starts_B[examples_R] + before_R], 0),
     weights_R=jnp.where(real_R, 1 / (len(batch_B) * scored_B[examples_R]).astype(jnp.float32), 0.0),
     reach=reach,
+    frame=frame,
   )
 
 
@@ -163,7 +171,7 @@ def _owners(counts_B, size: int):
 def pack_evaluation(
   examples: EncodedExamples, text: int, multiple: int
 ) -> tuple[PackedRow, ScoredSlots]:
-  """Packs every example with the continuations of all classes.
+  """Packs every example with all that is scored of it: every class, or its own answer.
 
   Args:
     examples: examples to score.
@@ -174,9 +182,12 @@ def pack_evaluation(
     Rows stacked along a leading axis N, with weight 1 / length on every scored token of a
     continuation, and what each scored token belongs to.
   """
-  read = sum(len(candidate) - 1 for candidate in examples.candidates)
-  slots = sum(map(len, examples.candidates))
-  lengths = [len(prefix) + read for prefix in examples.prefixes]
+  scored = [examples.scored(i) for i in range(len(examples))]
+  slots = [sum(map(len, candidates)) for candidates in scored]
+  lengths = [
+    len(prefix) + own - len(candidates)  # the last token of each is predicted, never read
+    for prefix, own, candidates in zip(examples.prefixes, slots, scored, strict=True)
+  ]
   text = round_up(max(text, *lengths), multiple)
   groups, room = [], -1  # -1, so that the first example opens a row even if it takes no position
   for i, length in enumerate(lengths):
@@ -185,21 +196,20 @@ def pack_evaluation(
       room = text
     groups[-1].append(i)
     room -= length
-  most = slots * max(map(len, groups))
-  packed = _empty_rows(len(groups), text, most, reach=reach_of(lengths))
+  most = max(sum(slots[i] for i in group) for group in groups)
+  packed = _empty_rows(len(groups), text, most, reach=reach_of(lengths), frame=examples.frame)
   owners = ScoredSlots(*(np.full((len(groups), most), PADDING, np.int32) for _ in range(2)))
-  classes = np.concatenate([np.full(len(ids), c) for c, ids in enumerate(examples.candidates)])
   for n, group in enumerate(groups):
     row, cursor = jax.tree.map(lambda array, n=n: array[n], packed), (0, 0)
     for number, i in enumerate(group):
-      here = slice(cursor[1], cursor[1] + slots)
+      here = slice(cursor[1], cursor[1] + slots[i])
       owners.examples_NxR[n, here] = i
-      owners.classes_NxR[n, here] = classes
-      cursor = _append(row, cursor, number, examples.prefixes[i], examples.candidates)
+      owners.classes_NxR[n, here] = np.repeat(np.arange(len(scored[i])), [*map(len, scored[i])])
+      cursor = _append(row, cursor, number, examples.prefixes[i], scored[i])
   return packed, owners
 
 
-def _empty_rows(count: int, text: int, scored: int, reach: int) -> PackedRow:
+def _empty_rows(count: int, text: int, scored: int, reach: int, frame: Frame) -> PackedRow:
   zeros_NxT = np.zeros((count, text), np.int32)
   zeros_NxR = np.zeros((count, scored), np.int32)
   return PackedRow(
@@ -211,6 +221,7 @@ def _empty_rows(count: int, text: int, scored: int, reach: int) -> PackedRow:
     labels_R=zeros_NxR,
     weights_R=np.zeros(zeros_NxR.shape, np.float32),
     reach=reach,
+    frame=frame,
   )
 
 
@@ -228,7 +239,7 @@ def _append(row: PackedRow, cursor, example: int, prefix, candidates):
     row.offsets_T[here] = branch + np.arange(read)
     row.candidates_T[here] = number
     slots = slice(slot, slot + scored)
-    # The first scored token follows the example's own text, or the prompt if that is empty.
+    # The first scored token follows the example's own text, or what precedes it if that is empty.
     row.previous_R[slots] = [start + branch - 1 if branch else -1, *range(text, text + read)]
     row.labels_R[slots] = candidate
     row.weights_R[slots] = 1 / scored
@@ -238,21 +249,38 @@ def _append(row: PackedRow, cursor, example: int, prefix, candidates):
 
 
 def positions(row: PackedRow, mask_P):
-  """Position numbers of the whole row, (S,); the padding to the left of the prompt is at 0."""
+  """Position numbers of the whole row, (S,); the padding to the left of the prompt has any."""
+  before, after = len(row.frame.before_ids), len(row.frame.after_ids)
   real = jnp.sum(mask_P).astype(jnp.int32)
   prompt_P = jnp.maximum(jnp.arange(len(mask_P), dtype=jnp.int32) - (len(mask_P) - real), 0)
-  return jnp.concatenate([prompt_P, real + row.offsets_T])
+  text_T = real + row.offsets_T
+  if not row.frame.size:
+    return jnp.concatenate([prompt_P, text_T])
+  before_B, after_A = (jnp.arange(size, dtype=jnp.int32) for size in (before, after))
+  return jnp.concatenate(
+    [before_B, before + prompt_P, before + real + after_A, before + after + text_T]
+  )
 
 
 def visible(row: PackedRow, mask_P) -> Visible:
   """Which positions of the row see which; every position sees itself, padding too."""
   examples_T, candidates_T = row.examples_T, row.candidates_T
-  real_P, real_T = mask_P > 0, examples_T != PADDING
+  real_H, real_T = _shared(row, mask_P) > 0, examples_T != PADDING
   same_example_TxT = (examples_T[:, None] == examples_T[None, :]) & real_T[:, None]
   own_TxT = candidates_T[:, None] == candidates_T[None, :]
   text_TxT = same_example_TxT & (own_TxT | (candidates_T[None, :] == 0))
-  prompt_SxP = jnp.concatenate([real_P, real_T])[:, None] & real_P[None, :]
-  pairs_SxS = jnp.concatenate([prompt_SxP, jnp.pad(text_TxT, ((len(mask_P), 0), (0, 0)))], axis=1)
+  shared_SxH = jnp.concatenate([real_H, real_T])[:, None] & real_H[None, :]
+  pairs_SxS = jnp.concatenate([shared_SxH, jnp.pad(text_TxT, ((len(real_H), 0), (0, 0)))], axis=1)
   order_S = jnp.arange(len(pairs_SxS))
   pairs_SxS &= order_S[None, :] <= order_S[:, None]
-  return Visible(pairs_SxS | (order_S[None, :] == order_S[:, None]), len(mask_P), row.reach)
+  return Visible(pairs_SxS | (order_S[None, :] == order_S[:, None]), len(real_H), row.reach)
+
+
+def _shared(row: PackedRow, mask_P):
+  """1 where a position that all examples share is real, (H,): the frame's all are."""
+  if not row.frame.size:
+    return mask_P
+  before_B, after_A = (
+    jnp.ones(len(ids), mask_P.dtype) for ids in (row.frame.before_ids, row.frame.after_ids)
+  )
+  return jnp.concatenate([before_B, mask_P, after_A])

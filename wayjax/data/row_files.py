@@ -1,7 +1,8 @@
-"""The texts and labels of one file of rows: CSV, TSV, JSON Lines or Parquet."""
+"""Columns of one file of rows: CSV, TSV, JSON Lines or Parquet."""
 
 import contextlib
 import csv
+import functools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,38 +11,38 @@ from typing import TextIO
 from wayjax.errors import WayjaxError, reason, shortened
 from wayjax.files import MIB, open_regular, open_text, parse_json
 
-TEXT, LABEL = "text", "label"
 _MOST_BYTES = 2048 * MIB
 _MOST_ROWS = 10_000_000
 _MOST_CHARACTERS = 10_000_000  # of a line, a field or a text; a tokenizer takes ten seconds for it
 _CLASSES = b"huggingface"  # where a Parquet file says what its class numbers stand for
 
 
-def read_rows(path: Path) -> tuple[list, list]:
-  """The columns `text` and `label` of a file; other columns are skipped.
+def read_rows(path: Path, columns: tuple[str, ...]) -> list[tuple]:
+  """Some columns of a file; others are skipped.
 
   Args:
     path: a file with one of the suffixes of `READERS`.
+    columns: their names; the last may be of classes.
 
   Returns:
-    Texts and labels in file order: strings, or whatever JSON and Parquet hold.
+    Rows in file order: strings, or whatever JSON and Parquet hold.
 
   Raises:
     WayjaxError: it cannot be read, lacks a column or has it twice, or holds too much.
   """
-  texts, labels, characters = [], [], 0
-  for text, label in READERS[path.suffix](path):
-    length = len(text) if isinstance(text, str) else 0
-    characters += length
-    if length > _MOST_CHARACTERS:
-      raise _too_long(f"{path}, row {len(texts) + 1}: a text")
+  rows, characters = [], 0
+  for row in READERS[path.suffix](path, columns):
+    for text in row:
+      length = len(text) if isinstance(text, str) else 0
+      characters += length
+      if length > _MOST_CHARACTERS:
+        raise _too_long(f"{path}, row {len(rows) + 1}: a text")
     # Parquet can hold one text a million times in a few bytes.
-    _require_few(path, len(texts) + 1, characters)
-    texts.append(text)
-    labels.append(label)
-  if not texts:
+    _require_few(path, len(rows) + 1, characters)
+    rows.append(row)
+  if not rows:
     raise WayjaxError(f"{path} cannot be read: it has no rows")
-  return texts, labels
+  return rows
 
 
 def _require_few(path: Path, rows: int, characters: int = 0) -> None:
@@ -52,29 +53,29 @@ def _require_few(path: Path, rows: int, characters: int = 0) -> None:
     )
 
 
-def require_columns(names: list[str], text: str, label: str, where: str) -> None:
-  """Raises WayjaxError unless a table's columns include these two, each once."""
-  for column in (text, label):
+def require_columns(names: list[str], columns: tuple[str, ...], where: str) -> None:
+  """Raises WayjaxError unless a table's columns include these, each once."""
+  *others, last = (f"'{column}'" for column in columns)
+  needed = f"{', '.join(others)} and {last}" if others else last
+  for column in columns:
     if names.count(column) > 1:
       raise WayjaxError(f"{where} has the column '{column}' twice: keep one")
     if column not in names:
-      raise WayjaxError(
-        f"{where} has the columns {shortened(', '.join(names))}; it needs '{text}' and '{label}'"
-      )
+      raise WayjaxError(f"{where} has the columns {shortened(', '.join(names))}; it needs {needed}")
 
 
-def _separated(path: Path, sep: str, quoting: int) -> Iterator[tuple]:
+def _separated(path: Path, columns: tuple[str, ...], sep: str, quoting: int) -> Iterator[tuple]:
   with open_text(path, _MOST_BYTES, newline="") as file, _long_fields():
     # Unless it is strict, a quotation that nothing closes is all the rest, without a word.
     lines = csv.reader(_lines(file, path), delimiter=sep, quoting=quoting, strict=True)
-    header, number = [], 0
+    header, places, number = [], [], 0
     try:
       for number, row in enumerate(filter(None, lines)):
         if not number:
-          require_columns(row, TEXT, LABEL, str(path))
-          header, text, label = row, row.index(TEXT), row.index(LABEL)
+          require_columns(row, columns, str(path))
+          header, places = row, [row.index(column) for column in columns]
         elif len(row) == len(header):
-          yield row[text], row[label]
+          yield tuple(row[place] for place in places)
         else:
           raise WayjaxError(
             f"{path}, row {number}: {len(row)} fields, but the header has {len(header)}"
@@ -110,7 +111,7 @@ def _long_fields() -> Iterator[None]:
     csv.field_size_limit(before)
 
 
-def _jsonl(path: Path) -> Iterator[tuple]:
+def _jsonl(path: Path, columns: tuple[str, ...]) -> Iterator[tuple]:
   with open_text(path, _MOST_BYTES) as file:
     for number, line in enumerate(filter(str.strip, _lines(file, path)), start=1):
       try:
@@ -122,11 +123,11 @@ def _jsonl(path: Path) -> Iterator[tuple]:
       if not isinstance(row, dict):
         raise WayjaxError(f"{path}, row {number}: not a JSON object, as every line must be")
       if number == 1:
-        require_columns(list(row), TEXT, LABEL, str(path))
-      yield row.get(TEXT), row.get(LABEL)
+        require_columns(list(row), columns, str(path))
+      yield tuple(map(row.get, columns))
 
 
-def _parquet(path: Path) -> Iterator[tuple]:
+def _parquet(path: Path, columns: tuple[str, ...]) -> Iterator[tuple]:
   from pyarrow import parquet  # imported here because it takes half a second
 
   with open_regular(path, _MOST_BYTES) as file:
@@ -134,24 +135,24 @@ def _parquet(path: Path) -> Iterator[tuple]:
       table = parquet.ParquetFile(file)
       _require_few(path, table.metadata.num_rows)
       schema = table.schema_arrow
-      require_columns(schema.names, TEXT, LABEL, str(path))
-      classes = _class_names(schema)
-      for batch in table.iter_batches(batch_size=1024, columns=[TEXT, LABEL]):
-        columns = (batch.column(name).to_pylist() for name in (TEXT, LABEL))
-        yield from ((text, named(label, classes)) for text, label in zip(*columns, strict=True))
+      require_columns(schema.names, columns, str(path))
+      classes = _class_names(schema, columns[-1])
+      for batch in table.iter_batches(batch_size=1024, columns=list(columns)):
+        values = (batch.column(name).to_pylist() for name in columns)
+        yield from ((*row[:-1], named(row[-1], classes)) for row in zip(*values, strict=True))
     except WayjaxError:
       raise
     except Exception as error:  # the reader raises whatever its parsers raise
       raise WayjaxError(f"{path} cannot be read: {reason(error)}") from error
 
 
-def _class_names(schema) -> list[str] | None:
+def _class_names(schema, column: str) -> list[str] | None:
   """What the class numbers of a Parquet file stand for, where it says so."""
   if _CLASSES not in (schema.metadata or {}):
     return None
   from datasets import Features  # imported here because it takes a second
 
-  return getattr(Features.from_arrow_schema(schema)[LABEL], "names", None)
+  return getattr(Features.from_arrow_schema(schema)[column], "names", None)
 
 
 def named(label, classes: list[str] | None):
@@ -160,10 +161,10 @@ def named(label, classes: list[str] | None):
   return classes[label] if classes and is_number and 0 <= label < len(classes) else label
 
 
-# By the suffix of their names, what reads files of rows: pairs of a text and a label.
-READERS: dict[str, Callable[[Path], Iterator[tuple]]] = {
-  ".csv": lambda path: _separated(path, ",", csv.QUOTE_MINIMAL),
-  ".tsv": lambda path: _separated(path, "\t", csv.QUOTE_NONE),
+# By the suffix of their names, what reads columns of files.
+READERS: dict[str, Callable[[Path, tuple[str, ...]], Iterator[tuple]]] = {
+  ".csv": functools.partial(_separated, sep=",", quoting=csv.QUOTE_MINIMAL),
+  ".tsv": functools.partial(_separated, sep="\t", quoting=csv.QUOTE_NONE),
   ".jsonl": _jsonl,
   ".parquet": _parquet,
 }

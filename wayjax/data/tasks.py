@@ -1,9 +1,11 @@
 """The paper's five classification tasks, and tasks read from a TOML file."""
 
 import dataclasses
+import functools
 import tomllib
 from pathlib import Path
 
+from wayjax.data.template import LABEL, TEXT, Template, parse_template
 from wayjax.errors import WayjaxError, reason
 from wayjax.files import MIB, read_text
 
@@ -29,17 +31,20 @@ class HubSource:
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-  """A classification task, solved by completing a template (paper, §4.1).
+  """A task, solved by completing a template with a label word (paper, §4.1) or with an answer.
 
   Attributes:
     name: its name on the command line, and that of its data folder.
-    template: text that follows the input and a space; `%s` is replaced by the label word.
-    label_words: one word per class, in the order of the class numbers.
+    template: text that follows the column `text` and a space, with `%s` where the label word or
+      the answer goes; or the whole example, with `{column}` for every column, and for the label
+      word `{label}`.
+    label_words: one word per class, in the order of the class numbers; none for free-text answers.
     class_names: the data set's own names for the classes, in the same order.
     max_length: inputs are cut to `max_length - 16` tokens.
     hub: where the rows are on the Hub; None if they come only from a folder of files.
     dev_within_class: whether the tenth that becomes dev is drawn from each class separately.
     true_prefix: prefix of this task's names in the paper's file of true descriptions.
+    answer: the column with the answers, where they are free text; None for classes.
   """
 
   name: str
@@ -50,10 +55,33 @@ class Task:
   hub: HubSource | None = None
   dev_within_class: bool = False
   true_prefix: str | None = None
+  answer: str | None = None
+
+  @functools.cached_property
+  def layout(self) -> Template:
+    """The template, taken apart.
+
+    Raises:
+      WayjaxError: it is not one.
+    """
+    try:
+      return parse_template(self.template, self.answer or LABEL)
+    except ValueError as error:
+      raise WayjaxError(f"task '{self.name}': its template {error}") from error
+
+  @property
+  def columns(self) -> tuple[str, ...]:
+    """The columns that rows must have: those of the input, then the label's or the answer's."""
+    return (*self.layout.columns, self.answer or LABEL)
+
+  @property
+  def is_plain(self) -> bool:
+    """Whether an example is its column `text`, then the template, as in the paper's tasks."""
+    return self.layout.head == (("", TEXT),) and not self.layout.end
 
   def fill(self) -> list[str]:
-    """The template with each class's label word, in class order."""
-    return [" " + self.template.replace("%s", word) for word in self.label_words]
+    """What follows the input, with each class's label word, in class order."""
+    return [self.layout.lead + word + self.layout.tail for word in self.label_words]
 
 
 TASKS = {
@@ -123,8 +151,9 @@ def get_task(name: str) -> Task:
 def read_task_file(path: str | Path) -> Task:
   """Reads a task from a TOML file.
 
-  The file holds `template` and `label_words`, and optionally `name` (default: the file's name),
-  `class_names` (default: the label words) and `max_length` (default: 128).
+  The file holds `template` and either `label_words` or `answer`, the column with free-text answers;
+  and optionally `name` (default: the file's name), `class_names` (default: the label words) and
+  `max_length` (default: 128).
 
   Raises:
     WayjaxError: the file cannot be read, or a field is missing, unknown or of the wrong type.
@@ -139,19 +168,39 @@ def read_task_file(path: str | Path) -> Task:
   def fail(why: str):
     raise WayjaxError(f"task file {path}: {why}")
 
-  allowed = {"name", "template", "label_words", "class_names", "max_length"}
+  allowed = {"name", "template", "label_words", "class_names", "max_length", "answer"}
   if unknown := sorted(set(fields) - allowed):
     fail(f"unknown field {', '.join(unknown)}; the fields are {', '.join(sorted(allowed))}")
-  for required in ("template", "label_words"):
-    if required not in fields:
-      fail(f"the field '{required}' is missing")
+  if "template" not in fields:
+    fail("the field 'template' is missing")
 
   name = fields.get("name", path.stem)
   if not isinstance(name, str) or not name or set(name) & set("/\\"):
     fail("'name' must be a string without slashes")
+  answer = fields.get("answer")
+  if "label_words" not in fields and answer is None:
+    fail("the field 'label_words' is missing, or 'answer', the column with free-text answers")
+  if "label_words" in fields and answer is not None:
+    fail("'label_words' and 'answer' exclude each other: classes, or free-text answers")
+  if answer is not None and (not isinstance(answer, str) or not answer.strip()):
+    fail("'answer' must be the name of a column")
   template = fields["template"]
-  if not isinstance(template, str) or template.count("%s") != 1:
+  if not isinstance(template, str):
     fail("'template' must be a string that contains %s once, where the label word goes")
+  template = template.strip()
+  try:
+    parsed = parse_template(template, answer or LABEL)
+  except ValueError as error:
+    fail(f"'template' {error}")
+  if answer in parsed.columns:
+    fail(f"'answer' is the column '{answer}', which is part of the input, too")
+  max_length = fields.get("max_length", 128)
+  if not isinstance(max_length, int) or isinstance(max_length, bool) or max_length <= 16:
+    fail("'max_length' must be a whole number above 16")
+  if answer is not None:
+    if "class_names" in fields:
+      fail("'class_names' goes with 'label_words', not with 'answer'")
+    return Task(name, template, (), (), max_length, answer=answer)
   words = _strings(fields["label_words"])
   if words is None or len(words) < 2 or not _all_differ(words):
     fail("'label_words' must be a list of two or more different strings")
@@ -162,10 +211,7 @@ def read_task_file(path: str | Path) -> Task:
   for number, name_of_class in enumerate(names):
     if numbers.get(name_of_class.strip(), number) != number:
       fail(f"'{name_of_class}' names one class in 'class_names' and another in 'label_words'")
-  max_length = fields.get("max_length", 128)
-  if not isinstance(max_length, int) or max_length <= 16:
-    fail("'max_length' must be a whole number above 16")
-  return Task(name, template.strip(), words, names, max_length)
+  return Task(name, template, words, names, max_length)
 
 
 def _all_differ(strings: tuple[str, ...]) -> bool:

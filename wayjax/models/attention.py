@@ -28,7 +28,7 @@ class Visible:
 
   Attributes:
     pairs_SxS: whether position i sees position j; every position sees itself.
-    prompt: P; the prompt comes first, and every position may see it.
+    prompt: how many positions come first that every position may see: the prompt and its frame.
     reach: how many positions back a text position can see at most, apart from the prompt; None if
       unknown.
   """

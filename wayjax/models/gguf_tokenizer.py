@@ -18,15 +18,17 @@ class PreTokenizer(NamedTuple):
     digits: digits are split off one by one first.
     nfc: text is normalised to Unicode NFC.
     ignore_merges: a word that is itself a token stays whole, whatever the merges would do.
+    begins: texts begin with the beginning of sequence where the file does not say.
   """
 
   words: str | None = None
   digits: bool = False
   nfc: bool = False
   ignore_merges: bool = False
+  begins: bool = False
 
 
-_LLAMA3 = PreTokenizer(_WORDS, ignore_merges=True)
+_LLAMA3 = PreTokenizer(_WORDS, ignore_merges=True, begins=True)
 _QWEN2 = PreTokenizer(_WORDS.replace(r"\p{N}{1,3}", r"\p{N}"), nfc=True)
 PRE_TOKENIZERS = {  # by tokenizer.ggml.pre
   "gpt-2": PreTokenizer(),
@@ -43,8 +45,9 @@ _CONTROL, _USER_DEFINED, _UNUSED = 3, 4, 5  # values of tokenizer.ggml.token_typ
 def build_tokenizer(metadata: dict, path):
   """Builds a Hugging Face tokenizer from GGUF metadata.
 
-  Padding tokens at the end of the vocabulary are left out. The only special token with a role here
-  is the end of sequence.
+  Padding tokens at the end of the vocabulary are left out. Special tokens with a role here are the
+  end of sequence and the beginning, which stands before a text only where the file, or its kind,
+  has it so.
 
   Args:
     metadata: the `tokenizer.*` fields.
@@ -56,6 +59,7 @@ def build_tokenizer(metadata: dict, path):
   Raises:
     WayjaxError: another kind of tokenizer, an unknown pre-tokenizer, or a damaged vocabulary.
   """
+  from tokenizers import processors
   from transformers import PreTrainedTokenizerFast  # imported here: it takes seconds
 
   kind = metadata.get("tokenizer.ggml.model")
@@ -79,11 +83,21 @@ def build_tokenizer(metadata: dict, path):
     tokenizer = _byte_level_bpe(tokens, metadata["tokenizer.ggml.merges"], PRE_TOKENIZERS[pre])
     tokenizer.add_special_tokens(special)
     tokenizer.add_tokens(added)
-    eos = metadata.get("tokenizer.ggml.eos_token_id")
+    eos, bos = (
+      tokens[i] if i in range(len(tokens)) else None
+      for i in (metadata.get(f"tokenizer.ggml.{end}_token_id") for end in ("eos", "bos"))
+    )
+    if bos and metadata.get("tokenizer.ggml.add_bos_token", PRE_TOKENIZERS[pre].begins):
+      tokenizer.post_processor = processors.TemplateProcessing(
+        single=[bos, "$A"], pair=[bos, "$A", "$B"], special_tokens=[(bos, tokens.index(bos))]
+      )
+    template = metadata.get("tokenizer.chat_template")
     return PreTrainedTokenizerFast(
       tokenizer_object=tokenizer,
       clean_up_tokenization_spaces=False,
-      eos_token=tokens[eos] if eos in range(len(tokens)) else None,
+      eos_token=eos,
+      bos_token=bos,
+      chat_template=template if isinstance(template, str) else None,
     )
 
 

@@ -31,7 +31,8 @@ _CURVES = "cross_entropy", "c_dist", "dev_accuracy"
 # What a page leaves out of rows and settings: what is shown otherwise, or tells readers little.
 _UNSHOWN = (
   *("prompt_key", "prompt_tokens", "readings", "train_loss", "wall_seconds"),
-  *("batch_size", "template", "label_words", "max_length", "data_sha256", *MODEL_HASHES),
+  *("batch_size", "template", "label_words", "answer", "max_length", "data_sha256"),
+  *MODEL_HASHES,
 )
 
 

@@ -36,6 +36,11 @@ class Row:
   constraint: str = _field("how the prompt is held to its target", absent=C_DIST)
   seed: int = _field("orders the training examples, and draws a random initial prompt")
   steps: int = _field("training steps", setting=True)
+  before: str = _field("the text before the prompt", setting=True, absent="")
+  after: str = _field("the text between it and the input", setting=True, absent="")
+  reply: str = _field(
+    "the text between input and label: in a chat, what ends one turn and begins the next",
+    setting=True, absent="")
   prompt_tokens: int = _field("length of the prompt")
   prompt_key: str = _field("the prompt's name in the other files")
   status: str = _field("`done` or `diverged`")
@@ -43,8 +48,16 @@ class Row:
   init: str = _field("what the prompt was at step 0", setting=True)
   lr: float = _field("learning rate of the first step", setting=True)
   precision: str = _field("type of the matrix products", setting=True)
-  accuracy: float = _field("of the tuned prompt", score=True)
-  macro_f1: float = _field("F1 averaged over classes", score=True)
+  accuracy: float = _field(
+    "of the tuned prompt; of free-text answers the share that match after normalisation",
+    score=True)
+  macro_f1: float | None = _field(
+    "F1 averaged over classes; null for free-text answers", score=True)
+  log_loss: float | None = _field(
+    "mean log-loss of the true labels or answers, nats a token", score=True, absent=None)
+  rouge_l: float | None = _field(
+    "ROUGE-L F1 of free-text answers; null for classes, and where rouge-score is not installed",
+    score=True, absent=None)
   text_accuracy: float = _field(
     "of the target itself as the prompt, before any step", score=True)
   hard_accuracy: float = _field("of the tokens that the prompt reads as", score=True)

@@ -27,6 +27,9 @@ class Resolved(typing.TypedDict, total=False):
   targets: list[str]
   target_texts: list[str]
   max_length: int
+  before: str
+  after: str
+  reply: str
   precision: str
   device: str
   parameters: int

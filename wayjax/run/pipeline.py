@@ -26,6 +26,7 @@ from wayjax.run.stopping import RunStopped, StopRequest
 from wayjax.tuning.callbacks import Callbacks, Progress, Recovery, Stopped
 from wayjax.tuning.checkpoint import Checkpoints
 from wayjax.tuning.decisions import Decision, Decisions
+from wayjax.tuning.settings import train_settings
 from wayjax.tuning.sweep import tune_chunks
 
 _log = logging.getLogger("wayjax")
@@ -77,7 +78,7 @@ def _dry_run(prepared: Prepared, display: Display) -> None:
 
   display.plan(prepared.plan())
   with contextlib.suppress(DryRun):
-    settings = prepared.config.train_settings()
+    settings = train_settings(prepared.config)
     chunks = tune_chunks(
       prepared.lm, prepared.train, prepared.members, settings, Callbacks(on_progress=estimate)
     )
@@ -145,7 +146,7 @@ def _tune(prepared: Prepared, display: Display, writer: RunWriter, stop: StopReq
     if config.log_to and processes.is_first():
       stack.enter_context(trackers.follow(writer, config.log_to, prepared.resolved))
     try:
-      settings = config.train_settings()
+      settings = train_settings(config)
       for chunk in tune_chunks(prepared.lm, prepared.train, members, settings, watched, recovery):
         display.measuring(len(chunk), len(prepared.evaluation))
         new, nearest = measure(chunk)
@@ -195,6 +196,9 @@ def _require_the_same(earlier: Run, now: dict) -> None:
     ("model_sha256", "model's weights"),  # of the embeddings alone
     ("weights_sha256", "model's weights or hyper-parameters"),
     ("tokenizer_sha256", "tokenizer's tokens or rules"),
+    ("before", "texts before the prompts"),
+    ("after", "texts after the prompts"),
+    ("reply", "texts before the labels"),
   ):
     # Folders of earlier versions hold only the first two.
     if name in before and before[name] != now[name]:

@@ -11,8 +11,10 @@ from wayjax.config import CELL, RunConfig, variants
 from wayjax.constraints import get_constraint
 from wayjax.data.encoding import EncodedExamples, encode
 from wayjax.data.examples import TaskData, load_data
+from wayjax.data.frame import Frame, make_frame
 from wayjax.data.targets import Target
 from wayjax.data.tasks import Task
+from wayjax.data.template import LABEL
 from wayjax.devices import compilation, select
 from wayjax.devices.sharding import fetch
 from wayjax.metrics import majority
@@ -53,8 +55,13 @@ class Prepared:
   whole: int
 
   @property
+  def frame(self) -> Frame:
+    """What stands around the prompts."""
+    return self.train.frame
+
+  @property
   def majority(self) -> float:
-    """Accuracy of always answering the most frequent class."""
+    """Accuracy of always giving the most frequent label or answer."""
     return majority(self.data.evaluation.labels)
 
   @functools.cached_property
@@ -67,6 +74,9 @@ class Prepared:
         "targets": [f"{target.group}/{target.name}" for target in self.targets],
         "target_texts": [target.text for target in self.targets],
         "max_length": self.config.max_length or self.task.max_length,
+        "before": self.frame.before,
+        "after": self.frame.after,
+        "reply": self.frame.reply,
         "precision": self.lm.dtype.name,
         "device": select.describe(),
         "parameters": self.lm.parameters,
@@ -99,8 +109,9 @@ class Prepared:
       "model": f"{lm.name}: {lm.parameters / 1e6:,.1f} M parameters, {lm.dtype.name} products, "
       f"{select.describe()}",
       "data": f"{self.task.name}: {len(data.train):,} training, {len(data.dev):,} dev, "
-      f"{len(data.evaluation):,} {config.split} rows; the most frequent class is "
-      f"{100 * self.majority:.1f} % of them",
+      f"{len(data.evaluation):,} {config.split} rows; the most frequent "
+      f"{'class' if self.task.answer is None else 'answer'} is {100 * self.majority:.1f} % of them",
+      "sequence": self._sequence(),
       "targets": f"{count}, of {lengths[0]} to {lengths[-1]} tokens",
       "members": (f"{len(members)}, a part of " if config.shard else "")
       + f"{self.whole} = {self.whole // per_target} targets x {_count(config, held_in)} x "
@@ -108,6 +119,17 @@ class Prepared:
       "prompt groups": ", ".join(f"{len(alike)} of up to {size}" for size, alike in self._lengths())
       + f" tokens, each one program; {compilation.free_memory() / 2**30:.1f} GiB free",
     }
+
+  def _sequence(self) -> str:
+    """An example as the model sees it; what varies between examples in angle brackets."""
+    layout, frame = self.task.layout, self.frame
+    sizes = sorted({member.prompt_tokens for member in self.members})
+    size = f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else str(sizes[0])
+    soft = f"{frame.before}[soft × {size}]{frame.after}"
+    given = "".join(f"{fixed}⟨{column}⟩" for fixed, column in layout.head) + layout.end
+    lead = layout.lead.lstrip() if frame.reply else layout.lead
+    answer = f"⟨{self.task.answer or LABEL}⟩{layout.tail}{self.lm.tokenizer.eos_token}"
+    return f"{soft}{given}{frame.reply}{lead}{answer}"
 
   def _lengths(self):
     return ((padded, alike) for (padded, _), alike in by_length(self.members).items())
@@ -138,12 +160,15 @@ def prepare(config: RunConfig, task: Task, targets: list[Target]) -> Prepared:
     precision=config.precision,
     model_parallel=config.model_parallel,
   )
+  frame = make_frame(
+    lm.tokenizer, config.before, config.after, chat=config.chat, system=config.system
+  )
   train, dev, evaluation = (
-    encode(lm.tokenizer, task, part, config.max_length)
+    encode(lm.tokenizer, task, part, config.max_length, frame=frame)
     for part in (data.train, data.dev, data.evaluation)
   )
   for part in (train, dev, evaluation):
-    part.require_embeddings(lm)
+    part.require_fit(lm)
   members = make_members(
     lm,
     targets,

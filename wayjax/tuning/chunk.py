@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wayjax.config import TrainSettings
 from wayjax.constraints import get_constraint
 from wayjax.devices import processes
 from wayjax.devices.sharding import fetch
@@ -17,6 +16,7 @@ from wayjax.tuning.callbacks import Callbacks, Meter, Progress, Recovery, Stoppe
 from wayjax.tuning.checkpoint import Checkpoints
 from wayjax.tuning.members import TunedPrompt
 from wayjax.tuning.program import Group, Program, begin, unstack_prompts
+from wayjax.tuning.settings import TrainSettings
 from wayjax.tuning.step import StepLosses, TrainState
 
 DISPATCH_SECONDS = 10  # a slow device does fewer steps at once, so that it can be stopped
@@ -119,7 +119,14 @@ def _tuned(lm: LanguageModel, chunk: Group, state: ChunkState, seconds: float) -
   ]
   return [
     TunedPrompt(
-      prompt=SoftPrompt(prompt_PxD, lm.name, member.target, {"key": member.key}),
+      prompt=SoftPrompt(
+        prompt_PxD,
+        lm.name,
+        member.target,
+        {"key": member.key},
+        before=chunk.frame.before,
+        after=chunk.frame.after,
+      ),
       member=member,
       cross_entropy_T=state.losses_MxT.cross_entropy[i],
       c_dist_T=state.losses_MxT.c_dist[i],

@@ -2,13 +2,13 @@
 
 import collections
 
-from wayjax.config import TrainSettings
 from wayjax.data.encoding import EncodedExamples
 from wayjax.data.packing import PROMPT_MULTIPLE, TrainingTokens, round_up
 from wayjax.tuning.batches import choose_seeds, make_schedules
 from wayjax.tuning.decisions import Decisions
 from wayjax.tuning.members import Member
 from wayjax.tuning.program import Group
+from wayjax.tuning.settings import TrainSettings
 
 STEPS_PER_DISPATCH = 20
 
@@ -51,7 +51,7 @@ def make_groups(
     ]
     largest = max(map(len, parts))
     for part, schedule in zip(parts, schedules, strict=True):
-      groups.append(Group(part, padded, schedule, before, largest))
+      groups.append(Group(part, padded, schedule, before, largest, examples.frame))
       before += len(part)
   return groups
 

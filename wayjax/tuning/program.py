@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from wayjax.config import TrainSettings
 from wayjax.constraints import Constraint, block_starts, get_constraint, unchanged
 from wayjax.data import packing
+from wayjax.data.frame import NO_FRAME, Frame
 from wayjax.data.packing import left_mask, pad_left
 from wayjax.devices import compilation, processes
 from wayjax.devices.sharding import Layout, fetch, place
@@ -24,6 +24,7 @@ from wayjax.models import LanguageModel
 from wayjax.tuning.batches import Dispatch, RowSize, Schedule
 from wayjax.tuning.decisions import Decision
 from wayjax.tuning.members import Member
+from wayjax.tuning.settings import TrainSettings
 from wayjax.tuning.step import MemberLeaves, StepLosses, TrainState, init_state, train_step
 
 _PRODUCTS = 2**25  # of a chunk's vectors with embeddings, that are in memory at a time
@@ -39,6 +40,7 @@ class Group(NamedTuple):
     schedule: what their steps read.
     before: members of the whole sweep that come before them.
     largest: members of the largest group that shares their program.
+    frame: what stands around their prompts.
   """
 
   members: list[Member]
@@ -46,6 +48,7 @@ class Group(NamedTuple):
   schedule: Schedule
   before: int = 0
   largest: int = 1
+  frame: Frame = NO_FRAME
 
   @property
   def constraint(self) -> str:
@@ -120,6 +123,7 @@ class Static(NamedTuple):
     constraint: how prompts are held to their targets.
     unused: rows of the embedding table that belong to no token.
     remat: whether layers are computed again in the backward pass, to save memory.
+    frame: what stands around the prompts.
   """
 
   steps: int
@@ -128,6 +132,7 @@ class Static(NamedTuple):
   constraint: Constraint
   unused: tuple[int, ...] = ()
   remat: bool = False
+  frame: Frame = NO_FRAME
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=(5,))
@@ -153,7 +158,7 @@ def train_dispatch(graphdef, static: Static, params, tokens, leaves_M, state_M, 
     squares_NxB = _squares(model.embedding_table(), static.unused, leaves_M.mask_P.size)
 
   def step_members(size: RowSize, state_M, step, batches_NxB):
-    pack = functools.partial(packing.pack_training, tokens, **size._asdict())
+    pack = functools.partial(packing.pack_training, tokens, **size._asdict(), frame=static.frame)
     rows_N = jax.vmap(pack)(batches_NxB)
     step_member = functools.partial(train_step, model, static.constraint, static.steps)
     in_axes = (0, 0, None, None, None)
@@ -258,7 +263,13 @@ def _lower(
   )
   constraint = get_constraint(example.constraint)
   static = Static(
-    settings.steps, example.schedule.sizes, lm.layout, constraint, lm.rows_of_no_token, remat
+    settings.steps,
+    example.schedule.sizes,
+    lm.layout,
+    constraint,
+    lm.rows_of_no_token,
+    remat,
+    example.frame,
   )
   dispatch = example.schedule.dispatch(0, 0)
   return train_dispatch.lower(lm.graphdef, static, lm.params, tokens, leaves_M, state_M, dispatch)

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 
 import jax
 
-from wayjax.config import C_DIST, TrainSettings
+from wayjax.config import C_DIST
 from wayjax.data import packing
 from wayjax.data.encoding import EncodedExamples
 from wayjax.data.targets import Target
@@ -33,6 +33,7 @@ from wayjax.tuning.decisions import Decision
 from wayjax.tuning.groups import make_groups
 from wayjax.tuning.members import Member, TunedPrompt, make_members
 from wayjax.tuning.program import Group, Program
+from wayjax.tuning.settings import TrainSettings
 
 _log = logging.getLogger("wayjax")
 
@@ -63,7 +64,7 @@ def tune_chunks(
     Stopped: it was asked to.
   """
   callbacks, recovery = callbacks or Callbacks(), recovery or Recovery()
-  examples.require_embeddings(lm)
+  examples.require_fit(lm)
   tokens = packing.training_tokens(examples)
   on_device = place(tokens, lm.layout.everywhere())
   meter = Meter(len(members) * settings.steps)
