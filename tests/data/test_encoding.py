@@ -53,6 +53,49 @@ def test_texts_are_cut_and_templates_are_not(lm):
   assert len(encoded.prefixes[0]) == 128 - 16 + len(" It was ")
 
 
+NLI = Task("nli", "{a} so {b} ? {label}", ("yes", "no"), ("yes", "no"))
+QA = Task("qa", "{q} A: {gold} !", (), (), answer="gold")
+
+
+def test_columns_stand_where_the_template_names_them(lm):
+  encoded = encode(lm.tokenizer, NLI, Examples((("it {rains}", "it %s"),), (1,)))
+  assert decode(lm, encoded.prefixes[0]) == "it {rains} so it %s ? "
+  assert [decode(lm, ids) for ids in encoded.candidates] == ["yes<|endoftext|>", "no<|endoftext|>"]
+
+
+def test_of_several_columns_the_longest_is_cut(lm):
+  long, short = "0123456789" * 4, "short"
+  for values, expected in (
+    ((long, short), "01234567890 so short ?"),
+    ((short, long), "short so 01234567890 ?"),
+    ((long, long), "01234567 so 01234567 ?"),
+  ):
+    encoded = encode(lm.tokenizer, NLI, Examples((values,), (0,)), 16 + 22)
+    assert decode(lm, encoded.prefixes[0]) == expected + " "
+  with pytest.raises(WayjaxError, match=r"the fixed texts of task 'nli' take .* cut to 4: shorten"):
+    encode(lm.tokenizer, NLI, Examples(((long, short),), (0,)), 16 + 4)
+
+
+def test_every_example_has_its_own_answer(lm):
+  rows = Examples((("one?",), ("two?",), ("three?",)), ("1", "22", "1"))
+  encoded = encode(lm.tokenizer, QA, rows)
+  assert [decode(lm, ids) for ids in encoded.prefixes] == ["one? A:", "two? A:", "three? A:"]
+  assert encoded.answers == ("1", "22")
+  assert encoded.labels.tolist() == [0, 1, 0]
+  assert [decode(lm, ids) for ids in encoded.candidates] == [
+    " 1 !<|endoftext|>",
+    " 22 !<|endoftext|>",
+  ]
+  assert [len(encoded.scored(i)) for i in range(3)] == [1, 1, 1]
+  assert encoded.scored(1)[0] is encoded.candidates[1]
+  assert encoded.tail == " !"
+  # In the first form what stands before the answer is not scored either.
+  plain = Task("qa", "The answer: %s", (), (), answer="gold")
+  encoded = encode(lm.tokenizer, plain, Examples(("one?",), ("1",)))
+  assert decode(lm, encoded.prefixes[0]) == "one? The answer:"
+  assert decode(lm, encoded.candidates[0]) == " 1<|endoftext|>"
+
+
 @pytest.mark.parametrize("length", [16, 0, -5, 20.5, "20"])
 def test_a_length_that_leaves_no_room_for_text_is_refused(lm, length):
   """A negative one cut texts from their end."""

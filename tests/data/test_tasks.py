@@ -67,6 +67,54 @@ def test_a_wrong_task_file_is_refused_with_the_reason(tmp_path, content, message
   assert str(path) in str(error.value)
 
 
+def test_a_task_file_may_name_its_columns(tmp_path):
+  path = tmp_path / "nli.toml"
+  path.write_text('template = "{a} so {b} ? {label}"\nlabel_words = ["yes", "no"]\n')
+  task = read_task_file(path)
+  assert task.columns == ("a", "b", "label")
+  assert task.fill() == [" yes", " no"]
+  assert not task.is_plain
+  assert task.answer is None
+
+
+def test_a_task_file_may_have_free_text_answers(tmp_path):
+  path = tmp_path / "qa.toml"
+  for template, columns in (("{q} A: {gold}", ("q", "gold")), ("A: %s", ("text", "gold"))):
+    path.write_text(f'template = "{template}"\nanswer = "gold"\nmax_length = 40\n')
+    task = read_task_file(path)
+    assert task.columns == columns
+    assert (task.answer, task.label_words, task.class_names) == ("gold", (), ())
+    assert task.max_length == 40
+
+
+NAMED = 'template = "{a} {label}"\nlabel_words = ["yes", "no"]\n'
+FREE = 'template = "{a} {gold}"\nanswer = "gold"\n'
+
+
+@pytest.mark.parametrize(
+  ("content", "message"),
+  [
+    (NAMED.replace("{label}", "{b}"), "contains %s once, or {label}, where the label word goes"),
+    (NAMED.replace("{a} {label}", "{label} {a}"), "has {a} after {label}"),
+    (NAMED.replace("{a}", "{}"), "not just the name of a column"),
+    (NAMED.replace("{a}", "{a"), "'template' cannot be read|not just the name"),
+    (FREE.replace("{gold}", "{label}"), "or {gold}, where the answer goes"),
+    (FREE + 'label_words = ["a", "b"]', "'label_words' and 'answer' exclude each other"),
+    (FREE + 'class_names = ["a", "b"]', "'class_names' goes with 'label_words'"),
+    (FREE.replace('"gold"', '" "'), "'answer' must be the name of a column"),
+    (FREE.replace('answer = "gold"', "answer = 3"), "'answer' must be the name of a column"),
+    (
+      'template = "%s"\nanswer = "text"',
+      "'answer' is the column 'text', which is part of the input",
+    ),
+    (FREE + "max_length = true", "above 16"),
+    ("template = 3\nanswer = 'x'", "'template' must be a string"),
+  ],
+)
+def test_a_wrong_template_is_refused_with_the_reason(tmp_path, content, message):
+  test_a_wrong_task_file_is_refused_with_the_reason(tmp_path, content, message)
+
+
 def test_a_missing_task_file(tmp_path):
   with pytest.raises(WayjaxError, match="cannot be read"):
     read_task_file(tmp_path / "none.toml")

@@ -82,7 +82,13 @@ def _parts(template: str) -> list[tuple[str, str | None]]:
     parsed = list(string.Formatter().parse(template))
   except ValueError as error:
     raise ValueError(f"cannot be read: {error}; a brace that is meant is written twice") from error
-  for _, name, spec, conversion in parsed:
-    if name is not None and (not name.strip() or spec or conversion):
+  parts, fixed = [], ""
+  for text, name, spec, conversion in parsed:
+    fixed += text  # a brace that is written twice ends a text without a placeholder
+    if name is None:
+      continue
+    if not name.strip() or spec or conversion:
       raise ValueError("has a placeholder that is not just the name of a column, as in {text}")
-  return [(fixed, name) for fixed, name, _, _ in parsed]
+    parts.append((fixed, name))
+    fixed = ""
+  return [*parts, (fixed, None)]
