@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from wayjax import metrics
-from wayjax.metrics import delta, macro_f1, majority, prompt_f1, prompt_f1_lemma
+from wayjax.metrics import (
+  delta,
+  exact_match,
+  macro_f1,
+  majority,
+  prompt_f1,
+  prompt_f1_lemma,
+)
 
 
 @pytest.mark.parametrize(
@@ -73,3 +80,26 @@ def test_delta_is_the_relative_drop():
   assert delta(0.8, 0.76) == pytest.approx(0.05)
   assert delta(0.5, 0.6) == pytest.approx(-0.2)
   assert math.isnan(delta(0.0, 0.5))
+
+
+@pytest.mark.parametrize(
+  ("prediction", "answer", "right"),
+  [
+    ("The Eiffel Tower.", "eiffel tower", True),
+    ("42", "42 ", True),
+    ("42", "43", False),
+    ("", "x", False),
+    ("x y", "y x", False),
+    ("+", "+", True),  # a sign has no words, and is compared as it is
+    ("+", "-", False),
+    ("the", "", False),
+    ("cafe\u0301", "Caf\u00e9", True),
+  ],
+)
+def test_exact_match(prediction, answer, right):
+  assert exact_match(prediction, answer) == right
+
+
+def test_the_most_frequent_answer_counts_after_normalisation():
+  assert majority(["Paris", "paris.", "London", "Rome"]) == 0.5
+  assert majority((0, 1, 1, 2)) == 0.5

@@ -334,3 +334,74 @@ def test_real_files(shared, name, train, dev, test):
   data = load_data(TASKS[name], shared / "data")
   assert (len(data.train), len(data.dev), len(data.evaluation)) == (train, dev, test)
   assert set(data.train.labels) == set(range(len(TASKS[name].label_words)))
+
+
+NLI = Task("nli", "{premise} ? {hypothesis} {label}", ("yes", "no"), ("entails", "not"))
+QA = Task("qa", "{question} A: {gold}", (), (), answer="gold")
+
+
+def write_rows(folder, task, suffix, names, rows):
+  """The same rows as every split."""
+  for split in ("train", "dev", "test"):
+    if suffix == "jsonl":
+      write(folder, split, [json.dumps(dict(zip(names, row))) for row in rows], task, suffix)
+    elif suffix == "parquet":
+      (folder / task).mkdir(exist_ok=True)
+      table = pa.table(dict(zip(names, map(list, zip(*rows)))))
+      pq.write_table(table, folder / task / f"{split}.parquet")
+    else:
+      sep = {"csv": ",", "tsv": "\t"}[suffix]
+      lines = [sep.join(map(str, row)) for row in [names, *rows]]
+      write(folder, split, lines, task, suffix)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
+def test_a_task_reads_the_columns_that_its_template_names(folder, suffix):
+  names = ["hypothesis", "other", "label", "premise"]
+  write_rows(folder, "nli", suffix, names, [("b1", "o", "yes", "a1"), ("b2", "o", "not", "a2")])
+  data = load_data(NLI, folder)
+  assert data.train.texts == (("a1", "b1"), ("a2", "b2"))
+  assert data.train.labels == (0, 1)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
+def test_answers_are_texts(folder, suffix):
+  names, rows = ["question", "gold"], [("one?", " 1 "), ("why?", "a cause")]
+  write_rows(folder, "qa", suffix, names, rows)
+  data = load_data(QA, folder)
+  assert data.train.texts == (("one?",), ("why?",))
+  assert data.train.labels == ("1", "a cause")
+
+
+def test_answers_may_be_numbers(folder):
+  write_rows(folder, "qa", "jsonl", ["question", "gold"], [("one?", 1), ("half?", 0.5)])
+  assert load_data(QA, folder).train.labels == ("1", "0.5")
+
+
+@pytest.mark.parametrize(
+  ("task", "row", "message"),
+  [
+    (
+      NLI,
+      {"premise": "a", "label": 0},
+      "the columns premise, label; it needs 'premise', 'hypo",
+    ),
+    (NLI, {"premise": "a", "hypothesis": " ", "label": 0}, "row 1: the 'hypothesis' is empty"),
+    (NLI, {"premise": 3, "hypothesis": "b", "label": 0}, "row 1: the 'premise' is 3, which is not"),
+    (
+      NLI,
+      {"premise": "a", "hypothesis": "\ud800", "label": 0},
+      "the 'hypothesis' is not valid",
+    ),
+    (NLI, {"premise": "a", "hypothesis": "b", "label": "perhaps"}, "unknown label 'perhaps'"),
+    (QA, {"question": "a"}, "has the columns question; it needs 'question' and 'gold'"),
+    (QA, {"question": "a", "gold": " "}, "row 1: the answer 'gold' is empty"),
+    (QA, {"question": "a", "gold": None}, "row 1: the answer 'gold' is empty"),
+    (QA, {"question": "a", "gold": True}, "row 1: the answer 'gold' is True, which is not"),
+    (QA, {"question": "a", "gold": ["x"]}, "row 1: the answer 'gold' is .*, which is not a string"),
+  ],
+)
+def test_rows_that_lack_a_column_or_an_answer_are_named(folder, task, row, message):
+  write(folder, "train", [json.dumps(row)], task.name, "jsonl")
+  with pytest.raises(WayjaxError, match=f"train.jsonl.*{message}"):
+    load_data(task, folder)

@@ -1,5 +1,7 @@
 """The layout of packed rows: what goes where, and which positions see which."""
 
+import dataclasses
+
 import chex
 import jax
 import numpy as np
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from wayjax.data import packing
 from wayjax.data.encoding import EncodedExamples
+from wayjax.data.frame import Frame
 from wayjax.data.packing import PackedRow, left_mask, pad_left
 
 
@@ -55,6 +58,44 @@ def test_an_evaluation_row_holds_all_continuations_after_their_text():
   chex.assert_trees_all_equal(rows, expected)
   assert slots.examples_NxR.tolist() == [[0, 0, 0, 0, 0]]
   assert slots.classes_NxR.tolist() == [[0, 0, 0, 1, 1]]
+
+
+def test_of_a_free_text_answer_only_the_examples_own_is_scored():
+  encoded = EncodedExamples(
+    prefixes=(np.int32([11, 12]), np.int32([21])),
+    candidates=(np.int32([5, 6, 0]), np.int32([7, 0])),
+    labels=np.int32([1, 0]),
+    answers=("seven", "five six"),
+  )
+  rows, slots = packing.pack_evaluation(encoded, 6, 1)
+  assert rows.ids_T.tolist() == [[11, 12, 7, 21, 5, 6]]
+  assert rows.candidates_T.tolist() == [[0, 0, 1, 0, 1, 1]]
+  assert rows.previous_R.tolist() == [[1, 2, 3, 4, 5]]
+  assert rows.labels_R.tolist() == [[7, 0, 5, 6, 0]]
+  assert slots.examples_NxR.tolist() == [[0, 0, 1, 1, 1]]
+  assert slots.classes_NxR.tolist() == [[0, 0, 0, 0, 0]]
+
+
+def test_a_frame_stands_around_the_padded_prompt_and_all_see_it():
+  encoded = dataclasses.replace(
+    example([11], [5, 0]), frame=Frame("b", "a", before_ids=(40,), after_ids=(90, 91))
+  )
+  row = tiny.pack(encoded, [0], 3, 2)
+  mask_P = left_mask(1, 2)
+  # before, padding, prompt, after, after, text, label, padding
+  assert packing.positions(row, mask_P).tolist() == [0, 1, 1, 2, 3, 4, 5, 4]
+  visible = packing.visible(row, mask_P)
+  assert visible.prompt == 5
+  assert visible.pairs_SxS.astype(int).tolist() == [
+    [1, 0, 0, 0, 0, 0, 0, 0],
+    [0, 1, 0, 0, 0, 0, 0, 0],
+    [1, 0, 1, 0, 0, 0, 0, 0],
+    [1, 0, 1, 1, 0, 0, 0, 0],
+    [1, 0, 1, 1, 1, 0, 0, 0],
+    [1, 0, 1, 1, 1, 1, 0, 0],
+    [1, 0, 1, 1, 1, 1, 1, 0],
+    [0, 0, 0, 0, 0, 0, 0, 1],
+  ]
 
 
 def test_padding_is_on_the_left():

@@ -15,6 +15,7 @@ from tiny import rewrite_gguf as rewrite
 from tokenizers.pre_tokenizers import ByteLevel
 
 from wayjax.data.examples import load_data
+from wayjax.data.frame import make_frame, own_beginning
 from wayjax.data.tasks import get_task
 from wayjax.errors import WayjaxError
 from wayjax.models import FAMILIES, gguf_file, load_lm
@@ -385,6 +386,35 @@ class TestTokenizer:
     for pre, expected in (("llama-bpe", [258]), ("qwen2", [257, TOKENS.index("e")])):
       tokenizer = build_tokenizer(metadata(pre, tokens, merges=["t h"]), "file")
       assert tokenizer.encode("the") == expected
+
+  @pytest.mark.parametrize(
+    ("pre", "says", "begins"),
+    [
+      ("llama-bpe", None, True),  # the files of Llama 3 leave it to the kind
+      ("llama-bpe", False, False),
+      ("qwen2", None, False),
+      ("qwen2", True, True),
+    ],
+  )
+  def test_a_beginning_stands_before_a_text_where_the_file_has_it_so(self, pre, says, begins):
+    tokens, kinds = [*TOKENS, "<s>"], [3] + [1] * (len(TOKENS) - 1) + [3]
+    fields = metadata(pre, tokens, kinds) | {"tokenizer.ggml.bos_token_id": 257}
+    fields |= {} if says is None else {"tokenizer.ggml.add_bos_token": says}
+    tokenizer = build_tokenizer(fields, "file")
+    assert (tokenizer.bos_token, own_beginning(tokenizer)) == ("<s>", "<s>" if begins else "")
+    assert tokenizer("ab", add_special_tokens=False)["input_ids"] == tokenizer.encode("ab")[begins:]
+    without = build_tokenizer(fields | {"tokenizer.ggml.bos_token_id": 5000}, "file")
+    assert (without.bos_token, own_beginning(without)) == (None, "")
+
+  def test_the_chat_template_comes_from_the_file(self):
+    template = "{{ messages[0]['content'] }}<|endoftext|>"
+    fields = metadata("qwen2") | {"tokenizer.chat_template": template}
+    frame = make_frame(build_tokenizer(fields, "file"), chat=True)
+    assert (frame.before, frame.reply, frame.reply_ids) == ("", "<|endoftext|>", (0,))
+    for wrong in (None, 3, ["x"]):
+      tokenizer = build_tokenizer(fields | {"tokenizer.chat_template": wrong}, "file")
+      with pytest.raises(WayjaxError, match="no chat template"):
+        make_frame(tokenizer, chat=True)
 
 
 @pytest.mark.parametrize("pre", ["gpt-2", "qwen2"])
