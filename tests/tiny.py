@@ -220,7 +220,7 @@ def causal(size: int) -> Visible:
   return Visible(jnp.tril(jnp.ones((size, size), bool)), prompt=size, reach=0)
 
 
-LONGEST = 24  # tokens of an unpacked row; what stands after an example's own is never read
+LONGEST = 28  # tokens of an unpacked row; what stands after an example's own is never read
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3))

@@ -17,7 +17,7 @@ from wayjax.tuning import sweep
 
 OLD = Path(__file__).parent / "written_at_812ac64"
 FIRST, SECOND = "text/text-1/gamma=0/", "text/text-1/gamma=0.01/"  # the first two chunks
-NEW = ("constraint", "readings")  # fields that rows did not have
+NEW = ("constraint", "readings", "log_loss")  # fields that rows did not have
 
 
 @pytest.fixture
