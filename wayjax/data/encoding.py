@@ -40,7 +40,7 @@ class EncodedExamples:
   def require_embeddings(self, lm) -> None:
     """Raises WayjaxError where a token has no embedding; in XLA it would get another one's."""
     for ids, what in ((self.candidates, "a label"), (self.prefixes, "an example")):
-      _require_embeddings(lm, np.concatenate([np.zeros(0, np.int32), *ids]), what)
+      require_embeddings(lm, np.concatenate([np.zeros(0, np.int32), *ids]), what)
 
 
 def encode(
@@ -98,11 +98,12 @@ def target_ids(lm, target: Target) -> np.ndarray:
     WayjaxError: it contains a token that the model has no embedding for.
   """
   ids_P = np.array(token_ids(lm.tokenizer, [target.text])[0], np.int32)
-  _require_embeddings(lm, ids_P, f"target '{target.name}'")
+  require_embeddings(lm, ids_P, f"target '{target.name}'")
   return ids_P
 
 
-def _require_embeddings(lm, ids_N: np.ndarray, what: str) -> None:
+def require_embeddings(lm, ids_N: np.ndarray, what: str) -> None:
+  """Raises WayjaxError where a token has no embedding; `what` contains it."""
   beyond = ids_N[ids_N >= lm.vocab_size]
   if len(beyond):
     token = lm.tokenizer.convert_ids_to_tokens(int(beyond[0]))
