@@ -66,7 +66,7 @@ def imports(module: str, source: str) -> set[str]:
         parts = module.split(".")
         base = ".".join([*parts[: len(parts) - node.level + is_package], *base.split()])
       names = {f"{base}.{alias.name}" for alias in node.names}
-      found |= {name if name in FILES else _home(name) or base for name in names}
+      found |= {_home(name) or (name if name in FILES else base) for name in names}
     elif isinstance(node, ast.Attribute):
       found.add(_home(ast.unparse(node)))
   return found & FILES.keys() - {module, PUBLIC}

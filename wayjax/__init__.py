@@ -25,6 +25,10 @@ if TYPE_CHECKING:  # for editors and type checkers; a test keeps it equal to _HO
   from wayjax.errors import WayjaxError as WayjaxError
   from wayjax.evaluation import Evaluator as Evaluator
   from wayjax.evaluation import evaluate as evaluate
+  from wayjax.generation.generate import Generation as Generation
+  from wayjax.generation.generate import generate as generate
+  from wayjax.generation.generator import Generator as Generator
+  from wayjax.generation.sampling import Sampling as Sampling
   from wayjax.loss import c_dist as c_dist
   from wayjax.loss import wayward_loss as wayward_loss
   from wayjax.metrics import prompt_f1 as prompt_f1
@@ -49,11 +53,14 @@ _HOMES = {
   "Constraint": "constraints",
   "Evaluator": "evaluation",
   "Frame": "data.frame",
+  "Generation": "generation.generate",
+  "Generator": "generation.generator",
   "LanguageModel": "models",
   "Margins": "cells",
   "READERS": "readers",
   "Reading": "readers",
   "RunConfig": "config",
+  "Sampling": "generation.sampling",
   "SoftPrompt": "prompts",
   "TASKS": "data.tasks",
   "Target": "data.targets",
@@ -66,6 +73,7 @@ _HOMES = {
   "d_proj": "projection",
   "encode": "data.encoding",
   "evaluate": "evaluation",
+  "generate": "generation.generate",
   "get_task": "data.tasks",
   "into_cell": "certificate",
   "load_data": "data.examples",

@@ -6,6 +6,7 @@ import logging
 import numpy as np
 
 from wayjax.data.encoding import EncodedExamples
+from wayjax.generation.generator import Generator
 from wayjax.metrics import exact_match
 from wayjax.models import LanguageModel
 from wayjax.prompts import SoftPrompt
@@ -27,8 +28,6 @@ class Answerer:
   """
 
   def __init__(self, lm: LanguageModel, examples: EncodedExamples):
-    from wayjax.generation.generator import Generator
-
     self._lm, self._examples = lm, examples
     self._one_line = not any(_LINE_END in answer for answer in examples.answers)
     self._generator = Generator(

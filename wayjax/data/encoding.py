@@ -66,7 +66,7 @@ class EncodedExamples:
       (self.prefixes, "an example"),
       (around, "the text around the prompt"),
     ):
-      _require_embeddings(lm, np.concatenate([np.zeros(0, np.int32), *ids]), owner)
+      require_embeddings(lm, np.concatenate([np.zeros(0, np.int32), *ids]), owner)
 
 
 def encode(
@@ -186,11 +186,12 @@ def target_ids(lm, target: Target) -> np.ndarray:
     WayjaxError: it contains a token that the model has no embedding for.
   """
   ids_P = np.array(token_ids(lm.tokenizer, [target.text])[0], np.int32)
-  _require_embeddings(lm, ids_P, f"target '{target.name}'")
+  require_embeddings(lm, ids_P, f"target '{target.name}'")
   return ids_P
 
 
-def _require_embeddings(lm, ids_N: np.ndarray, what: str) -> None:
+def require_embeddings(lm, ids_N: np.ndarray, what: str) -> None:
+  """Raises WayjaxError where a token has no embedding; `what` contains it."""
   beyond = ids_N[ids_N >= lm.vocab_size]
   if len(beyond):
     token = lm.tokenizer.convert_ids_to_tokens(int(beyond[0]))

@@ -67,6 +67,31 @@ def attention(q_SxHxK, k_SxGxK, v_SxGxK, visible: Visible, dtype):
   return y_HxSxK.transpose(1, 0, 2)
 
 
+def cached_attention(q_SxHxK, k_GxWxK, v_GxWxK, pairs_SxW, dtype):
+  """The same over keys and values that were kept, heads first.
+
+  Args:
+    q_SxHxK: queries.
+    k_GxWxK: keys; each of the G heads serves H / G neighbouring query heads.
+    v_GxWxK: values.
+    pairs_SxW: whether query i sees key j.
+    dtype: compute type of the products.
+
+  Returns:
+    (S, H, K), float32.
+  """
+  size, heads, width = q_SxHxK.shape
+  groups, keys = k_GxWxK.shape[:2]
+  each = heads // groups
+  # The query heads of a group are more queries of one head, so that its keys need not be repeated.
+  q_GxExSxK = (q_SxHxK * width**-0.5).reshape(size, groups, each, width).transpose(1, 2, 0, 3)
+  q_GxQxK = q_GxExSxK.reshape(groups, each * size, width)
+  slices = (((0, each * size), ((0, keys),)),)
+  y_GxQxK = _attend(slices, dtype, q_GxQxK, k_GxWxK, v_GxWxK, jnp.tile(pairs_SxW, (each, 1)))
+  y_SxGxExK = y_GxQxK.reshape(groups, each, size, width).transpose(2, 0, 1, 3)
+  return y_SxGxExK.reshape(size, heads, width)
+
+
 Stretch = tuple[int, int]  # of positions: the first, and the one after the last
 
 

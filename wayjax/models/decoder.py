@@ -1,7 +1,8 @@
 """The contract: what every family's language model does over one packed row.
 
 A family's class hands its layers and final norm to `Decoder` (or `RotaryDecoder`); the rest of
-wayjax calls `embedding_table`, `embed`, `hidden` and `lm_head`, and nothing else.
+wayjax calls `embedding_table`, `embed`, `hidden` and `lm_head`, and nothing else; `CachedDecoder`
+reads a few positions at a time.
 """
 
 import dataclasses
@@ -186,11 +187,13 @@ class Decoder(nnx.Module):
     Returns:
       (R, D) or (S, D), float32, after the last norm.
     """
-    raise NotImplementedError
-
-  def apply_layers(self, h_SxD, row: Row):
-    """All layers and the last norm."""
+    h_SxD, cos_sin = self.enter(x_SxD, positions_S)
+    row = Row(visible, cos_sin, scored_RxS=scored_RxS)
     return self.norm(apply_layers(self.layers, h_SxD, row, remat=self.remat))
+
+  def enter(self, x_SxD, positions_S):
+    """What the first layer reads, (S, D), and the positions' cosines and sines, if any."""
+    raise NotImplementedError
 
 
 class RotaryDecoder(Decoder):
@@ -200,7 +203,6 @@ class RotaryDecoder(Decoder):
     super().__init__(*args, **options)
     self.frequencies = frequencies
 
-  def hidden(self, x_SxD, positions_S, visible: Visible, scored_RxS=None):
+  def enter(self, x_SxD, positions_S):
     # The angles are the same in every layer, so they are computed once.
-    cos_sin = rotation(self.frequencies, positions_S)
-    return self.apply_layers(x_SxD, Row(visible, cos_sin, scored_RxS=scored_RxS))
+    return x_SxD, rotation(self.frequencies, positions_S)

@@ -102,9 +102,8 @@ class GPT2(Decoder):
     )
     self.wpe = embedding(config.n_positions, config.n_embd, rngs)
 
-  def hidden(self, x_SxD, positions_S, visible, scored_RxS=None):
-    h_SxD = x_SxD + self.wpe[...][positions_S]
-    return self.apply_layers(h_SxD, Row(visible, scored_RxS=scored_RxS))
+  def enter(self, x_SxD, positions_S):
+    return x_SxD + self.wpe[...][positions_S], ()
 
 
 FAMILY = Family(

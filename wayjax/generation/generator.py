@@ -1,0 +1,185 @@
+"""Prompts and inputs as token ids -> what the model goes on with, in batches that fit the memory."""
+
+import dataclasses
+
+import jax
+import numpy as np
+
+from wayjax.data.encoding import require_embeddings
+from wayjax.data.frame import NO_FRAME, Frame
+from wayjax.data.packing import PROMPT_MULTIPLE, pad_left, round_up
+from wayjax.devices import compilation
+from wayjax.devices.compilation import Fitted
+from wayjax.devices.sharding import fetch, place
+from wayjax.errors import WayjaxError
+from wayjax.generation.decoding import NOTHING, Sequences, decode
+from wayjax.generation.sampling import Sampling
+from wayjax.models import LanguageModel
+from wayjax.options import require_kind
+from wayjax.prompts import SoftPrompt, check_prompts
+
+SEQUENCES_AT_ONCE = 64
+LENGTH_MULTIPLE = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class _Request:
+  """One sequence to go on with: a prompt and an input with their numbers, and the frame."""
+
+  prompt_number: int
+  input_number: int
+  prompt: SoftPrompt | None
+  frame: Frame
+  ids: np.ndarray
+
+  @property
+  def vectors(self) -> int:
+    return 0 if self.prompt is None else len(self.prompt)
+
+  def __len__(self) -> int:
+    return self.frame.size + self.vectors + len(self.ids)
+
+  def padded(self, length: int, vectors: int, width: int) -> Sequences:
+    """As the program reads it, without the leading axis."""
+    before, after = self.frame.before_ids, self.frame.after_ids
+    ids = np.array([*before, *[0] * self.vectors, *after, *self.ids], np.int32)
+    soft_PxD = np.zeros((vectors, width), np.float32)
+    if self.prompt is not None:
+      soft_PxD[: self.vectors] = self.prompt.vectors_PxD
+    return Sequences(
+      ids_L=pad_left(ids, length),
+      soft_PxD=soft_PxD,
+      start=np.int32(length - len(ids) + len(before)),
+      vectors=np.int32(self.vectors),
+      length=np.int32(len(ids)),
+      prompt=np.int32(self.prompt_number),
+      input=np.int32(self.input_number),
+      live=np.bool_(True),
+    )
+
+
+class Generator:
+  """A model that goes on with sequences; its compiled program is kept between calls.
+
+  Args:
+    lm: the frozen language model.
+    max_new_tokens: the most tokens generated after each sequence.
+    sampling: how they are chosen.
+    end_ids: tokens that end a sequence, besides the tokenizer's end of sequence.
+    sequences_at_once: how many sequences are in one program, where the memory allows it.
+
+  Raises:
+    WayjaxError: an argument of another kind, or no token to generate.
+  """
+
+  def __init__(
+    self,
+    lm: LanguageModel,
+    *,
+    max_new_tokens: int = 20,
+    sampling: Sampling | None = None,
+    end_ids: tuple[int, ...] = (),
+    sequences_at_once: int = SEQUENCES_AT_ONCE,
+  ):
+    require_kind("lm", lm, LanguageModel, "what load_lm returns")
+    whole = isinstance(max_new_tokens, int | np.integer) and not isinstance(max_new_tokens, bool)
+    if not whole or max_new_tokens < 1:
+      raise WayjaxError(
+        f"max_new_tokens must be a whole number of at least 1, not {max_new_tokens!r}"
+      )
+    self._lm, self._new, self._at_once = lm, int(max_new_tokens), sequences_at_once
+    self._sampling = sampling or Sampling()
+    ends_V, never_V = np.zeros((2, lm.vocab_size), bool)
+    ends_V[[lm.tokenizer.eos_token_id, *end_ids]] = True
+    never_V[list(lm.rows_of_no_token)] = True
+    self._masks = place((ends_V, never_V), lm.layout.everywhere())
+    self.forget_programs()
+
+  def forget_programs(self) -> None:
+    """Lets go of the compiled program; it is compiled again when it is needed."""
+    self._shape, self._size, self._program = None, 0, None
+
+  def __call__(
+    self,
+    prompts: list[SoftPrompt | None],
+    inputs: list[np.ndarray],
+    frame: Frame | list[Frame] = NO_FRAME,
+  ) -> list[list[np.ndarray]]:
+    """Goes on with `[before][soft prompt][after][input]`, every prompt with every input.
+
+    Args:
+      prompts: soft prompts of any lengths; None, or no prompt in the list, means none there.
+      inputs: token ids of each input; it may have none.
+      frame: the text around the prompts, or a list with that of each.
+
+    Returns:
+      For each prompt (without prompts, for none) and each input the generated ids, int32, with the
+      one that ended the sequence.
+
+    Raises:
+      WayjaxError: a prompt of another width than the model, a token without an embedding, a
+        sequence that is empty, or too long for the model with what is generated.
+    """
+    require_kind("prompts", prompts, list | tuple, "a list of SoftPrompts")
+    prompts = list(prompts) or [None]
+    check_prompts([p for p in prompts if p is not None], self._lm.name, self._lm.width)
+    inputs = [np.asarray(ids, np.int32).reshape(-1) for ids in inputs]
+    frames = [frame] * len(prompts) if isinstance(frame, Frame) else list(frame)
+    for ids in inputs:
+      require_embeddings(self._lm, ids, "an input")
+    for one in frames:
+      require_embeddings(self._lm, np.array(one.before_ids + one.after_ids, np.int32), "the frame")
+    pairs = [(m, n) for m in range(len(prompts)) for n in range(len(inputs))]
+    if not pairs:
+      return [[] for _ in prompts]
+    found = self._generate([_Request(m, n, prompts[m], frames[m], inputs[n]) for m, n in pairs])
+    rows = iter(found)
+    return [[next(rows) for _ in inputs] for _ in prompts]
+
+  def _generate(self, requests: list[_Request]) -> list[np.ndarray]:
+    longest = max(requests, key=len)
+    if len(min(requests, key=len)) == 0:
+      raise WayjaxError("there is nothing to start from: give a prompt, a frame or an input")
+    # The last token is generated, never read, so it takes no position.
+    if len(longest) + self._new - 1 > self._lm.max_positions:
+      raise WayjaxError(
+        f"{longest.vectors} prompt tokens, {longest.frame.size} around them, an input of "
+        f"{len(longest.ids)} and {self._new} new tokens exceed the model's "
+        f"{self._lm.max_positions} positions"
+      )
+    length = round_up(len(longest), LENGTH_MULTIPLE)
+    vectors = round_up(max(1, *(request.vectors for request in requests)), PROMPT_MULTIPLE)
+    # Calls of equal parts, so that the last is not mostly empty.
+    calls = -(-len(requests) // self._at_once)
+    program = self._fitted(length, vectors, -(-len(requests) // calls))
+    count = self._lm.layout.rounded(program.size)
+    found = []
+    for start in range(0, len(requests), program.size):
+      chunk = [
+        request.padded(length, vectors, self._lm.width)
+        for request in requests[start : start + program.size]
+      ]
+      filled = chunk + [chunk[0]._replace(live=np.bool_(False))] * (count - len(chunk))
+      batch = place(jax.tree.map(lambda *x: np.stack(x), *filled), self._lm.layout.members())
+      ids_BxN = fetch(program.compiled(self._lm.params, batch, *self._masks))
+      found += [ids_N[ids_N != NOTHING] for ids_N in ids_BxN[: len(chunk)]]
+    return found
+
+  def _fitted(self, length: int, vectors: int, size: int) -> Fitted:
+    """The program for so many sequences of that shape, or for as many as fit the memory."""
+    if self._shape != (length, vectors) or self._size < size:
+      self._program = None  # its memory is free for the next
+      self._program = compilation.compile_to_fit(
+        lambda size: self._lower(length, vectors, size), size
+      )
+      self._shape, self._size = (length, vectors), size
+    return self._program
+
+  def _lower(self, length: int, vectors: int, size: int) -> jax.stages.Lowered:
+    lm = self._lm
+    one = _Request(0, 0, None, NO_FRAME, np.zeros(1, np.int32)).padded(length, vectors, lm.width)
+    count, sharding = lm.layout.rounded(size), lm.layout.members()
+    shapes = jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct((count, *x.shape), x.dtype, sharding=sharding), one
+    )
+    return decode.lower(lm.graphdef, self._sampling, self._new, lm.params, shapes, *self._masks)
