@@ -21,6 +21,7 @@ ORDER = [
     "prompts",
     "loss",
     "results",
+    "prompt_files",
     "vocabulary",
     "cells",
     "hull",
@@ -28,7 +29,7 @@ ORDER = [
     "certificate",
     "constraints",
   ),
-  *("evaluation", "readers", "report", "tuning", "run", "experiments"),
+  *("evaluation", "readers", "export", "report", "tuning", "run", "experiments"),
 ]
 MOST_LINES = 300
 

@@ -51,7 +51,15 @@ class Run:
         f"{where} holds '{key}' as {found.dtype} {found.shape}, which is not a soft prompt"
       )
     origin = {"run": str(self.path), "key": key}
-    return SoftPrompt(found, self.config.get("model", ""), self._targets.get(_text_of(key)), origin)
+    resolved = self.config.get("resolved") or {}
+    return SoftPrompt(
+      found,
+      self.config.get("model", ""),
+      self._targets.get(_text_of(key)),
+      origin,
+      before=resolved.get("before"),
+      after=resolved.get("after"),
+    )
 
   def prompt_keys(self) -> list[str]:
     """The keys of all prompts, including members whose rows are yet to be written."""

@@ -26,6 +26,8 @@ class Resolved(typing.TypedDict, total=False):
 
   targets: list[str]
   target_texts: list[str]
+  before: str | None
+  after: str | None
   max_length: int
   precision: str
   device: str
