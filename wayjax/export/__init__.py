@@ -32,7 +32,7 @@ def _export(argv: list[str] | None) -> int:
     for source in sources:
       source.require_model(lm)
   apart = args.all or len(sources) > 1  # a folder for each prompt
-  names = choose.safe_names([source.prompt.origin["key"] for source in sources]) if apart else [""]
+  names = choose.safe_names([source.key for source in sources]) if apart else [""]
   folders, notes = content.make_folders(dict(zip(names, sources, strict=True)), how, lm)
   write.write_whole(args.out, folders)
   for sentence in said:

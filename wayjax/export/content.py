@@ -153,6 +153,6 @@ def _record(source: Source, how: Request, lm) -> dict:
     "model": prompt.model,
     "model_revision": source.model_revision,
     "weights_sha256": source.weights_sha256 or (lm and lm.weights_sha256),
-    "key": prompt.origin.get("key"),
+    "key": source.key,
     **read,
   }

@@ -48,7 +48,12 @@ class Source:
   @property
   def model_revision(self) -> str | None:
     """The commit of its model on the Hub, if it came from there."""
-    return self.resolved.get("model_revision")
+    return self.resolved.get("model_revision") or self.stored.get("model_revision")
+
+  @property
+  def key(self) -> str | None:
+    """Its key in its run."""
+    return self.prompt.origin.get("key") or self.stored.get("key")
 
   @property
   def metric(self) -> str:
