@@ -70,6 +70,7 @@ def test_what_peft_leaves_open_is_left_open(tmp_path, vectors, changes):
     ),
     ({"peft_type": "CARTRIDGE"}, "an adapter of type 'CARTRIDGE': wayjax reads PROMPT_TUNING only"),
     ({"peft_type": ["LORA"]}, r"an adapter of type \['LORA'\]: wayjax reads PROMPT_TUNING only"),
+    ({"peft_type": "LORA", "num_virtual_tokens": ...}, "an adapter of type 'LORA'"),
     ({"peft_type": ...}, "lacks peft_type"),
     ({"num_virtual_tokens": ...}, "lacks num_virtual_tokens"),
     ({"num_virtual_tokens": None}, "lacks num_virtual_tokens"),

@@ -72,15 +72,14 @@ def _read_config(path: Path) -> dict:
     raise WayjaxError(f"{path} cannot be read as JSON: {reason(error)}") from error
   if not isinstance(config, dict):
     raise WayjaxError(f"{path} does not contain a JSON object")
-  for name in ("peft_type", "num_virtual_tokens"):
-    if config.get(name) is None:
-      raise WayjaxError(f"{path} lacks {name}: save the adapter again with PEFT's save_pretrained")
-  if (kind := config["peft_type"]) != TYPE:
+  kind = _need(config, "peft_type", path)
+  if kind != TYPE:
     what = _OTHERS.get(kind) if isinstance(kind, str) else None
     raise WayjaxError(
       f"{path} is of an adapter of type {kind!r}{f', {what}' if what else ''}: wayjax reads {TYPE} "
       "only, vectors that are put before the input"
     )
+  _need(config, "num_virtual_tokens", path)  # other kinds have none
   task, parts = config.get("task_type"), config.get("num_transformer_submodules")
   if task == "SEQ_2_SEQ_LM" or (type(parts) is int and parts == 2):
     raise WayjaxError(
@@ -95,3 +94,9 @@ def _read_config(path: Path) -> dict:
   if parts is not None and (type(parts) is not int or parts != 1):
     raise WayjaxError(f"{path} sets num_transformer_submodules to {parts!r}: causal models have 1")
   return config
+
+
+def _need(config: dict, name: str, path: Path):
+  if config.get(name) is None:
+    raise WayjaxError(f"{path} lacks {name}: save the adapter again with PEFT's save_pretrained")
+  return config[name]
