@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import bucket
 import disks
@@ -16,6 +17,7 @@ from safetensors.numpy import save_file
 from wayjax.export import main
 from wayjax.export.choose import safe_names
 from wayjax.prompt_files import load_prompt
+from wayjax.results.folder import read_run
 from wayjax.results.writer import RunWriter
 
 TASK = {
@@ -96,6 +98,15 @@ def test_the_best_is_the_most_accurate_constrained_one(run, export, tmp_path, lm
   free = run_of(tmp_path / "free", lm, [row("a", 0.0, accuracy=0.7), row("b", 0.0, accuracy=0.8)])
   lines = export(free, "--best", "--format", "safetensors", out="other")
   assert lines[0].startswith("the most accurate unconstrained prompt: ni/b/gamma=0.0/seed=1, 80.0")
+
+
+def test_a_prompt_that_diverged_is_named_as_such(run, export, tmp_path):
+  key = ROWS[2]["prompt_key"]
+  lines = export(run, "--key", key, "--format", "peft")
+  assert f"note: the training of {key} diverged" in lines
+  assert "diverged" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+  export(run, "--key", BEST, "--format", "peft", out="sound")
+  assert "diverged" not in (tmp_path / "sound" / "README.md").read_text(encoding="utf-8")
 
 
 def test_all_are_a_folder_each(lm, tmp_path, export):
@@ -258,6 +269,50 @@ def test_what_holds_no_prompts_is_a_sentence(tmp_path, lm, export):
   assert "there is no soft prompt at" in error
 
 
+@pytest.mark.parametrize("name", ["prompt_key", "status", "accuracy", "seed", "target_text"])
+def test_a_row_that_lacks_a_field_is_a_sentence(tmp_path, lm, export, name):
+  prompts = {BEST: np.ones((6, 32), np.float32)}
+  damaged = {key: value for key, value in ROWS[3].items() if key != name}
+  run = run_of(tmp_path / "run", lm, [ROWS[3]], prompts)
+  (tmp_path / "run" / "results.jsonl").write_text(json.dumps(damaged) + "\n")
+  for option in (["--best"], ["--all"], []):
+    (error,) = export(run, *option, "--format", "peft", code=2)
+    assert f"a row of {run} is damaged: it lacks {name}" in error
+
+
+@pytest.mark.parametrize(
+  ("config", "message"),
+  [
+    ({"model": ""}, "does not name the model that its prompt belongs to"),
+    ({"task": {"name": "sst2"}}, "is damaged: it lacks template"),
+    ({"projection": "manhattan"}, "metric must be one of euclidean, dot, cosine"),
+    ({"projection": 7}, "is damaged: projection cannot be 7"),
+  ],
+)
+def test_a_damaged_configuration_is_a_sentence(tmp_path, lm, export, config, message):
+  run = run_of(tmp_path / "run", lm, ROWS, **config)
+  options = ["--dtype", "bfloat16"] if "projection" in config else []
+  (error,) = export(run, "--best", "--format", "peft", *options, code=2)
+  assert message in error
+
+
+def test_a_certificate_of_no_known_type_is_none(tmp_path, lm, export):
+  run = run_of(tmp_path / "run", lm, ROWS, certify_dtype="bfloat8")
+  lines = export(run, "--best", "--format", "peft", "--dtype", "bfloat16")
+  assert not any("certified" in line for line in lines)
+  assert "is not certified" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+
+
+def test_folders_of_earlier_versions_are_exported(tmp_path, export):
+  run = str(Path(__file__).parents[1] / "run" / "written_at_812ac64" / "finished")
+  export(run, "--all", "--format", "peft")
+  exported = [load_prompt(folder) for folder in (tmp_path / "out").iterdir()]
+  for prompt in exported:
+    stored = load_prompt(run, key=prompt.origin["wayjax"]["key"])
+    assert prompt.vectors_PxD.tobytes() == stored.vectors_PxD.tobytes()
+  assert len(exported) == len(read_run(run).prompt_keys())
+
+
 def test_a_folder_that_may_not_be_written_is_a_sentence(run, tmp_path, reachable, capsys):
   (reachable / "closed").mkdir()
   argv = [run, "--best", "--format", "peft", "--out", str(reachable / "closed" / "out")]
@@ -303,7 +358,10 @@ def test_nothing_unseen_and_no_markup_reaches_a_reader(tmp_path, lm, export):
   assert load_prompt(tmp_path / "out").reads_as.text == text
 
 
-def test_the_card_says_what_a_user_must_know(run, export, tmp_path):
+def test_the_card_says_what_a_user_must_know(lm, export, tmp_path):
+  others = [row("a", 0.0, seed=2), row("b", 0.0), row("a", 0.0, target_text="other")]
+  others = [of | {"accuracy": 0.1, "prompt_key": f"other{i}"} for i, of in enumerate(others)]
+  run = run_of(tmp_path / "run", lm, [*others, *ROWS[1::-1]])
   export(run, "--key", ROWS[1]["prompt_key"], "--format", "peft")
   card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
   for words in (

@@ -174,7 +174,8 @@ class TestTextAround:
 class TestVllm:
   def test_it_is_the_whole_input(self, tmp_path, lm, prompt):
     framed = SoftPrompt(prompt.vectors_PxD, lm.name, TARGET, before="Be", after="So:")
-    save_prompt(framed, tmp_path / "out", format="vllm", text="a film", lm=lm)
+    said = save_prompt(framed, tmp_path / "out", format="vllm", text="a film", lm=lm)
+    assert any(note.startswith("no task is known, so nothing follows the input") for note in said)
     parts = [rows(lm, "Be"), prompt.vectors_PxD, rows(lm, "So:"), rows(lm, "a film")]
     np.testing.assert_array_equal(stored(tmp_path / "out", "vllm")[0], np.concatenate(parts))
 

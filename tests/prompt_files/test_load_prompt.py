@@ -153,6 +153,14 @@ class TestPlaces:
     with pytest.raises(WayjaxError, match=message):
       load_prompt(tmp_path / home, **options)
 
+  @pytest.mark.parametrize("name", ["key", "tensor", "revision"])
+  def test_arguments_of_another_kind_are_named(self, tmp_path, vectors, name):
+    write_run(tmp_path / "run", {"a": vectors})
+    with pytest.raises(WayjaxError, match=f"{name} must be a text, not a value of type int"):
+      load_prompt(tmp_path / "run", **{name: 7})
+    with pytest.raises(WayjaxError, match="path must be a path, not a value of type NoneType"):
+      load_prompt(None)
+
   def test_what_may_not_be_read_is_a_sentence(self, tmp_path, vectors):
     save_file({"prompt": vectors}, tmp_path / "prompt.safetensors")
     with disks.mode(tmp_path, 0), disks.as_nobody():

@@ -123,7 +123,7 @@ def _reading(source: Source) -> str:
     if row.get("certified") is not None:
       lines.append(
         f"That is certified in every type up to {source.certified_up_to}."
-        if row["certified"]
+        if source.certified_up_to
         else "That it reads as its text is not certified."
       )
   return "\n".join(lines) or "It is not recorded; `wayjax` reads it."

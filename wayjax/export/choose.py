@@ -1,5 +1,6 @@
 """Which prompts of a run are exported, and what the run knows of them."""
 
+import dataclasses
 import re
 from collections import Counter
 from hashlib import sha256
@@ -10,6 +11,7 @@ from wayjax.data.tasks import Task
 from wayjax.errors import WayjaxError
 from wayjax.export.source import Source
 from wayjax.prompt_files import find_key, is_run, load_prompt, require_finite
+from wayjax.prompt_files.belonging import choose_model
 from wayjax.results import schema, summary
 from wayjax.results.folder import CONFIG, Run, read_run
 from wayjax.results.rows import is_free
@@ -17,6 +19,8 @@ from wayjax.results.rows import is_free
 _UNSAFE = re.compile(r"[^A-Za-z0-9._=+-]+")
 _LONGEST = 100  # characters of a folder's name
 _SHOWN = 3  # keys in a message
+_NEEDED = ("prompt_key", "status", "accuracy", "gamma", "seed", "projected_text")  # of a row
+_TARGET = ("target_group", "target_name", "target_text")
 
 
 def choose(
@@ -45,14 +49,16 @@ def choose(
       f"--tensor belongs to files of tensors, and {path} is a run folder: use --key"
     )
   run = read_run(path)
+  for row in run.rows:
+    schema.need(row, (*_NEEDED, *_TARGET), f"a row of {path}")
   present = sorted(run.prompt_keys())
   if not present:
     find_key(run, None)  # says so
   if best:
     row, said = _best(run)
-    return [_source(run, row["prompt_key"])], [said]
+    return [_source(run, row["prompt_key"], lm)], [said]
   if every:
-    return _all(run, present)
+    return _all(run, present, lm)
   if keys is None and len(present) > 1:
     some = ", ".join(f"'{key}'" for key in present[:_SHOWN])
     raise WayjaxError(
@@ -60,7 +66,7 @@ def choose(
       "--best or --all"
     )
   wanted = dict.fromkeys(find_key(run, key) for key in keys or [None])
-  return [_source(run, key) for key in wanted], []
+  return [_source(run, key, lm) for key in wanted], []
 
 
 def _best(run: Run) -> tuple[dict, str]:
@@ -79,22 +85,25 @@ def _best(run: Run) -> tuple[dict, str]:
   )
 
 
-def _all(run: Run, keys: list[str]) -> tuple[list[Source], list[str]]:
+def _all(run: Run, keys: list[str], lm) -> tuple[list[Source], list[str]]:
   """Every prompt of finite numbers, and a sentence on those that have others."""
   finite = [key for key in keys if np.isfinite(run.prompt(key).vectors_PxD).all()]
   lost = [key for key in keys if key not in finite]
   if not finite:
     raise WayjaxError(f"all prompts in {run.path} diverged: there is nothing to export")
   said = f"left out, because they diverged: {', '.join(lost)}"
-  return [_source(run, key) for key in finite], [said] if lost else []
+  return [_source(run, key, lm) for key in finite], [said] if lost else []
 
 
-def _source(run: Run, key: str) -> Source:
+def _source(run: Run, key: str, lm) -> Source:
   where = f"{run.path}, '{key}'"
+  prompt = require_finite(run.prompt(key), where)
+  if not prompt.model:
+    prompt = dataclasses.replace(prompt, model=choose_model(str(run.path), None, None, lm))
   row = next((row for row in run.rows if row["prompt_key"] == key), None)
   resolved = run.config.get("resolved") or {}
   return Source(
-    prompt=require_finite(run.prompt(key), where),
+    prompt=prompt,
     where=where,
     task=_task(run),
     max_length=resolved.get("max_length"),
@@ -116,7 +125,7 @@ def _task(run: Run) -> Task | None:
 
 def _unconstrained(run: Run, row: dict) -> float | None:
   """The accuracy of the unconstrained prompt of the same target and seed."""
-  same = ("target_group", "target_name", "target_text", "seed")
+  same = (*_TARGET, "seed")
   for other in run.rows:
     alike = all(other[name] == row[name] for name in same)
     if alike and is_free(other) and other["status"] == "done":

@@ -53,6 +53,8 @@ def make_folders(
 def _make_folder(source: Source, how: Request, lm) -> tuple[dict[str, bytes], list[str]]:
   form = FORMATS[how.format]
   notes = form.notes(source, how.fold_frame)
+  if source.row and source.row["status"] != "done":
+    notes.append(f"the training of {source.row['prompt_key']} diverged")
   parts, more = _parts(source, how, lm)
   vectors_SxD = _rounded(np.concatenate(parts), how.dtype, source.where)
   if how.format == VLLM and len(vectors_SxD) > lm.max_positions:
@@ -90,7 +92,8 @@ def _input_ids(source: Source, text: str, lm) -> tuple[np.ndarray, list[str]]:
   """Token ids of an input as its task lays it out, and a sentence where it was cut."""
   task = source.task
   if task is None:
-    return target_ids(lm, Target("text", "input", text)), []
+    note = "no task is known, so nothing follows the input: write a template's words into it"
+    return target_ids(lm, Target("text", "input", text)), [note]
   encoded = encode(lm.tokenizer, task, Examples((text,), (0,)), source.max_length)
   encoded.require_embeddings(lm)
   most = (source.max_length or task.max_length) - TEMPLATE_ROOM

@@ -63,8 +63,8 @@ class Source:
   @property
   def certified_up_to(self) -> str | None:
     """The coarsest type in which it is certain that it reads as its text; None where none is."""
-    certified = self.row and self.row.get("certified")
-    return self.config.get("certify_dtype", CERTIFIED[0]) if certified else None
+    covered = self.config.get("certify_dtype")
+    return covered if self.row and self.row.get("certified") and covered in CERTIFIED else None
 
   def require_model(self, lm) -> None:
     """Raises WayjaxError where a loaded model is not the one that the prompt belongs to."""

@@ -10,6 +10,7 @@ import numpy as np
 from wayjax import hub
 from wayjax.errors import WayjaxError
 from wayjax.files import exists, is_file, is_folder
+from wayjax.options import require_kind
 from wayjax.prompt_files import peft_folder, tensors
 from wayjax.prompt_files.belonging import choose_model, require_width
 from wayjax.prompt_files.metadata import read_metadata
@@ -59,6 +60,7 @@ def load_prompt(
       encoder–decoder model or of another kind of adapter; it is in a pickle file, which is never
       opened; or it is damaged, or holds numbers that are not finite.
   """
+  require_kind("path", path, str | Path, "a path")
   path = path if str(path).startswith(GCS) else Path(path)
   kind = _kind_of(path, key)
   for name, value, home in (
@@ -66,7 +68,10 @@ def load_prompt(
     ("tensor", tensor, _FILE),
     ("revision", revision, _HUB),
   ):
-    if value is not None and kind != home:
+    if value is None:
+      continue
+    require_kind(name, value, str, "a text")
+    if kind != home:
       raise WayjaxError(f"{name} belongs to {home}, and {path} is none: leave it out")
   if kind == _RUN:
     prompt = _read_run_prompt(path, key, model)
