@@ -101,6 +101,7 @@ def test_codes_and_sentences(capsys):
 COMMANDS = {
   "run": ["wayjax.run", "--demo", "--dataset", "sst2", "--dry-run"],
   "report": ["wayjax.report", "nowhere"],
+  "export": ["wayjax.export", "nowhere", "--format", "peft", "--out", "nowhere"],
   "experiment": ["experiments.table2_main", "--demo", "--dry-run"],
 }
 
@@ -110,7 +111,8 @@ COMMANDS = {
   ("name", "imported"),
   [
     ("run", "wayjax.run"), ("run", "argparse"), ("run", "numpy"), ("report", "wayjax.report"),
-    ("report", "numpy"), ("experiment", "experiments"), ("experiment", "numpy"),
+    ("report", "numpy"), ("export", "wayjax.export"), ("export", "jax"),
+    ("experiment", "experiments"), ("experiment", "numpy"),
   ],
 )  # fmt: skip
 def test_ctrl_c_while_a_command_begins_is_no_traceback(name, imported):
@@ -148,7 +150,7 @@ def test_a_ctrl_c_that_c_code_made_an_error_of_its_own_is_still_one(capsys):
 def test_importing_a_command_changes_no_handler():
   code = (
     "import signal; before = signal.getsignal(signal.SIGINT);"
-    "import wayjax.run, wayjax.report, experiments;"
+    "import wayjax.run, wayjax.report, wayjax.export, experiments;"
     "assert signal.getsignal(signal.SIGINT) is before"
   )
   subprocess.run([sys.executable, "-c", code], check=True)

@@ -21,6 +21,7 @@ ORDER = [
     "prompts",
     "loss",
     "results",
+    "prompt_files",
     "vocabulary",
     "cells",
     "hull",
@@ -29,7 +30,7 @@ ORDER = [
     "constraints",
   ),
   *("generation", "generate", "answers", "evaluation", "readers"),
-  *("report", "tuning", "run", "experiments"),
+  *("export", "report", "tuning", "run", "experiments"),
 ]
 MOST_LINES = 300
 

@@ -111,9 +111,9 @@ def source_of_table(family) -> str:
   return family.tensor_name(("embed_tokens",), False)
 
 
-def save_tokenizer(folder: Path) -> None:
-  """A byte-level tokenizer without merges: every byte is a token, and EOS is one more."""
-  alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+def save_tokenizer(folder: Path, most: int | None = None) -> None:
+  """A byte-level tokenizer without merges: EOS, and every byte or the first few, are tokens."""
+  alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())[:most]
   vocab = {char: i for i, char in enumerate([EOS, *alphabet])}
   tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[]))
   tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

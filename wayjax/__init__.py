@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # for editors and type checkers; a test keeps it equal to _HO
   from wayjax.errors import WayjaxError as WayjaxError
   from wayjax.evaluation import Evaluator as Evaluator
   from wayjax.evaluation import evaluate as evaluate
+  from wayjax.export.save import save_prompt as save_prompt
   from wayjax.generation.generate import Generation as Generation
   from wayjax.generation.generate import generate as generate
   from wayjax.generation.generator import Generator as Generator
@@ -37,8 +38,8 @@ if TYPE_CHECKING:  # for editors and type checkers; a test keeps it equal to _HO
   from wayjax.projection import c_proj as c_proj
   from wayjax.projection import d_proj as d_proj
   from wayjax.projection import nearest_tokens as nearest_tokens
+  from wayjax.prompt_files import load_prompt as load_prompt
   from wayjax.prompts import SoftPrompt as SoftPrompt
-  from wayjax.prompts import load_prompt as load_prompt
   from wayjax.prompts import text_prompt as text_prompt
   from wayjax.readers import READERS as READERS
   from wayjax.readers import Reading as Reading
@@ -78,12 +79,13 @@ _HOMES = {
   "into_cell": "certificate",
   "load_data": "data.examples",
   "load_lm": "models",
-  "load_prompt": "prompts",
+  "load_prompt": "prompt_files",
   "load_targets": "data.targets",
   "make_frame": "data.frame",
   "nearest_tokens": "projection",
   "prompt_f1": "metrics",
   "read_run": "results.folder",
+  "save_prompt": "export.save",
   "text_prompt": "prompts",
   "tune": "tuning.sweep",
   "wayward_loss": "loss",

@@ -1,28 +1,19 @@
 """SoftPrompt, the noun that everything else is about: it is made, it does something, it is read.
 
-Tuning makes soft prompts; so do the functions here, from a text, a safetensors file or a PEFT
-folder. A run folder's come from `wayjax.read_run(folder).prompt(key)`. Free of jax, so that prompts
+Tuning makes soft prompts; so does `text_prompt`, of a text. `wayjax.load_prompt` reads those of run
+folders, files and PEFT folders, and `wayjax.save_prompt` writes them. Free of jax, so that prompts
 are read without it.
 """
 
 import dataclasses
-import json
 from collections.abc import Collection
-from pathlib import Path
 
-import ml_dtypes  # safetensors also looks bfloat16 up among NumPy's types
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
 from wayjax.data.encoding import target_ids
 from wayjax.data.targets import Target
 from wayjax.errors import WayjaxError, reason
-from wayjax.files import MIB, is_file, is_folder, read_text
 from wayjax.options import require_kind
-
-PEFT_CONFIG, PEFT_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-PEFT_TENSOR = "prompt_embeddings"
-_FLOATS = (np.float16, np.float32, np.float64, ml_dtypes.bfloat16)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -120,88 +111,3 @@ def text_prompt(lm, text: str | Target) -> SoftPrompt:
   if not len(ids):
     raise WayjaxError(f"target '{target.name}' has no tokens: give it some text")
   return SoftPrompt(fetch(lm.table_VxD)[ids], lm.name, target, {"text": target.text})
-
-
-def load_prompt(
-  path: str | Path, *, model: str | None = None, tensor: str | None = None
-) -> SoftPrompt:
-  """Reads a soft prompt from a safetensors file or a PEFT prompt-tuning folder.
-
-  Args:
-    path: a `.safetensors` file, or a folder with PEFT's `adapter_config.json` and
-      `adapter_model.safetensors`.
-    model: the model that a file's prompt belongs to; a PEFT folder names its own.
-    tensor: the tensor's name, where a file holds several.
-
-  Raises:
-    WayjaxError: there is no such file, it is not a soft prompt of a causal language model, or it
-      holds numbers that are not finite.
-  """
-  path = Path(path)
-  if is_folder(path):
-    return _read_peft(path)
-  if not is_file(path):
-    raise WayjaxError(
-      f"there is no soft prompt at {path}: give a safetensors file or a PEFT folder"
-    )
-  if model is None:
-    raise WayjaxError(f"{path} does not name the model that its prompt belongs to: give model=")
-  vectors_PxD, name = _read_tensor(path, tensor)
-  return SoftPrompt(vectors_PxD, model, origin={"file": str(path), "tensor": name})
-
-
-def _read_peft(folder: Path) -> SoftPrompt:
-  path = folder / PEFT_CONFIG
-  if not path.exists():
-    raise WayjaxError(
-      f"{folder} is not a PEFT folder: it has no {PEFT_CONFIG} (for a run folder, use read_run)"
-    )
-  try:
-    config = json.loads(read_text(path, MIB))
-  except (ValueError, RecursionError) as error:
-    raise WayjaxError(f"{path} cannot be read as JSON: {reason(error)}") from error
-  if not isinstance(config, dict):
-    raise WayjaxError(f"{path} does not contain a JSON object")
-  wanted = {"peft_type": "PROMPT_TUNING", "task_type": "CAUSAL_LM"}
-  for name, value in wanted.items():
-    if config.get(name) != value:
-      raise WayjaxError(
-        f"{path} sets {name} to {config.get(name)!r}: wayjax reads {value} only, soft prompts of "
-        "causal language models"
-      )
-  if not is_file(folder / PEFT_WEIGHTS):
-    raise WayjaxError(
-      f"{folder} has no {PEFT_WEIGHTS}: wayjax does not open pickle files; save the adapter with "
-      "PEFT's save_pretrained"
-    )
-  vectors_PxD, _ = _read_tensor(folder / PEFT_WEIGHTS, PEFT_TENSOR)
-  model = config.get("base_model_name_or_path")
-  if not isinstance(model, str) or not model:
-    raise WayjaxError(f"{path} names no base_model_name_or_path, the model the prompt belongs to")
-  return SoftPrompt(vectors_PxD, model, origin={"folder": str(folder), **config})
-
-
-def _read_tensor(path: Path, name: str | None) -> tuple[np.ndarray, str]:
-  """The matrix of that name, or the only one in the file; and its name."""
-  try:
-    with safe_open(path, framework="numpy") as file:
-      names = sorted(file.keys())
-      if name is None and len(names) != 1:
-        raise WayjaxError(
-          f"{path} holds {len(names)} tensors ({', '.join(names[:3])}): name the one that is the "
-          "prompt"
-        )
-      name = name or names[0]
-      if name not in names:
-        raise WayjaxError(f"{path} has no tensor '{name}': it holds {', '.join(names[:3])}")
-      found = file.get_tensor(name)
-  except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
-    raise WayjaxError(f"{path} cannot be read as safetensors: {reason(error)}") from error
-  if found.ndim != 2 or 0 in found.shape or found.dtype not in _FLOATS:
-    raise WayjaxError(
-      f"{path} holds '{name}' as {found.dtype} {found.shape}, which is not a soft prompt"
-    )
-  found = found.astype(np.float32)
-  if not np.isfinite(found).all():
-    raise WayjaxError(f"{path} holds '{name}' with numbers that are not finite")
-  return found, name

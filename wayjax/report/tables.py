@@ -1,13 +1,11 @@
 """Tables in the shape of the paper's, and how they are written as Markdown."""
 
-import re
-
 from wayjax.config import C_DIST
 from wayjax.report import paper
 from wayjax.report.content import Table
 from wayjax.report.gather import MODEL, Results, labels
 from wayjax.report.statistics import Estimate, choose_gamma, estimate
-from wayjax.results.markdown import escape_markdown
+from wayjax.results.markdown import code_block, escape_markdown
 from wayjax.results.rows import is_free
 from wayjax.results.summary import (
   OF_CONSTRAINTS,
@@ -18,7 +16,6 @@ from wayjax.results.summary import (
   target_of,
   variant_of,
 )
-from wayjax.visible import visible_lines
 
 EXAMPLES = 2  # of each task
 MOST_TARGETS = 40  # lines of a table by target; more are for the explorer
@@ -261,9 +258,3 @@ def to_markdown(table: Table) -> str:
   if table.command:
     parts.append(code_block(table.command))
   return "\n\n".join(parts) + "\n"
-
-
-def code_block(text: str) -> str:
-  """A text as a code block of Markdown, which nothing in it can end."""
-  fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", text))])
-  return f"{fence}\n{visible_lines(text)}\n{fence}"

@@ -3,7 +3,7 @@
 from wayjax.errors import in_one_sentence
 from wayjax.report import latex, page, tables
 from wayjax.report.content import Report
-from wayjax.results.markdown import escape_markdown
+from wayjax.results.markdown import code_block, escape_markdown
 from wayjax.results.storage import open_files
 
 
@@ -44,5 +44,5 @@ def to_markdown(report: Report) -> str:
     parts.append(f"## {title}\n\n![{title}]({figure.name}.png)\n")
     parts.append(escape_markdown(figure.caption) + "\n")
     if figure.command:
-      parts.append(f"{tables.code_block(figure.command)}\n")
+      parts.append(f"{code_block(figure.command)}\n")
   return "\n".join(parts)
