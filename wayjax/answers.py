@@ -1,5 +1,6 @@
 """Free-text answers: generated greedily, and compared with the true ones after normalisation."""
 
+import dataclasses
 import functools
 import logging
 
@@ -38,7 +39,9 @@ class Answerer:
 
   def __call__(self, prompts: list[SoftPrompt]) -> list[tuple[str, ...]]:
     """The answers of every prompt to all examples."""
-    found = self._generator(prompts, list(self._examples.prefixes), self._examples.frame)
+    # What ends a turn is part of the prefixes.
+    frame = dataclasses.replace(self._examples.frame, reply="", reply_ids=())
+    found = self._generator(prompts, list(self._examples.prefixes), frame)
     return [tuple(map(self._answer, ids)) for ids in found]
 
   def forget_programs(self) -> None:

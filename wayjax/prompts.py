@@ -26,7 +26,8 @@ class SoftPrompt:
     model: the model whose embedding table they are compared with, as `load_lm` names it.
     reads_as: the text that it is to read as; None for a prompt that was found.
     before: the text that it was tuned after, special tokens by their names; None if not known.
-    after: the text that stood between it and the examples; None if not known.
+    after: the text that stood between it and the inputs; None if not known.
+    reply: the text between an input and its answer, as in a chat; None if not known.
     origin: where it comes from, such as a run folder and its key, or PEFT's adapter_config.json.
 
   Raises:
@@ -39,11 +40,12 @@ class SoftPrompt:
   origin: dict = dataclasses.field(default_factory=dict)
   before: str | None = None
   after: str | None = None
+  reply: str | None = None
 
   def __post_init__(self):
     if self.reads_as is not None:
       require_kind("reads_as", self.reads_as, Target, "a Target")
-    for name in ("before", "after"):
+    for name in ("before", "after", "reply"):
       if getattr(self, name) is not None:
         require_kind(name, getattr(self, name), str, "a text")
     try:

@@ -102,5 +102,5 @@ def test_a_chat_that_cannot_be_had_is_one_sentence(tokenizer, template, system, 
 def test_what_is_no_text_is_refused(tokenizer):
   with pytest.raises(WayjaxError, match="before must be a text, not a value of type int"):
     make_frame(tokenizer, 5)
-  with pytest.raises(WayjaxError, match="--after is not valid Unicode"):
+  with pytest.raises(WayjaxError, match="the text after is not valid Unicode"):
     make_frame(tokenizer, "", "\ud800")

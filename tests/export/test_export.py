@@ -185,6 +185,27 @@ def test_the_runs_frame_task_and_model_are_used(tmp_path, lm, export):
   np.testing.assert_array_equal(found[11:], np.asarray(lm.table_VxD)[ids])
 
 
+QA = {"name": "qa", "template": "{q} A: {gold} !", "label_words": [], "class_names": []}
+QA |= {"max_length": 40, "answer": "gold"}
+
+
+def test_a_free_text_task_of_several_columns_in_a_chat(tmp_path, lm, export):
+  resolved = {"before": "<u>", "after": "", "reply": "</u><m>"}
+  run = run_of(tmp_path / "run", lm, ROWS[1:2], resolved=resolved, task=QA)
+  export(run, "--format", "vllm", "--input", "why? A:", out="vllm")
+  with safe_open(tmp_path / "vllm" / "prompt_embeds.safetensors", "numpy") as file:
+    found = file.get_tensor("prompt_embeds")
+  ids = lm.tokenizer("why? A:</u><m>", add_special_tokens=False)["input_ids"]
+  np.testing.assert_array_equal(found[3 + 6 :], np.asarray(lm.table_VxD)[ids])
+  card = (tmp_path / "vllm" / "README.md").read_text()
+  assert "in which {gold} is the answer. It is right where it is the true one after" in card
+  assert "The input is taken as it is: write it as the template has it, up to the answer" in card
+  assert "The text after an input:" in card
+  export(run, "--format", "peft", "--fold-frame", out="peft")
+  assert load_prompt(tmp_path / "peft").reply == "</u><m>"
+  assert '"YOUR TEXT", "</u><m>"]' in (tmp_path / "peft" / "README.md").read_text()
+
+
 def test_a_model_that_moved_is_found_by_its_weights(tmp_path, lm, export):
   run = run_of(tmp_path / "run", lm, ROWS, model="gone/elsewhere")
   (error,) = export(run, "--best", "--format", "peft", "--dtype", "bfloat16", code=2)
@@ -376,7 +397,7 @@ def test_the_card_says_what_a_user_must_know(lm, export, tmp_path):
     "| this prompt | 85.0 |",
     "| the unconstrained prompt of the same target and seed | 95.0 |",
     "| the plain text, as the prompt | 50.0 |",
-    "| always the most frequent class | 25.0 |",
+    "| always the most frequent label or answer | 25.0 |",
   ):
     assert words in card
 

@@ -144,6 +144,7 @@ class TestTextAround:
       "reads_as": {"group": "ni", "name": "a", "text": "abc"},
       "before": "Be",
       "after": "So:",
+      "reply": None,
     }
     again = load_prompt(tmp_path / "out", model=lm)
     assert (again.reads_as, again.before, again.after) == (None, "", "")
@@ -273,6 +274,7 @@ def test_the_file_says_what_the_numbers_are(tmp_path, lm, prompt):
     "reads_as": {"group": "ni", "name": "a", "text": "abc"},
     "before": "",
     "after": "",
+    "reply": None,
   }
   save_prompt(load_prompt(tmp_path / "out"), tmp_path / "again")
   for name in ("adapter_config.json", "README.md"):

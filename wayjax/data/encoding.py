@@ -105,15 +105,12 @@ def encode(
   most = check_value(rules["max_length"], length, "max_length") - TEMPLATE_ROOM
   frame = make_frame(tokenizer) if frame is None else frame
   inputs = encode_inputs(tokenizer, task, examples.texts, most)
-  if task.answer is None:
-    answers, labels = None, examples.labels
-    lead, candidates = _classes(tokenizer, task, frame)
-  else:
+  answers, labels = None, examples.labels
+  if task.answer is not None:
     answers = tuple(dict.fromkeys(examples.labels))
     numbers = {answer: number for number, answer in enumerate(answers)}
     labels = [numbers[answer] for answer in examples.labels]
-    lead, candidates = _answers(tokenizer, task, frame, answers)
-  shared = [*frame.reply_ids, *lead]
+  shared, candidates = encode_template(tokenizer, task, frame, answers or ())
   return EncodedExamples(
     tuple(np.array([*ids, *shared], np.int32) for ids in inputs),
     candidates,
@@ -122,6 +119,19 @@ def encode(
     task.layout.tail,
     frame,
   )
+
+
+def encode_template(
+  tokenizer, task: Task, frame: Frame, answers: tuple[str, ...] = ()
+) -> tuple[list[int], tuple[np.ndarray, ...]]:
+  """The tokens that follow every input, and those of each class or answer, with the EOS.
+
+  Raises:
+    WayjaxError: two classes have the same tokens.
+  """
+  of = _classes(tokenizer, task, frame) if task.answer is None else None
+  lead, candidates = of or _answers(tokenizer, task, frame, answers)
+  return [*frame.reply_ids, *lead], candidates
 
 
 def encode_inputs(tokenizer, task: Task, texts, most: int) -> list[list[int]]:
@@ -225,7 +235,8 @@ def _answers(tokenizer, task: Task, frame: Frame, answers: tuple[str, ...]):
   lead = task.layout.lead.lstrip() if frame.reply_ids else task.layout.lead
   fixed = lead.rstrip()
   space = lead[len(fixed) :]
-  filled = token_ids(tokenizer, [space + answer + task.layout.tail for answer in answers])
+  texts = [space + answer + task.layout.tail for answer in answers]
+  filled = token_ids(tokenizer, texts) if texts else []
   return token_ids(tokenizer, [fixed])[0], tuple(
     np.array([*ids, tokenizer.eos_token_id], np.int32) for ids in filled
   )

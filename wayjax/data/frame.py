@@ -71,11 +71,16 @@ def make_frame(
   header, reply = _chat(tokenizer, system) if chat else ("", "")
   if before in (AUTO, None):
     before = header if chat else own_beginning(tokenizer)
-  texts = before, "" if after in (AUTO, None) else after, reply
-  for name, text in zip(("before", "after"), texts):
+  return encode_frame(tokenizer, before, "" if after in (AUTO, None) else after, reply)
+
+
+def encode_frame(tokenizer, before: str, after: str, reply: str = "") -> Frame:
+  """A frame of exactly these texts; for errors see `make_frame`."""
+  texts = before, after, reply
+  for name, text in zip(("before", "after", "reply"), texts):
     require_kind(name, text, str, "a text")
     if not is_unicode(text):
-      raise WayjaxError(f"--{name} is not valid Unicode: give another text")
+      raise WayjaxError(f"the text {name} is not valid Unicode: give another")
   with in_one_sentence("the model's tokenizer cannot encode the text around the prompt"):
     ids = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
   return Frame(*texts, *map(tuple, ids))

@@ -57,6 +57,19 @@ class Task:
   true_prefix: str | None = None
   answer: str | None = None
 
+  @classmethod
+  def from_json(cls, stored: dict) -> "Task":
+    """A task as a run folder has it.
+
+    Raises:
+      KeyError, TypeError: it is damaged.
+    """
+    fields = {
+      name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
+    }
+    hub = fields.pop("hub", None)
+    return cls(**fields, hub=hub and HubSource(**hub))
+
   @functools.cached_property
   def layout(self) -> Template:
     """The template, taken apart.

@@ -81,13 +81,21 @@ def _task(source: Source) -> str:
   task = source.task
   if task is None:
     return "Its task is not recorded."
-  words = ", ".join(escape_markdown(word) for word in task.label_words)
   most = (source.max_length or task.max_length) - TEMPLATE_ROOM
-  return (
-    f"The task {escape_markdown(task.name)}: a text, cut to its first {most} tokens, then a space "
-    f"and the template “{escape_markdown(task.template)}”, in which %s is one of: {words}. The "
-    "answer is the word whose tokens, to the end of the template and of the sequence, have the "
-    "smallest mean log-loss."
+  place = "%s" if task.is_plain else f"{{{task.columns[-1]}}}"
+  template = f"the template “{escape_markdown(task.template)}”"
+  what = (
+    f"a text, cut to its first {most} tokens, then a space and {template}"
+    if task.is_plain
+    else f"{template}, whose columns are cut so that the input has at most {most} tokens"
+  )
+  start = f"The task {escape_markdown(task.name)}: {what}, in which {escape_markdown(place)} is "
+  if task.answer is not None:
+    return start + "the answer. It is right where it is the true one after normalisation."
+  words = ", ".join(escape_markdown(word) for word in task.label_words)
+  return start + (
+    f"one of: {words}. The answer is the word whose tokens, to the end of the template and of the "
+    "sequence, have the smallest mean log-loss."
   )
 
 
@@ -102,6 +110,8 @@ def _layout(source: Source, how: Request, size: int) -> str:
       lines.append(f"The text {name} it is not recorded; most prompts have none.")
     elif text:
       lines.append(f"The text {name} it: “{escape_markdown(text)}”.")
+  if prompt.reply:
+    lines.append(f"The text after an input: “{escape_markdown(prompt.reply)}”.")
   if how.fold_frame and source.is_framed():
     lines.append(
       "The text around it is written as virtual tokens, with exactly the effect of the text; a "
@@ -137,7 +147,7 @@ def _accuracy(source: Source) -> str:
     "this prompt": row["accuracy"],
     "the unconstrained prompt of the same target and seed": source.unconstrained,
     "the plain text, as the prompt": row.get("text_accuracy"),
-    "always the most frequent class": source.resolved.get("majority"),
+    "always the most frequent label or answer": source.resolved.get("majority"),
   }
   lines = [f"| {name} | {percent(value)} |" for name, value in numbers.items()]
   rows = (

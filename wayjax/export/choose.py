@@ -8,7 +8,7 @@ from hashlib import sha256
 import numpy as np
 
 from wayjax.data.tasks import Task
-from wayjax.errors import WayjaxError
+from wayjax.errors import WayjaxError, reason
 from wayjax.export.source import Source
 from wayjax.prompt_files import find_key, is_run, load_prompt, require_finite
 from wayjax.prompt_files.belonging import choose_model
@@ -117,10 +117,14 @@ def _task(run: Run) -> Task | None:
   """The task as the run's folder has it; its file may have changed since."""
   if not run.config.get("task"):
     return None
-  names = ("name", "template", "label_words", "class_names", "max_length")
-  stored = schema.need(run.config["task"], names, f"{run.path}/{CONFIG}")
-  values = (stored[name] for name in names)
-  return Task(*(tuple(value) if isinstance(value, list) else value for value in values))
+  where = f"{run.path}/{CONFIG}"
+  try:
+    names = ("name", "template", "label_words", "class_names")
+    task = Task.from_json(schema.need(run.config["task"], names, where))
+  except (KeyError, TypeError) as error:
+    raise WayjaxError(f"{where} is damaged: its task {reason(error)}") from error
+  _ = task.layout  # says what is wrong with its template
+  return task
 
 
 def _unconstrained(run: Run, row: dict) -> float | None:

@@ -7,8 +7,13 @@ import numpy as np
 
 import wayjax
 from wayjax.config import CERTIFIED
-from wayjax.data.encoding import TEMPLATE_ROOM, encode, target_ids, token_ids
-from wayjax.data.examples import Examples
+from wayjax.data.encoding import (
+  TEMPLATE_ROOM,
+  encode_template,
+  require_embeddings,
+  target_ids,
+)
+from wayjax.data.frame import Frame, encode_frame
 from wayjax.data.targets import Target
 from wayjax.devices.sharding import fetch
 from wayjax.errors import WayjaxError
@@ -77,29 +82,33 @@ def _parts(source: Source, how: Request, lm) -> tuple[list[np.ndarray], list[str
   if not how.framed or lm is None:
     return [prompt.vectors_PxD], []
   table_VxD = fetch(lm.table_VxD)
-  around = [
-    target_ids(lm, Target("text", name, text or ""))
-    for name, text in (("before", prompt.before), ("after", prompt.after))
-  ]
+  frame = encode_frame(
+    lm.tokenizer, *(text or "" for text in (prompt.before, prompt.after, prompt.reply))
+  )
+  around = [np.array(ids, np.int32) for ids in (frame.before_ids, frame.after_ids)]
+  for ids in around:
+    require_embeddings(lm, ids, "the text around the prompt")
   parts, notes = [table_VxD[around[0]], prompt.vectors_PxD, table_VxD[around[1]]], []
   if how.format == VLLM:
-    ids, notes = _input_ids(source, how.text, lm)
+    ids, notes = _input_ids(source, how.text, frame, lm)
     parts.append(table_VxD[ids])
   return parts, notes
 
 
-def _input_ids(source: Source, text: str, lm) -> tuple[np.ndarray, list[str]]:
-  """Token ids of an input as its task lays it out, and a sentence where it was cut."""
-  task = source.task
+def _input_ids(source: Source, text: str, frame: Frame, lm) -> tuple[np.ndarray, list[str]]:
+  """Token ids of an input as its task lays it out, and sentences on it."""
+  task, notes = source.task, []
+  ids = target_ids(lm, Target("text", "input", text)).tolist()
   if task is None:
-    note = "no task is known, so nothing follows the input: write a template's words into it"
-    return target_ids(lm, Target("text", "input", text)), [note]
-  encoded = encode(lm.tokenizer, task, Examples((text,), (0,)), source.max_length)
-  encoded.require_embeddings(lm)
+    notes.append("no task is known, so nothing follows the input: write a template's words into it")
+    return np.array([*ids, *frame.reply_ids], np.int32), notes
+  if not task.is_plain:
+    notes.append("the input is taken as it is: write it as the template has it, up to the answer")
   most = (source.max_length or task.max_length) - TEMPLATE_ROOM
-  cut = len(token_ids(lm.tokenizer, [text])[0]) > most
-  note = f"the input was cut to its first {most} tokens, as in training"
-  return encoded.prefixes[0], [note] if cut else []
+  if len(ids) > most:
+    notes.append(f"the input was cut to its first {most} tokens, as in training")
+  lead, _ = encode_template(lm.tokenizer, task, frame)
+  return np.array([*ids[:most], *lead], np.int32), notes
 
 
 def _rounded(vectors_SxD: np.ndarray, dtype: str, where: str) -> np.ndarray:
@@ -145,9 +154,10 @@ def _record(source: Source, how: Request, lm) -> dict:
     "reads_as": target and {"group": target.group, "name": target.name, "text": target.text},
     "before": prompt.before,
     "after": prompt.after,
+    "reply": prompt.reply,
   }
   if how.fold_frame and source.is_framed():  # the vectors of the file read as something else
-    read = {"reads_as": None, "before": "", "after": "", "folded": read}
+    read = {"reads_as": None, "before": "", "after": "", "reply": prompt.reply, "folded": read}
   return {
     "version": wayjax.__version__,
     "holds": INPUT if how.format == VLLM else PROMPT,

@@ -76,5 +76,9 @@ class Source:
     return bool(self.prompt.before or self.prompt.after)
 
   def template(self) -> str:
-    """The template up to the label, with the space before it; empty without a task."""
-    return " " + self.task.template.split("%s")[0].rstrip() if self.task else ""
+    """What follows an input up to its label or answer; without a task only what ends a turn."""
+    reply = self.prompt.reply or ""
+    if self.task is None:
+      return reply
+    lead = self.task.layout.lead.rstrip()
+    return reply + (lead.lstrip() if reply else lead)

@@ -163,6 +163,7 @@ def _read_file(path: Path, tensor: str | None, model) -> SoftPrompt:
     origin,
     before=stored.before,
     after=stored.after,
+    reply=stored.reply,
   )
 
 

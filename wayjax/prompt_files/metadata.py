@@ -22,6 +22,7 @@ class Record(typing.TypedDict, total=False):
   reads_as: Target | None
   before: str | None
   after: str | None
+  reply: str | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Stored:
     reads_as: what it is to read as.
     before: the text before it.
     after: the text after it.
+    reply: the text after an input.
     record: the whole entry.
   """
 
@@ -42,6 +44,7 @@ class Stored:
   reads_as: Target | None = None
   before: str | None = None
   after: str | None = None
+  reply: str | None = None
   record: dict = dataclasses.field(default_factory=dict)
 
 

@@ -61,6 +61,7 @@ def read(folder: Path, model) -> SoftPrompt:
     origin,
     before=stored.before,
     after=stored.after,
+    reply=stored.reply,
   )
 
 

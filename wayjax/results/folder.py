@@ -58,6 +58,7 @@ class Run:
       {"run": str(self.path), "key": key},
       before=resolved.get("before", ""),  # earlier versions put nothing around prompts
       after=resolved.get("after", ""),
+      reply=resolved.get("reply", ""),
     )
 
   def prompt_keys(self) -> list[str]:

@@ -130,7 +130,7 @@ class Measure:
       steps=config.steps,
       before=tuned.prompt.before,
       after=tuned.prompt.after,
-      reply=self._evaluator.examples.frame.reply,
+      reply=tuned.prompt.reply,
       prompt_tokens=member.prompt_tokens,
       prompt_key=member.key,
       status="done" if tuned.diverged_at is None else "diverged",

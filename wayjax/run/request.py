@@ -6,7 +6,7 @@ from wayjax import demo
 from wayjax.command_line import new_config, resumed_config
 from wayjax.config import RunConfig
 from wayjax.data.targets import Target, load_targets
-from wayjax.data.tasks import HubSource, Task, get_task, read_task_file
+from wayjax.data.tasks import Task, get_task, read_task_file
 from wayjax.errors import WayjaxError
 from wayjax.results import schema, trackers
 from wayjax.results.folder import Run, read_run
@@ -61,12 +61,7 @@ def _stored(stored: dict, folder: str) -> tuple[Task, list[Target]]:
   where = f"{folder}/config.json"
   resolved = schema.need(stored.get("resolved") or {}, ("targets", "target_texts"), where)
   try:
-    fields = {
-      name: tuple(value) if isinstance(value, list) else value
-      for name, value in stored["task"].items()
-    }
-    hub = fields.pop("hub")
-    task = Task(**fields, hub=hub and HubSource(**hub))
+    task = Task.from_json(stored["task"])
     names, texts = resolved["targets"], resolved["target_texts"]
     targets = [Target(*name.split("/", 1), text) for name, text in zip(names, texts, strict=True)]
   except (KeyError, TypeError, ValueError, AttributeError) as error:

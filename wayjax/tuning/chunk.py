@@ -126,6 +126,7 @@ def _tuned(lm: LanguageModel, chunk: Group, state: ChunkState, seconds: float) -
         {"key": member.key},
         before=chunk.frame.before,
         after=chunk.frame.after,
+        reply=chunk.frame.reply,
       ),
       member=member,
       cross_entropy_T=state.losses_MxT.cross_entropy[i],
