@@ -202,11 +202,13 @@ def caption(rows: list[dict], majority: float) -> str:
   text += (
     f"{first['dataset']} ({first['split']}), {first['model']}, {first['steps']:,} steps: "
     f"accuracy and prompt F1 in per cent, means over seeds {seeds}. Always answering the most "
-    f'frequent class scores {100 * majority:.1f}. "As text" is the target itself as the prompt, '
+    f'frequent label scores {100 * majority:.1f}. "As text" is the target itself as the prompt, '
     "before any step. Δ̂ is the relative accuracy drop from the unconstrained prompt, γ=0. "
     f'{explained(variant_of(row)[0] for row in rows)} "Reads as" is the projection of one seed\'s '
     "prompt."
   )
+  if first.get("macro_f1", 0) is None:
+    text += " Accuracy is the share of answers that are right after normalisation."
   if diverged := [row["prompt_key"] for row in rows if row["status"] != "done"]:
     text += f" Left out of the means because they diverged: {', '.join(diverged)}."
   if without := without_f1(rows):
