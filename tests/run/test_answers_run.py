@@ -54,7 +54,6 @@ def test_a_free_text_task_is_learnt(where):
     assert row["accuracy"] >= 0.5 > row["text_accuracy"] == 0
     assert row["rouge_l"] >= row["accuracy"]
     assert row["macro_f1"] is None
-    assert row["log_loss"] < 0.3
   assert run.config["resolved"]["majority"] == 1.0
   assert run.config["task"]["answer"] == "gold"
   on_dev = [point["dev_accuracy"] for point in run.metrics if point["step"] == 1500]
