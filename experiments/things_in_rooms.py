@@ -1,7 +1,7 @@
-"""Two made-up tasks of several columns: who keeps what where, and is it so?
+"""A made-up task of two columns, who keeps what where: its answers as free text, and as classes.
 
-`where` asks for a free-text answer, `claim` for a yes or no. Nothing in the rows can be guessed, a
-model has to read them; so they show what a tuned prompt adds to a text on any model.
+Nothing in the rows can be guessed, a model has to read them. Names, things and rooms are drawn at
+random, and dev and test rows do not occur in train.
 """
 
 import argparse
@@ -26,8 +26,9 @@ ROOMS = (
 ROWS = {"train": 1200, "dev": 100, "test": 200}
 TASKS = {
   "where": 'template = "{facts} {question} Answer: {room}"\nanswer = "room"\n',
-  "claim": (
-    'template = "{facts} Claim: {claim} Is it true? Answer: {label}"\nlabel_words = ["no", "yes"]\n'
+  "room": (
+    'template = "{facts} {question} Answer: {label}"\n'
+    f"label_words = {json.dumps(list(ROOMS))}\n"
   ),
 }
 
@@ -41,11 +42,9 @@ def make_rows(count: int, seed: int) -> dict[str, list[dict]]:
     kept = list(zip(names, things, rooms))
     facts = " ".join(f"{name} keeps the {thing} in the {room}." for name, thing, room in kept)
     _, thing, room = rng.choice(kept)
-    rows["where"].append({"facts": facts, "question": f"Where is the {thing}?", "room": room})
-    true = rng.random() < 0.5
-    claimed = room if true else next(other for other in rooms if other != room)
-    claim = f"The {thing} is in the {claimed}."
-    rows["claim"].append({"facts": facts, "claim": claim, "label": "yes" if true else "no"})
+    columns = {"facts": facts, "question": f"Where is the {thing}?"}
+    rows["where"].append({**columns, "room": room})
+    rows["room"].append({**columns, "label": room})
   return rows
 
 
