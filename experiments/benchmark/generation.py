@@ -1,8 +1,8 @@
 """Generating text after many soft prompts: wayjax beside Hugging Face PEFT at its best.
 
 PEFT takes one prompt a batch, so the prompts are adapters of one model that take turns, each with
-all of its inputs in one batch; wayjax takes all prompts with all inputs at once. Both are greedy,
-in float32, and go on to the last token.
+all of its inputs in one batch, through the model's own `generate`; wayjax takes all prompts with
+all inputs at once. Both are greedy, in float32, and go on to the last token.
 """
 
 import time
@@ -54,17 +54,21 @@ class _Peft:
   @torch.inference_mode()
   def generate(self) -> np.ndarray:
     """New tokens, (M, N, K)."""
+    x_NxTxD = self._model.get_input_embeddings()(self._ids_NxT)
     found = []
     for name in self._names:
       self._model.set_adapter(name)
-      ids_NxS = self._model.generate(
-        input_ids=self._ids_NxT,
-        attention_mask=torch.ones_like(self._ids_NxT),
+      soft_NxPxD = self._model.get_prompt(batch_size=len(x_NxTxD))
+      x_NxSxD = torch.cat([soft_NxPxD, x_NxTxD], dim=1)
+      # Not PEFT's own `generate`, whose tokens of transformers 5.24 are others than the model's.
+      ids_NxK = self._model.get_base_model().generate(
+        inputs_embeds=x_NxSxD,
+        attention_mask=torch.ones(x_NxSxD.shape[:2], dtype=torch.int64),
         max_new_tokens=self._new,
         do_sample=False,
         pad_token_id=0,
       )
-      found.append(ids_NxS[:, self._ids_NxT.shape[1] :].numpy())
+      found.append(ids_NxK.numpy())
     return np.array(found)
 
 

@@ -81,8 +81,7 @@ class Work:
   ) -> "Work":
     """Writes the work into a folder, and returns it as contenders read it."""
     if model is None:
-      tokenizer = GPT2Tokenizer.from_pretrained(tokenizer)
-      _save_model(folder / "model", tokenizer, *SHAPES[shape])
+      tokenizer = save_model(folder / "model", tokenizer, shape)
     else:
       tokenizer = load_lm(str(model)).tokenizer
       (folder / "model").symlink_to(model.resolve())
@@ -141,8 +140,10 @@ def _from_lists(lists: dict) -> EncodedExamples:
   return EncodedExamples(prefixes, candidates, np.array(lists["labels"], np.int32))
 
 
-def _save_model(folder: Path, tokenizer, layers: int, width: int, heads: int) -> None:
-  """A GPT-2 of this shape with random weights, as the Hub lays it out."""
+def save_model(folder: Path, tokenizer: str, shape: str) -> GPT2Tokenizer:
+  """A GPT-2 of this shape with random weights, as the Hub lays it out; returns its tokenizer."""
+  tokenizer = GPT2Tokenizer.from_pretrained(tokenizer)
+  layers, width, heads = SHAPES[shape]
   folder.mkdir(parents=True)
   config = {
     "model_type": "gpt2",
@@ -180,3 +181,4 @@ def _save_model(folder: Path, tokenizer, layers: int, width: int, heads: int) ->
     tensors[f"{name}.weight"] = 1 + random(width)
     tensors[f"{name}.bias"] = random(width)
   save_file(tensors, folder / "model.safetensors")
+  return tokenizer

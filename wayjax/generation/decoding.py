@@ -89,7 +89,7 @@ def decode(
 
   def advance(state):
     step, last_B, ids_NxB, live_B, cache = state
-    next_B, cache = jax.vmap(go_on, (0, 0, 1, None), (0, 1))(sequences, last_B, cache, step)
+    next_B, cache = jax.vmap(go_on, (0, 0, 0, None))(sequences, last_B, cache, step)
     return note(step, next_B, ids_NxB, live_B, cache)
 
   def note(step, next_B, ids_NxB, live_B, cache):
@@ -97,8 +97,7 @@ def decode(
     return step + 1, next_B, ids_NxB, live_B & ~ends_V[next_B], cache
 
   ids_NxB = jnp.full((tokens, len(sequences.live)), NOTHING, jnp.int32)
-  # Layers first, then sequences: a layer's cache is then one stretch of memory.
-  first_B, cache = jax.vmap(read, out_axes=(0, 1))(sequences)
+  first_B, cache = jax.vmap(read)(sequences)
   state = note(jnp.int32(0), first_B, ids_NxB, sequences.live, cache)
   return lax.while_loop(unfinished, advance, state)[2].T
 

@@ -1,4 +1,4 @@
-"""Prompts and inputs as token ids -> what the model goes on with, in batches that fit the memory."""
+"""Prompts and inputs as token ids -> what a model goes on with, in batches that fit the memory."""
 
 import dataclasses
 

@@ -14,11 +14,25 @@ from wayjax.models.attention import Visible, cached_attention
 from wayjax.models.decoder import Decoder, Row
 
 
+@jax.custom_batching.custom_vmap
+def _write(kept, new, *start):
+  """What is kept, with new positions from a place on."""
+  return lax.dynamic_update_slice(kept, new, start)
+
+
+@_write.def_vmap
+def _write_all(size, batched, kept, new, *start):
+  # All sequences write the same places. JAX would make a scatter of it, and XLA copies of that.
+  assert batched == [True, True, *[False] * len(start)], batched
+  return lax.dynamic_update_slice(kept, new, (0, *start)), True
+
+
 class _CachedRow:
   """A `Row` for one layer that attends over what was kept, and keeps what it is given.
 
   Attributes:
-    kept: keys and values of stacked layers, (N, G, W, K) each; None before the first positions.
+    kept: keys and values, (G, W, K) each, or (N, G, W, K) of stacked layers; None before the first
+      positions.
   """
 
   def __init__(self, row: Row, kept, layer, index):
@@ -27,16 +41,21 @@ class _CachedRow:
 
   def attend(self, q_SxHxK, k_SxGxK, v_SxGxK, dtype):
     """Attention over all kept positions, heads concatenated: (S, H * K)."""
-    new = tuple(x.transpose(1, 0, 2).astype(dtype)[None] for x in (k_SxGxK, v_SxGxK))
+    seen = new = tuple(x.transpose(1, 0, 2).astype(dtype) for x in (k_SxGxK, v_SxGxK))
     if self.kept is None:
-      self.kept, (k_GxWxK, v_GxWxK) = new, (x[0] for x in new)
+      self.kept = new
+    elif self._layer is None:
+      # Attention reads the very array that is kept: anything between the two, and XLA copies it.
+      self.kept = seen = tuple(
+        _write(x, y, 0, self._index, 0) for x, y in zip(self.kept, new, strict=True)
+      )
     else:
-      # Only the new positions are written, so that a loop updates the cache in place.
-      start = (self._layer, 0, self._index, 0)
-      self.kept = jax.tree.map(lambda x, y: lax.dynamic_update_slice(x, y, start), self.kept, new)
-      take = lax.dynamic_index_in_dim
-      k_GxWxK, v_GxWxK = (take(x, self._layer, keepdims=False) for x in self.kept)
-    y_SxHxK = cached_attention(q_SxHxK, k_GxWxK, v_GxWxK, self._visible.pairs_SxS, dtype)
+      self.kept = tuple(
+        _write(x, y[None], self._layer, 0, self._index, 0)
+        for x, y in zip(self.kept, new, strict=True)
+      )
+      seen = tuple(lax.dynamic_index_in_dim(x, self._layer, keepdims=False) for x in self.kept)
+    y_SxHxK = cached_attention(q_SxHxK, *seen, self._visible.pairs_SxS, dtype)
     return y_SxHxK.reshape(len(y_SxHxK), -1)
 
 
@@ -52,13 +71,13 @@ class CachedDecoder:
     self._graphdef, weights = nnx.split(model.layers)
     self._count = len(jax.tree.leaves(weights)[0])
     # As in apply_layers; taken apart here, because a loop would copy them at every step.
-    unrolled = jax.default_backend() == "cpu"
-    take = lax.index_in_dim
-    self._stacks = (
-      [jax.tree.map(lambda w, i=i: take(w, i), weights) for i in range(self._count)]
-      if unrolled
-      else [weights]
-    )
+    self._unrolled = jax.default_backend() == "cpu"
+    self._weights = weights
+    if self._unrolled:
+      take = lax.index_in_dim
+      self._weights = [
+        jax.tree.map(lambda w, i=i: take(w, i, keepdims=False), weights) for i in range(self._count)
+      ]
 
   def hidden(self, x_SxD, positions_S, pairs_SxW, cache=None, index=0):
     """Final hidden states of the next positions of one sequence.
@@ -71,8 +90,8 @@ class CachedDecoder:
       index: where in the cache the S positions begin.
 
     Returns:
-      (S, D), float32, after the last norm; and the cache: of each stack of layers its keys and
-      values, (N, G, W, K).
+      (S, D), float32, after the last norm; and the cache: keys and values, (G, W, K) of each layer
+      where layers are unrolled, else (N, G, W, K).
     """
     h_SxD, cos_sin = self._model.enter(x_SxD, positions_S)
     row = Row(Visible(pairs_SxW, prompt=0, reach=None), cos_sin)
@@ -82,32 +101,30 @@ class CachedDecoder:
       cached = _CachedRow(row, kept, layer, index)
       return nnx.merge(self._graphdef, weights)(h_SxD, cached), cached.kept
 
-    found = []
-    for stack, kept in zip(self._stacks, cache or [None] * len(self._stacks), strict=True):
-      h_SxD, kept = _through(apply, stack, h_SxD, row, kept)
-      found.append(kept)
-    return self._model.norm(h_SxD), found
+    through = _unrolled if self._unrolled else _scanned
+    h_SxD, cache = through(apply, self._weights, h_SxD, row, cache)
+    return self._model.norm(h_SxD), cache
 
 
-def _through(apply, stack, h_SxD, row: Row, kept):
-  """All layers of a stack, one after the other."""
-  count = len(jax.tree.leaves(stack)[0])
-  if count == 1:
-    return apply(jax.tree.map(lambda w: w[0], stack), h_SxD, row, kept, 0)
-  if kept is None:
+def _unrolled(apply, weights, h_SxD, row: Row, cache):
+  found = []
+  for layer_weights, kept in zip(weights, cache or [None] * len(weights), strict=True):
+    h_SxD, kept = apply(layer_weights, h_SxD, row, kept, None)
+    found.append(kept)
+  return h_SxD, found
 
-    def first(h_SxD, weights):
-      h_SxD, kept = apply(weights, h_SxD, row, None, 0)
-      return h_SxD, jax.tree.map(lambda x: x[0], kept)
 
-    return lax.scan(first, h_SxD, stack)
+def _scanned(apply, weights, h_SxD, row: Row, cache):
+  if cache is None:
+    return lax.scan(lambda h_SxD, layer: apply(layer, h_SxD, row, None, None), h_SxD, weights)
 
-  def later(carry, layer_and_weights):
+  def later(carry, numbered):
     h_SxD, kept = carry
-    layer, weights = layer_and_weights
-    return apply(weights, h_SxD, row, kept, layer), None
+    layer, layer_weights = numbered
+    return apply(layer_weights, h_SxD, row, kept, layer), None
 
-  carry, _ = lax.scan(later, (h_SxD, kept), (jnp.arange(count), stack))
+  layers = jnp.arange(len(jax.tree.leaves(weights)[0]))
+  carry, _ = lax.scan(later, (h_SxD, cache), (layers, weights))
   return carry
 
 

@@ -1,0 +1,211 @@
+"""`wayjax.generate`: batched as alone, cached as from the beginning, and all that can be wrong."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+from flax import nnx
+
+import wayjax
+from wayjax import generate
+from wayjax.data.encoding import token_ids
+from wayjax.data.frame import make_frame
+from wayjax.errors import WayjaxError
+from wayjax.generation.generator import Generator
+from wayjax.generation.sampling import Sampling
+from wayjax.models import load_lm
+from wayjax.prompts import SoftPrompt
+
+NEW = 6
+TEXTS = ["a", "some longer text", "the third"]
+
+
+def prompts_of(rng, sizes, **details):
+  return [SoftPrompt(rng.normal(0, 0.3, (size, 32)), "tiny", **details) for size in sizes]
+
+
+def ids_of(found):
+  return [[generation.ids.tolist() for generation in row] for row in found]
+
+
+LONGEST = 48  # positions of the plain loop; what stands after a sequence is not seen by it
+
+
+def uncached(lm, prompt, ids, frame) -> list[int]:
+  """A plain loop: the whole sequence is read again for every token."""
+  vectors_PxD = np.zeros((0, 32), np.float32) if prompt is None else prompt.vectors_PxD
+  table_VxD, never = np.asarray(lm.table_VxD), list(lm.rows_of_no_token)
+  found = []
+  while len(found) < NEW:
+    before, rest = list(frame.before_ids), [*frame.after_ids, *ids, *found]
+    x_SxD = np.concatenate([table_VxD[before], vectors_PxD, table_VxD[rest]])
+    padded_SxD = np.pad(x_SxD, ((0, LONGEST - len(x_SxD)), (0, 0)))
+    logits_V = np.array(plain_logits(lm.graphdef, lm.params, padded_SxD)[len(x_SxD) - 1])
+    logits_V[never] = -np.inf
+    found.append(int(logits_V.argmax()))
+    if found[-1] == lm.tokenizer.eos_token_id:
+      break
+  return found
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def plain_logits(graphdef, params, x_SxD):
+  model = nnx.merge(graphdef, params)
+  return model.lm_head(model.hidden(x_SxD, jnp.arange(LONGEST), tiny.causal(LONGEST)))
+
+
+@pytest.mark.parametrize("model_type", tiny.CONFIGS)
+def test_the_cache_changes_nothing(model_type, rng, tmp_path):
+  folder = tiny.save_model(tmp_path, tiny.CONFIGS[model_type])
+  lm = tiny.over(load_lm(str(folder), precision="float32"), 1)
+  prompts = [None, *prompts_of(rng, (3, 10))]
+  found = generate(lm, prompts, TEXTS, max_new_tokens=NEW, before="<", after=" >>")
+  frame = make_frame(lm.tokenizer, "<", " >>")
+  for prompt, row in zip(prompts, found, strict=True):
+    for ids, generation in zip(token_ids(lm.tokenizer, TEXTS), row, strict=True):
+      assert generation.ids.tolist() == uncached(lm, prompt, ids, frame)
+      assert generation.ids.dtype == np.int32
+
+
+def test_layers_that_are_scanned_say_the_same(lm, rng, monkeypatch):
+  prompts, inputs = prompts_of(rng, (3, 10)), [np.arange(3), np.arange(7)]
+  unrolled = Generator(lm, max_new_tokens=NEW)(prompts, inputs)
+  jax.clear_caches()
+  monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+  scanned = Generator(lm, max_new_tokens=NEW)(prompts, inputs)
+  np.testing.assert_equal(scanned, unrolled)
+  monkeypatch.undo()
+  jax.clear_caches()
+
+
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(1.0, 50, 0.9, seed=3)])
+def test_batched_is_looped_however_it_is_divided(lm, rng, sampling):
+  prompts, inputs = prompts_of(rng, (3, 10, 4)), [np.arange(3), np.arange(11)]
+  together = Generator(lm, max_new_tokens=NEW, sampling=sampling)(prompts, inputs)
+  divided = Generator(lm, max_new_tokens=NEW, sampling=sampling, sequences_at_once=4)
+  np.testing.assert_equal(divided(prompts, inputs), together)
+  assert len({ids.tobytes() for row in together for ids in row}) > 3
+  # The first sequence has the same numbers alone, and much less padding.
+  np.testing.assert_equal(divided(prompts[:1], inputs[:1])[0][0], together[0][0])
+
+
+@pytest.mark.parametrize(("devices", "model_parallel"), [(4, 1), (4, 2)])
+def test_several_devices_are_as_one(lm, rng, devices, model_parallel):
+  prompts, inputs = prompts_of(rng, (3, 10, 4)), [np.arange(3), np.arange(9)]
+  one = Generator(lm, max_new_tokens=NEW)(prompts, inputs)
+  over = tiny.over(lm, devices, model_parallel)
+  np.testing.assert_equal(Generator(over, max_new_tokens=NEW)(prompts, inputs), one)
+
+
+def test_bfloat16_runs(model_dir, rng):
+  lm = tiny.over(load_lm(str(model_dir), precision="bfloat16"), 1)
+  found = generate(lm, prompts_of(rng, (3,)), TEXTS, max_new_tokens=NEW)
+  assert all(len(generation.ids) for generation in found[0])
+
+
+def test_a_seed_says_what_is_drawn(lm):
+  options = {"max_new_tokens": 12, "temperature": 1.0}
+  first, again, other = (
+    ids_of(generate(lm, [], TEXTS, seed=seed, **options)) for seed in (1, 1, 2)
+  )
+  assert first == again != other
+  assert ids_of(generate(lm, [], [TEXTS[0]] * 2, seed=1, **options))[0][0] != first[0][1]
+
+
+def test_a_program_is_kept_between_calls(lm, rng, monkeypatch):
+  generator = Generator(lm, max_new_tokens=3)
+  first = generator(prompts_of(rng, (3,)), [np.arange(4)] * 4)
+  monkeypatch.setattr(generator, "_lower", None)  # nothing more can be compiled
+  assert len(generator(prompts_of(rng, (4,)), [np.arange(3)] * 2)[0]) == 2
+  assert len(first[0]) == 4
+
+
+def test_what_a_prompt_was_tuned_with_is_put_around_it(lm, rng):
+  (prompt,) = prompts_of(rng, (3,), before="<<", after=">>")
+  plain = SoftPrompt(prompt.vectors_PxD, "tiny")
+  own, given, none = (
+    ids_of(generate(lm, [p], TEXTS, max_new_tokens=8, **options))
+    for p, options in (
+      (prompt, {}),
+      (plain, {"before": "<<", "after": ">>"}),
+      (prompt, {"before": "", "after": ""}),
+    )
+  )
+  assert own == given != none == ids_of(generate(lm, [plain], TEXTS, max_new_tokens=8))
+
+
+def test_text_ends_at_the_first_stop_text(lm):
+  (whole,) = generate(lm, [], ["some text"], max_new_tokens=12)[0]
+  assert whole.stopped == "length"
+  letters = [lm.tokenizer.decode([i]) for i in whole.ids]
+  for stop in (letters[4], "".join(letters[3:5]), [letters[4], letters[5]]):
+    (found,) = generate(lm, [], ["some text"], max_new_tokens=12, stop=stop)[0]
+    first = min(
+      whole.text.find(part)
+      for part in ([stop] if isinstance(stop, str) else stop)
+      if part in whole.text
+    )
+    assert (found.text, found.stopped) == (whole.text[:first], "stop")
+    np.testing.assert_array_equal(found.ids, whole.ids[: len(found.ids)])
+    assert len(found.ids) < 12
+
+
+def test_no_token_that_does_not_exist_is_drawn(lm):
+  found = generate(lm, [], TEXTS, max_new_tokens=100, temperature=1e6)
+  ids = np.concatenate([generation.ids for generation in found[0]])
+  assert lm.rows_of_no_token == (257, 258, 259, 260)
+  assert len(set(ids.tolist())) > 100
+  assert ids.max() < 257
+
+
+def test_nothing_asked_nothing_generated(lm, rng):
+  assert generate(lm, prompts_of(rng, (3, 4)), []) == [[], []]
+  assert len(generate(lm, prompts_of(rng, (3,)), [""], max_new_tokens=1)[0][0].ids) == 1
+
+
+@pytest.mark.parametrize(
+  ("options", "message"),
+  [
+    ({"max_new_tokens": 0}, "max_new_tokens must be a whole number of at least 1, not 0"),
+    ({"max_new_tokens": 2.0}, "max_new_tokens must be a whole number"),
+    ({"temperature": -1.0}, "temperature must be a number of at least 0, not -1.0"),
+    ({"temperature": float("nan")}, "temperature must be a number of at least 0, not nan"),
+    ({"temperature": "hot"}, "temperature must be a number"),
+    ({"top_k": 0}, "top_k must be a whole number of at least 1, not 0"),
+    ({"top_p": 0.0}, "top_p must be above 0 and at most 1, not 0.0"),
+    ({"top_p": 1.5}, "top_p must be above 0 and at most 1, not 1.5"),
+    ({"seed": -1}, "seed must be a whole number from 0"),
+    ({"stop": [""]}, "a stop text is empty"),
+    ({"stop": [1]}, "each of stop must be a text"),
+    ({"before": 3}, "before must be a text"),
+    ({"inputs": "text"}, "inputs must be a list of texts"),
+    ({"inputs": [1]}, "each of inputs must be a text"),
+    ({"inputs": [""]}, "there is nothing to start from"),
+    ({"prompts": ["text"]}, "each of prompts must be a SoftPrompt or None"),
+    ({"prompts": SoftPrompt(np.ones((2, 32)), "x")}, "prompts must be a list of SoftPrompts"),
+    ({"prompts": [SoftPrompt(np.ones((2, 4)), "x")]}, "width 4 does not fit .* width is 32"),
+    ({"inputs": ["x" * 150], "max_new_tokens": 12}, "input of 150 and 12 new tokens exceed .* 160"),
+    ({"lm": "gpt2"}, "lm must be what load_lm returns"),
+  ],
+)
+def test_what_is_wrong_is_named(lm, options, message):
+  arguments = {"lm": lm, "prompts": [], "inputs": ["a text"], **options}
+  with pytest.raises(WayjaxError, match=message):
+    generate(**arguments)
+
+
+def test_the_context_may_be_full(lm):
+  assert len(generate(lm, [], ["x" * 150], max_new_tokens=11)[0][0].ids) == 11
+
+
+def test_a_token_without_an_embedding_is_refused(lm):
+  with pytest.raises(WayjaxError, match="an input contains the token"):
+    Generator(lm)([], [np.array([300])])
+
+
+def test_the_public_name_is_the_function():
+  assert callable(wayjax.generate)
+  assert wayjax.generate.__module__ == "wayjax.generation.generate"
