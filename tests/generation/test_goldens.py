@@ -18,7 +18,7 @@ from wayjax.models.folder import Folder
 from wayjax.prompts import SoftPrompt
 
 NAMES = sorted(path.parent.name for path in GOLDENS.glob("*/golden.npz"))
-NO_END = 0  # no golden sequence holds this token, which every model ends with
+END = 0  # in every golden model
 
 
 def load(name) -> LanguageModel:
@@ -30,7 +30,7 @@ def load(name) -> LanguageModel:
   stored, _ = folder.find_tensors(family, set())
   model = tiny.fill(folder.config, {tensor.name: tensor.read() for tensor in stored.values()})
   tokens = {str(i): i for i in range(settings.vocab_size)}
-  tokenizer = types.SimpleNamespace(get_vocab=lambda: tokens, eos_token_id=NO_END)
+  tokenizer = types.SimpleNamespace(get_vocab=lambda: tokens, eos_token_id=END)
   return LanguageModel(
     name,
     None,
