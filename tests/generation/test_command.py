@@ -13,6 +13,7 @@ import wayjax
 from wayjax.generation.command import main
 from wayjax.models import load_lm
 from wayjax.prompts import SoftPrompt
+from wayjax.results.writer import RunWriter
 
 ROOT = Path(wayjax.__file__).parents[1]
 
@@ -47,6 +48,24 @@ def test_json_is_what_generate_returns(model_dir, prompt_file, tmp_path, capsys)
   assert re.search(r"15 tokens in .* s, .*: \d+ a second", err)
 
 
+def test_prompts_of_a_run_are_named_by_their_keys(lm, tmp_path, rng, capsys):
+  writer = RunWriter.begin(tmp_path / "run")
+  resolved = {"before": "<", "after": "", "reply": ">", "weights_sha256": lm.weights_sha256}
+  writer.write_config({"model": lm.name, "resolved": resolved})
+  prompts = {key: rng.normal(0, 0.3, (4, 32)).astype(np.float32) for key in ("a/x", "b/y")}
+  writer.append_rows([], prompts)
+  words = ["--prompt", str(tmp_path / "run"), "--key", *prompts, "--input", "a text", "--json"]
+  options = ["--max-new-tokens", "4", "--precision", "float32", "--device", "cpu"]
+  assert main([*words, *options]) == 0  # the model is the run's
+  lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+  framed = [SoftPrompt(vectors, "m", before="<", reply=">") for vectors in prompts.values()]
+  expected = wayjax.generate(lm, framed, ["a text"], max_new_tokens=4)
+  for line, key, (generation,) in zip(lines, prompts, expected, strict=True):
+    assert line["prompt"] == f"{tmp_path / 'run'}, {key}"
+    assert line["ids"] == generation.ids.tolist()
+  assert main([*words, *options, "--model", lm.name]) == 0
+
+
 def test_a_block_a_sequence(model_dir, capsys):
   options = ["--max-new-tokens", "3", "--device", "cpu", "--before", "<"]
   assert main(["--model", str(model_dir), "--input", "a\ttext", "", *options]) == 0
@@ -61,7 +80,8 @@ def test_a_block_a_sequence(model_dir, capsys):
     (["--model", "m"], "there is no input: give --input TEXT"),
     (["--input", "a"], "the model is not known, as there is no prompt: give --model"),
     (["--input", "a", "--prompt", "nowhere"], "there is no soft prompt at nowhere"),
-    (["--input", "a", "--prompt", ".", "--key", "k"], "not a run folder"),
+    (["--input", "a", "--prompt", ".", "--key", "k"], "holds no soft prompt"),
+    (["--input", "a", "--model", "m", "--system", "s"], "it goes with --chat"),
     (["--input", "a", "--top-k", "many"], "--top-k"),
   ],
 )

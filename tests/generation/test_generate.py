@@ -1,5 +1,7 @@
 """`wayjax.generate`: batched as alone, cached as from the beginning, and all that can be wrong."""
 
+import copy
+import dataclasses
 import functools
 
 import jax
@@ -68,6 +70,39 @@ def test_the_cache_changes_nothing(model_type, rng, tmp_path):
     for ids, generation in zip(token_ids(lm.tokenizer, TEXTS), row, strict=True):
       assert generation.ids.tolist() == uncached(lm, prompt, ids, frame)
       assert generation.ids.dtype == np.int32
+
+
+def test_a_prompt_stands_in_what_it_was_tuned_in(lm, rng):
+  frame = make_frame(lm.tokenizer, "<u>", ">", "</u><m>")
+  (prompt,) = prompts_of(rng, (3,), before="<u>", after=">", reply="</u><m>")
+  (row,) = generate(lm, [prompt], TEXTS, max_new_tokens=NEW)
+  for ids, generation in zip(token_ids(lm.tokenizer, TEXTS), row, strict=True):
+    assert generation.ids.tolist() == uncached(lm, prompt, [*ids, *frame.reply_ids], frame)
+  (other,) = generate(lm, [prompt], TEXTS, max_new_tokens=NEW, before="", after="")
+  bare = make_frame(lm.tokenizer, "", "")
+  ids = [*token_ids(lm.tokenizer, TEXTS)[0], *frame.reply_ids]
+  assert other[0].ids.tolist() == uncached(lm, prompt, ids, bare)
+
+
+def test_in_a_chat_an_input_is_the_users_turn(lm, rng):
+  lm = dataclasses.replace(lm, tokenizer=copy.deepcopy(lm.tokenizer))
+  lm.tokenizer.chat_template = (
+    "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}</>{% endfor %}<model>"
+  )
+  (prompt,) = prompts_of(rng, (3,), before="tuned otherwise", after="", reply="")
+  found = generate(lm, [None, prompt], ["hello"], max_new_tokens=NEW, chat=True, system="Be.")
+  frame = make_frame(lm.tokenizer, "<system>Be.</><user>", "", "</><model>")
+  ids = [*token_ids(lm.tokenizer, ["hello"])[0], *frame.reply_ids]
+  for one, (generation,) in zip([None, prompt], found, strict=True):
+    assert generation.ids.tolist() == uncached(lm, one, ids, frame)
+
+
+def test_another_seed_is_no_other_program(lm, monkeypatch):
+  first = Generator(lm, max_new_tokens=2, sampling=Sampling(1.0, seed=1))
+  first([None], [np.arange(3)])
+  second = Generator(lm, max_new_tokens=2, sampling=Sampling(1.0, seed=2))
+  assert second._sampling == first._sampling
+  assert second._seed != first._seed
 
 
 def test_layers_that_are_scanned_say_the_same(lm, rng, monkeypatch):
@@ -187,8 +222,13 @@ def test_nothing_asked_nothing_generated(lm, rng):
     ({"prompts": ["text"]}, "each of prompts must be a SoftPrompt or None"),
     ({"prompts": SoftPrompt(np.ones((2, 32)), "x")}, "prompts must be a list of SoftPrompts"),
     ({"prompts": [SoftPrompt(np.ones((2, 4)), "x")]}, "width 4 does not fit .* width is 32"),
-    ({"inputs": ["x" * 150], "max_new_tokens": 12}, "input of 150 and 12 new tokens exceed .* 160"),
+    (
+      {"inputs": ["x" * 150], "max_new_tokens": 12},
+      "of 150, 0 around .* 12 new tokens exceed .* 160",
+    ),
     ({"lm": "gpt2"}, "lm must be what load_lm returns"),
+    ({"chat": True}, "no chat template"),
+    ({"system": "Be brief."}, "system is the system's text of a chat"),
   ],
 )
 def test_what_is_wrong_is_named(lm, options, message):

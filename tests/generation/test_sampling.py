@@ -26,7 +26,9 @@ def expected(temperature, top_k=None, top_p=None) -> np.ndarray:
 def drawn(sampling) -> np.ndarray:
   """How often each token is drawn, over the numbers of prompts."""
   logits_V = jax.numpy.asarray(LOGITS)
-  draw = jax.jit(jax.vmap(lambda prompt: choose(sampling, logits_V, prompt, 0, 0)))
+  draw = jax.jit(
+    jax.vmap(lambda prompt: choose(sampling, np.uint32(sampling.seed), logits_V, prompt, 0, 0))
+  )
   return np.bincount(draw(np.arange(DRAWS)), minlength=VOCABULARY) / DRAWS
 
 
@@ -59,7 +61,10 @@ def test_every_number_changes_what_is_drawn():
   sampling = Sampling(5.0, seed=1)
   numbers = np.array([[1, 2, 3], [2, 1, 3], [1, 3, 2], [0, 2, 3]])
   draws = [
-    [int(choose(sampling, np.zeros(1000, np.float32), *row + step * 7)) for step in range(3)]
+    [
+      int(choose(sampling, np.uint32(1), np.zeros(1000, np.float32), *row + step * 7))
+      for step in range(3)
+    ]
     for row in numbers
   ]
   assert len({tuple(row) for row in draws}) == len(numbers)

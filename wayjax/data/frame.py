@@ -48,6 +48,7 @@ def make_frame(
   tokenizer,
   before: str | None = AUTO,
   after: str | None = AUTO,
+  reply: str | None = AUTO,
   *,
   chat: bool = False,
   system: str | None = None,
@@ -60,6 +61,8 @@ def make_frame(
       beginning of sequence where the tokenizer adds one to a text by itself, else nothing; in a
       chat the header of the user's turn.
     after: the text after the prompt; `auto` or None means nothing.
+    reply: the text after an input; `auto` or None means nothing, and in a chat what ends the user's
+      turn and begins the reply.
     chat: whether prompt and input are a user's turn of the tokenizer's chat template, to which the
       label or answer is the reply.
     system: the text of the system's turn before it; None leaves it to the template.
@@ -68,13 +71,20 @@ def make_frame(
     WayjaxError: what is not text, a tokenizer that fails, or one whose chat template is missing or
       does not keep to this form.
   """
-  header, reply = _chat(tokenizer, system) if chat else ("", "")
+  if system is not None and not chat:
+    raise WayjaxError("system is the system's text of a chat: it goes with chat=True")
+  header, turn_end = _chat(tokenizer, system) if chat else ("", "")
   if before in (AUTO, None):
     before = header if chat else own_beginning(tokenizer)
-  return encode_frame(tokenizer, before, "" if after in (AUTO, None) else after, reply)
+  texts = (
+    before,
+    "" if after in (AUTO, None) else after,
+    turn_end if reply in (AUTO, None) else reply,
+  )
+  return encode_frame(tokenizer, *texts)
 
 
-def encode_frame(tokenizer, before: str, after: str, reply: str = "") -> Frame:
+def encode_frame(tokenizer, before: str, after: str, reply: str) -> Frame:
   """A frame of exactly these texts; for errors see `make_frame`."""
   texts = before, after, reply
   for name, text in zip(("before", "after", "reply"), texts):

@@ -30,7 +30,8 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     default=[],
     type=path,
     metavar="PATH",
-    help="soft prompts: run folders (with --key), safetensors files, PEFT folders [none]",
+    help="soft prompts: run folders (with --key), PEFT folders or their names on the Hub, "
+    ".safetensors and .npy files [none]",
   )
   parser.add_argument("--key", nargs="+", default=[], help="keys of prompts in a run folder")
   parser.add_argument("--tensor", metavar="NAME", help="the prompt in a file that holds several")
@@ -38,6 +39,10 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
   parser.add_argument("--inputs-file", type=path, metavar="FILE", help="more of them, one a line")
   parser.add_argument("--before", metavar="TEXT", help="text before the prompt [as it was tuned]")
   parser.add_argument("--after", metavar="TEXT", help="text after the prompt [as it was tuned]")
+  parser.add_argument(
+    "--chat", action="store_true", help="input and prompt are a user's turn of the chat template"
+  )
+  parser.add_argument("--system", metavar="TEXT", help="with --chat: the system's text")
   parser.add_argument("--max-new-tokens", type=int, default=20, metavar="N", help="at most [20]")
   parser.add_argument("--stop", nargs="+", default=[], metavar="TEXT", help="texts to stop at")
   parser.add_argument(
@@ -58,19 +63,19 @@ def _generate(args: argparse.Namespace) -> int:
   inputs = args.input + (_lines(args.inputs_file) if args.inputs_file else [])
   if not inputs:
     raise WayjaxError("there is no input: give --input TEXT, which may be empty, or --inputs-file")
-  prompts = _prompts(args)
-  models = {prompt.model for prompt in prompts.values()}
-  if args.model is None and len(models) != 1:
-    known = f"the prompts belong to {', '.join(sorted(models))}" if models else "there is no prompt"
-    raise WayjaxError(f"the model is not known, as {known}: give --model")
-  name = args.model or models.pop()
+  if args.system is not None and not args.chat:
+    raise WayjaxError("--system is the system's text of a chat: it goes with --chat")
 
-  from wayjax.devices import select
+  from wayjax.devices import compilation, select
   from wayjax.generation.generate import generate
   from wayjax.models import load_lm
 
   select.select_device(args.device)
-  lm = load_lm(name, precision=args.precision)
+  compilation.keep_programs()
+  lm = load_lm(args.model, precision=args.precision) if args.model else None
+  prompts = _prompts(args, lm)
+  if lm is None:
+    lm = load_lm(_model_of(prompts), precision=args.precision)
   names, count = list(prompts) or [None], len(inputs) * max(len(prompts), 1)
   print(f"wayjax: {count} sequences of up to {args.max_new_tokens} new tokens", file=sys.stderr)
   started = time.perf_counter()
@@ -86,6 +91,8 @@ def _generate(args: argparse.Namespace) -> int:
     seed=args.seed,
     before=args.before,
     after=args.after,
+    chat=args.chat,
+    system=args.system,
   )
   seconds = time.perf_counter() - started
   for name, of_prompt in zip(names, found, strict=True):
@@ -106,23 +113,27 @@ def _lines(path: str) -> list[str]:
   return read_text(path, 64 * MIB).splitlines()
 
 
-def _prompts(args: argparse.Namespace) -> dict:
-  """The prompts by the names that they are printed under."""
+def _prompts(args: argparse.Namespace, lm) -> dict:
+  """The prompts by the names that they are printed under; of a model, where one is loaded."""
+  from wayjax.prompt_files import load_prompt
+
   found = {}
   for path in args.prompt:
     for key in args.key or [None]:
       name = path if key is None else f"{path}, {key}"
-      found[name] = _read(path, key, args.model, args.tensor)
+      found[name] = load_prompt(path, key=key, tensor=args.tensor, model=lm)
   return found
 
 
-def _read(path: str, key: str | None, model: str | None, tensor: str | None):
-  from wayjax.prompts import load_prompt
-  from wayjax.results.folder import read_run
+def _model_of(prompts: dict) -> str:
+  """The model that all prompts belong to."""
+  from wayjax.errors import WayjaxError
 
-  if key is not None:
-    return read_run(path).prompt(key)
-  return load_prompt(path, model=model, tensor=tensor)
+  models = sorted({prompt.model for prompt in prompts.values()})
+  if len(models) != 1:
+    known = f"the prompts belong to {', '.join(models)}" if models else "there is no prompt"
+    raise WayjaxError(f"the model is not known, as {known}: give --model")
+  return models[0]
 
 
 def _block(name: str | None, text: str, generation) -> str:

@@ -45,15 +45,16 @@ class Sequences(NamedTuple):
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def decode(
-  graphdef, sampling: Sampling, tokens: int, params, sequences: Sequences, ends_V, never_V
+  graphdef, sampling: Sampling, tokens: int, params, seed, sequences: Sequences, ends_V, never_V
 ):
   """Goes on with sequences until all have ended.
 
   Args:
     graphdef: the model's structure.
-    sampling: how tokens are chosen.
+    sampling: how tokens are chosen, but for its seed.
     tokens: N, the most tokens generated.
     params: the model's weights.
+    seed: the seed of the draws.
     sequences: what is read at first.
     ends_V: the tokens that end a sequence.
     never_V: the tokens that are never generated.
@@ -67,7 +68,7 @@ def decode(
 
   def choose_next(h_D, sequence: Sequences, step):
     logits_V = jnp.where(never_V, -jnp.inf, model.lm_head(h_D[None])[0])
-    return choose(sampling, logits_V, sequence.prompt, sequence.input, step)
+    return choose(sampling, seed, logits_V, sequence.prompt, sequence.input, step)
 
   def read(sequence: Sequences):
     h_LxD, cache = decoder.hidden(*_read_at_first(model, sequence))

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from wayjax.data.encoding import token_ids
-from wayjax.data.frame import make_frame
+from wayjax.data.frame import Frame, make_frame
 from wayjax.errors import WayjaxError
 from wayjax.generation.generator import Generator
 from wayjax.generation.sampling import Sampling
@@ -44,8 +44,12 @@ def generate(
   seed: int = 0,
   before: str | None = None,
   after: str | None = None,
+  chat: bool = False,
+  system: str | None = None,
 ) -> list[list[Generation]]:
   """Lets a model go on with `[before][soft prompt][after][input]`, every prompt with every input.
+
+  In a chat, or after a prompt that was tuned in one, what ends the user's turn follows the input.
 
   Args:
     lm: the frozen language model.
@@ -60,6 +64,9 @@ def generate(
     before: the text before the prompts, special tokens by their names; None means what a prompt was
       tuned after, or else the beginning of sequence where the tokenizer adds one by itself.
     after: the text between prompt and input; None means what a prompt was tuned with, or nothing.
+    chat: whether prompt and input are the user's turn of the tokenizer's chat template, however the
+      prompts were tuned.
+    system: in a chat, the system's text; None leaves it to the template.
 
   Returns:
     For each prompt (without prompts, for none), for each input, what was generated.
@@ -81,11 +88,7 @@ def generate(
   for prompt in prompts:
     require_kind("each of prompts", prompt, SoftPrompt | None, "a SoftPrompt or None")
   frames = [
-    make_frame(
-      lm.tokenizer,
-      getattr(prompt, "before", None) if before is None else before,
-      getattr(prompt, "after", None) if after is None else after,
-    )
+    _frame(lm, None if chat else prompt, before, after, chat=chat, system=system)
     for prompt in prompts or [None]
   ]
   generator = Generator(
@@ -97,6 +100,13 @@ def generate(
   ids = token_ids(lm.tokenizer, list(inputs)) if inputs else []
   found = generator(prompts, ids, frames)
   return [[_read(lm.tokenizer, ids_N, stop) for ids_N in of_prompt] for of_prompt in found]
+
+
+def _frame(lm, prompt: SoftPrompt | None, before, after, **chat) -> Frame:
+  """What stands around a prompt: what is asked for, else what it was tuned in."""
+  recorded = (prompt.before, prompt.after, prompt.reply) if prompt else (None, None, None)
+  texts = (own if asked is None else asked for asked, own in zip((before, after, None), recorded))
+  return make_frame(lm.tokenizer, *texts, **chat)
 
 
 def _tokens_with(lm: LanguageModel, stop: list[str]) -> tuple[int, ...]:

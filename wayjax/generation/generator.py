@@ -37,12 +37,13 @@ class _Request:
     return 0 if self.prompt is None else len(self.prompt)
 
   def __len__(self) -> int:
-    return self.frame.size + self.vectors + len(self.ids)
+    return self.frame.size + self.vectors + len(self.ids) + len(self.frame.reply_ids)
 
   def padded(self, length: int, vectors: int, width: int) -> Sequences:
     """As the program reads it, without the leading axis."""
     before, after = self.frame.before_ids, self.frame.after_ids
-    ids = np.array([*before, *[0] * self.vectors, *after, *self.ids], np.int32)
+    parts = [*before, *[0] * self.vectors, *after, *self.ids, *self.frame.reply_ids]
+    ids = np.array(parts, np.int32)
     soft_PxD = np.zeros((vectors, width), np.float32)
     if self.prompt is not None:
       soft_PxD[: self.vectors] = self.prompt.vectors_PxD
@@ -88,7 +89,9 @@ class Generator:
         f"max_new_tokens must be a whole number of at least 1, not {max_new_tokens!r}"
       )
     self._lm, self._new, self._at_once = lm, int(max_new_tokens), sequences_at_once
-    self._sampling = sampling or Sampling()
+    sampling = sampling or Sampling()
+    # Another seed is no other program.
+    self._sampling, self._seed = dataclasses.replace(sampling, seed=0), np.uint32(sampling.seed)
     ends_V, never_V = np.zeros((2, lm.vocab_size), bool)
     ends_V[[lm.tokenizer.eos_token_id, *end_ids]] = True
     never_V[list(lm.rows_of_no_token)] = True
@@ -105,12 +108,12 @@ class Generator:
     inputs: list[np.ndarray],
     frame: Frame | list[Frame] = NO_FRAME,
   ) -> list[list[np.ndarray]]:
-    """Goes on with `[before][soft prompt][after][input]`, every prompt with every input.
+    """Goes on with `[before][soft prompt][after][input][reply]`, every prompt with every input.
 
     Args:
       prompts: soft prompts of any lengths; None, or no prompt in the list, means none there.
       inputs: token ids of each input; it may have none.
-      frame: the text around the prompts, or a list with that of each.
+      frame: the text around the prompts and after the inputs, or a list with that of each.
 
     Returns:
       For each prompt (without prompts, for none) and each input the generated ids, int32, with the
@@ -128,7 +131,8 @@ class Generator:
     for ids in inputs:
       require_embeddings(self._lm, ids, "an input")
     for one in frames:
-      require_embeddings(self._lm, np.array(one.before_ids + one.after_ids, np.int32), "the frame")
+      around = one.before_ids + one.after_ids + one.reply_ids
+      require_embeddings(self._lm, np.array(around, np.int32), "the text around a prompt")
     pairs = [(m, n) for m in range(len(prompts)) for n in range(len(inputs))]
     if not pairs:
       return [[] for _ in prompts]
@@ -143,8 +147,9 @@ class Generator:
     # The last token is generated, never read, so it takes no position.
     if len(longest) + self._new - 1 > self._lm.max_positions:
       raise WayjaxError(
-        f"{longest.vectors} prompt tokens, {longest.frame.size} around them, an input of "
-        f"{len(longest.ids)} and {self._new} new tokens exceed the model's "
+        f"{longest.vectors} prompt tokens, an input of {len(longest.ids)}, "
+        f"{len(longest) - longest.vectors - len(longest.ids)} around them and {self._new} new "
+        "tokens exceed the model's "
         f"{self._lm.max_positions} positions"
       )
     length = round_up(len(longest), LENGTH_MULTIPLE)
@@ -161,7 +166,7 @@ class Generator:
       ]
       filled = chunk + [chunk[0]._replace(live=np.bool_(False))] * (count - len(chunk))
       batch = place(jax.tree.map(lambda *x: np.stack(x), *filled), self._lm.layout.members())
-      ids_BxN = fetch(program.compiled(self._lm.params, batch, *self._masks))
+      ids_BxN = fetch(program.compiled(self._lm.params, self._seed, batch, *self._masks))
       found += [ids_N[ids_N != NOTHING] for ids_N in ids_BxN[: len(chunk)]]
     return found
 
@@ -182,4 +187,5 @@ class Generator:
     shapes = jax.tree.map(
       lambda x: jax.ShapeDtypeStruct((count, *x.shape), x.dtype, sharding=sharding), one
     )
-    return decode.lower(lm.graphdef, self._sampling, self._new, lm.params, shapes, *self._masks)
+    arrays = lm.params, self._seed, shapes, *self._masks
+    return decode.lower(lm.graphdef, self._sampling, self._new, *arrays)

@@ -47,11 +47,12 @@ def _is(value, kind) -> bool:
   return isinstance(value, kind) and not isinstance(value, bool)
 
 
-def choose(sampling: Sampling, logits_V, prompt, input, step):
+def choose(sampling: Sampling, seed, logits_V, prompt, input, step):
   """The next token of one sequence.
 
   Args:
-    sampling: how it is chosen; compiled in.
+    sampling: how it is chosen, compiled in; its seed is not read.
+    seed: the seed of the draws, uint32.
     logits_V: of the whole vocabulary, -inf for what may not be chosen.
     prompt: the number of the sequence's prompt: what is drawn depends on the seed and on these
       three alone, not on what else is in the batch.
@@ -63,7 +64,7 @@ def choose(sampling: Sampling, logits_V, prompt, input, step):
   """
   if sampling.temperature == 0:
     return jnp.argmax(logits_V).astype(jnp.int32)
-  key = jax.random.key(jnp.uint32(sampling.seed))
+  key = jax.random.key(seed)
   for number in (prompt, input, step):
     key = jax.random.fold_in(key, number)
   # The largest becomes 0, so that no temperature makes it infinite.
