@@ -53,6 +53,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
   parser.add_argument(
     "--quick", action="store_true", help="two layers, SST-2 and four contenders only"
   )
+  parser.add_argument("--before", default="", metavar="TEXT", help="text before the prompt [none]")
+  parser.add_argument("--after", default="", metavar="TEXT", help="text after the prompt [none]")
   parser.add_argument(
     "--generation", action="store_true", help="generating text after 16 prompts, on the CPU"
   )
@@ -71,6 +73,9 @@ def run(args: argparse.Namespace, folder: Path) -> dict:
   options = QUICK if args.quick else {"shape": args.model, **FULL}
   datasets = ["sst2"] if args.quick else args.datasets
   contenders = QUICK_CONTENDERS if args.quick else args.contenders
+  if args.before and any(name.startswith(PEFT) for name in contenders):
+    raise WayjaxError("PEFT puts nothing before its prompts: leave it out of --contenders")
+  options |= {"before": args.before, "after": args.after}
   Work.make(folder, tokenizer=args.tokenizer, data_dir=args.data_dir, datasets=datasets, **options)
   with _Process("machine", args.device, result=folder / "machine.json") as process:
     machine = process.measure()

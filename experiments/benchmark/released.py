@@ -3,7 +3,7 @@
 Every sequence is padded to the task's greatest length, the prompt is repeated for each of them, and
 the head scores the whole vocabulary at every position; one prompt at a time, in float32. Array
 names end in their dimensions: B batch, T text tokens with padding, S positions that the model reads
-(P + T - 1), D width, V vocabulary, P prompt tokens.
+(H + T - 1), D width, V vocabulary, P prompt tokens, H those and the tokens before them.
 """
 
 from typing import NamedTuple
@@ -44,14 +44,16 @@ class Released(Contender):
   """
 
   def __init__(self, work: Work, max_length: int, device: torch.device):
-    self.device, self._max_length = device, max_length
+    self.device, self._max_length = device, max_length + work.frame.size
     model = GPT2LMHeadModel.from_pretrained(work.model_dir, dtype=torch.float32)
     self._model = model.requires_grad_(False).to(device)
     self._embed = self._model.get_input_embeddings()
     self.prompt_PxD = torch.nn.Parameter(self._embed.weight[work.prompt_ids].clone())
+    before = torch.tensor(work.frame.before_ids, dtype=torch.long, device=device)
+    self._before_BxD = self._embed(before).detach()
 
   def collate(self, sequences: list[Sequence]) -> Batch:
-    prompt_tokens = len(self.prompt_PxD)
+    prompt_tokens = len(self._before_BxD) + len(self.prompt_PxD)
     positions = prompt_tokens + self._max_length - 1
     ids_BxT = pad_right([np.concatenate(sequence) for sequence in sequences], self._max_length)
     lengths_B = np.array([len(prefix) + len(candidate) for prefix, candidate in sequences])
@@ -68,9 +70,10 @@ class Released(Contender):
   def losses(self, batch: Batch) -> torch.Tensor:
     # The last token is only ever predicted.
     text_BxTxD = self._embed(batch.ids_BxT[:, :-1])
-    prompt_BxPxD = self.prompt_PxD.expand(len(text_BxTxD), -1, -1)
+    shared_HxD = torch.cat([self._before_BxD, self.prompt_PxD])
+    shared_BxHxD = shared_HxD.expand(len(text_BxTxD), -1, -1)
     logits_BxSxV = self._model(
-      inputs_embeds=torch.cat([prompt_BxPxD, text_BxTxD], 1),
+      inputs_embeds=torch.cat([shared_BxHxD, text_BxTxD], 1),
       attention_mask=batch.attended_BxS,
       use_cache=False,
     ).logits

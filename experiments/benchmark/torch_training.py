@@ -5,6 +5,7 @@ N test rows, C classes, W width to pad to.
 """
 
 import abc
+import dataclasses
 import time
 
 import numpy as np
@@ -65,7 +66,8 @@ def measure_contender(
     the timed steps, and `evaluation_seconds` for `evaluation_rows` test rows.
   """
   data = work.datasets[dataset_name]
-  train, labels = data.train, data.train.labels
+  train, test = (_after_the_prompt(part) for part in (data.train, data.test))
+  labels = train.labels
   # Batches are made before any clock starts, so only the device's work is timed.
   batches = [
     contender.collate([(train.prefixes[i], train.candidates[labels[i]]) for i in rows])
@@ -73,7 +75,7 @@ def measure_contender(
   ]
   loss = contender.losses(batches[0]).mean()
   (gradient_PxD,) = torch.autograd.grad(loss, contender.prompt_PxD)
-  losses_NxC, evaluation_seconds = _evaluate(contender, data.test, sequences_at_once)
+  losses_NxC, evaluation_seconds = _evaluate(contender, test, sequences_at_once)
   step_seconds = _train(contender, work.learning_rate, batches)
   return {
     "loss": loss.item(),
@@ -84,6 +86,13 @@ def measure_contender(
     "accuracy": float(np.mean(losses_NxC.argmin(1) == data.test.labels)),
     "mean_losses": losses_NxC.tolist(),
   }
+
+
+def _after_the_prompt(examples: EncodedExamples) -> EncodedExamples:
+  """Examples whose prefixes begin with what stands after the prompt."""
+  after = np.array(examples.frame.after_ids, np.int32)
+  prefixes = tuple(np.concatenate([after, prefix]) for prefix in examples.prefixes)
+  return dataclasses.replace(examples, prefixes=prefixes)
 
 
 def _now(device: torch.device) -> float:

@@ -85,6 +85,7 @@ def prepare(
     padded,
     _only_sizes_of(schedule, timed),
     largest=members,
+    frame=work.frame,
   )
   settings = TrainSettings(steps=work.run_steps, lr=work.learning_rate, members_at_once=members)
   started = time.perf_counter()
@@ -185,7 +186,7 @@ def _first_gradient(lm: LanguageModel, group: program.Group, leaves_M, state_M, 
   @jax.jit
   def gradient(params, tokens, leaves_M, state_M, batch_B):
     first, prompt_PxD = jax.tree.map(lambda x: x[0], (leaves_M, state_M.prompt_PxD))
-    row = packing.pack_training(tokens, batch_B, **size._asdict())
+    row = packing.pack_training(tokens, batch_B, **size._asdict(), frame=group.frame)
     return member_gradient(nnx.merge(lm.graphdef, params), constraint, first, prompt_PxD, row)
 
   gradient_PxD, _, losses = gradient(

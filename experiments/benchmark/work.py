@@ -13,6 +13,7 @@ from transformers import GPT2Tokenizer
 
 from wayjax.data.encoding import EncodedExamples, encode
 from wayjax.data.examples import load_data
+from wayjax.data.frame import Frame, make_frame
 from wayjax.data.tasks import get_task
 from wayjax.models import load_lm
 from wayjax.tuning.batches import training_batches
@@ -54,6 +55,7 @@ class Work:
     warmup_steps: steps before the clock starts.
     timed_steps: steps after that.
     datasets: the texts of each task.
+    frame: what stands around the prompt.
   """
 
   model_dir: Path
@@ -63,6 +65,7 @@ class Work:
   warmup_steps: int
   timed_steps: int
   datasets: dict[str, WorkDataset]
+  frame: Frame
 
   @classmethod
   def make(
@@ -78,6 +81,8 @@ class Work:
     timed_steps: int,
     test_rows: int,
     model: Path | None = None,
+    before: str = "",
+    after: str = "",
   ) -> "Work":
     """Writes the work into a folder, and returns it as contenders read it."""
     if model is None:
@@ -94,12 +99,16 @@ class Work:
       "timed_steps": timed_steps,
       "datasets": {},
     }
+    frame = make_frame(tokenizer, before, after)
+    plain["frame"] = dataclasses.asdict(frame)
     for name in datasets:
       task = get_task(name)
       data = load_data(task, data_dir)
       # The first test rows may be of one class.
       order = np.random.default_rng(SEED).permutation(len(data.evaluation))[:test_rows]
-      train, test = (encode(tokenizer, task, part) for part in (data.train, data.evaluation))
+      train, test = (
+        encode(tokenizer, task, part, frame=frame) for part in (data.train, data.evaluation)
+      )
       plain["datasets"][name] = {
         "max_length": task.max_length,
         "train": _to_lists(train, range(len(train))),
@@ -113,16 +122,18 @@ class Work:
   def read(cls, folder: Path) -> "Work":
     """Reads the work that `make` wrote."""
     plain = json.loads((folder / "work.json").read_text())
+    parts = plain.pop("frame").items()
+    frame = Frame(**{name: x if isinstance(x, str) else tuple(x) for name, x in parts})
     datasets = {
       name: WorkDataset(
         max_length=dataset["max_length"],
-        train=_from_lists(dataset["train"]),
+        train=_from_lists(dataset["train"], frame),
         batches=dataset["batches"],
-        test=_from_lists(dataset["test"]),
+        test=_from_lists(dataset["test"], frame),
       )
       for name, dataset in plain.pop("datasets").items()
     }
-    return cls(model_dir=folder / "model", datasets=datasets, **plain)
+    return cls(model_dir=folder / "model", datasets=datasets, frame=frame, **plain)
 
 
 def _to_lists(examples: EncodedExamples, rows) -> dict:
@@ -133,11 +144,11 @@ def _to_lists(examples: EncodedExamples, rows) -> dict:
   }
 
 
-def _from_lists(lists: dict) -> EncodedExamples:
+def _from_lists(lists: dict, frame: Frame) -> EncodedExamples:
   prefixes, candidates = (
     tuple(np.array(ids, np.int32) for ids in lists[name]) for name in ("prefixes", "candidates")
   )
-  return EncodedExamples(prefixes, candidates, np.array(lists["labels"], np.int32))
+  return EncodedExamples(prefixes, candidates, np.array(lists["labels"], np.int32), frame=frame)
 
 
 def save_model(folder: Path, tokenizer: str, shape: str) -> GPT2Tokenizer:

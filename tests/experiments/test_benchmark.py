@@ -1,11 +1,13 @@
 """The benchmark: the same work for all, and a table that says what was measured."""
 
 import copy
+import dataclasses
 
 import pytest
 
 from experiments.benchmark import comparison, wayjax_sweep, work
 from experiments.benchmark.__main__ import main
+from wayjax.data.frame import NO_FRAME
 from wayjax.errors import WayjaxError
 
 RESULT = {
@@ -65,7 +67,10 @@ def test_wayjax_does_the_same_for_one_member_and_for_several(shared, tmp_path, m
     warmup_steps=1,
     timed_steps=1,
     test_rows=6,
+    before="I say:",
+    after=" So:",
   )
+  assert (made.frame.before_ids, made.frame.after_ids) == ((40, 910, 25), (1406, 25))
   assert made.datasets["trec"].max_length == 128
   assert [len(batch) for batch in made.datasets["trec"].batches] == [8, 8]
   results = {
@@ -73,10 +78,20 @@ def test_wayjax_does_the_same_for_one_member_and_for_several(shared, tmp_path, m
     for members in (1, 3)
   }
   comparison.check_agreement(results, "trec")
+  # The frame counts: without it the gradient is another.
+  bare = wayjax_sweep.measure(dataclasses.replace(made, frame=NO_FRAME), "trec", "cpu")
+  with pytest.raises(WayjaxError, match=r"differ by .* in gradient_norm"):
+    comparison.check_agreement({"f32 0": bare, "f32 1": results["f32 1"]}, "trec")
   one = results["f32 3"]
   assert one["evaluation_rows"] == len(one["mean_losses"]) == 6
   assert one["useful_share"] > 0.85
   assert one["step_seconds"][0] > 0
+
+
+def test_peft_has_no_place_before_its_prompts(monkeypatch, capsys):
+  monkeypatch.setattr("experiments.benchmark.__main__.find_spec", lambda name: name)
+  assert main(["--quick", "--data-dir", "data", "--before", "x"]) == 2
+  assert "PEFT puts nothing before its prompts: leave it out" in capsys.readouterr().err
 
 
 def test_missing_peers_are_named(monkeypatch, capsys):
