@@ -203,7 +203,7 @@ def test_a_free_text_task_of_several_columns_in_a_chat(tmp_path, lm, export):
   assert "The text after an input:" in card
   export(run, "--format", "peft", "--fold-frame", out="peft")
   assert load_prompt(tmp_path / "peft").reply == "</u><m>"
-  assert '"YOUR TEXT", "</u><m>"]' in (tmp_path / "peft" / "README.md").read_text()
+  assert '"{q} A:", "</u><m>"]' in (tmp_path / "peft" / "README.md").read_text()
 
 
 def test_a_model_that_moved_is_found_by_its_weights(tmp_path, lm, export):
@@ -388,7 +388,7 @@ def test_the_card_says_what_a_user_must_know(lm, export, tmp_path):
   for words in (
     "library_name: peft",
     "What this prompt reads as says nothing about what it does.",
-    "The task sst2: a text, cut to its first 112 tokens, then a space and the template “It was %s",
+    "The task “sst2”: a text, cut to its first 112 tokens, then a space and the template “It",
     "is one of: terrible, great",
     "[virtual tokens: soft prompt][input]",
     "6 × 32 numbers of type float32",

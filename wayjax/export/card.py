@@ -89,7 +89,7 @@ def _task(source: Source) -> str:
     if task.is_plain
     else f"{template}, whose columns are cut so that the input has at most {most} tokens"
   )
-  start = f"The task {escape_markdown(task.name)}: {what}, in which {escape_markdown(place)} is "
+  start = f"The task “{escape_markdown(task.name)}”: {what}, in which {escape_markdown(place)} is "
   if task.answer is not None:
     return start + "the answer. It is right where it is the true one after normalisation."
   words = ", ".join(escape_markdown(word) for word in task.label_words)
@@ -151,7 +151,8 @@ def _accuracy(source: Source) -> str:
   }
   lines = [f"| {name} | {percent(value)} |" for name, value in numbers.items()]
   rows = (
-    f"In per cent of the {escape_markdown(str(row.get('split', '')))} rows, measured in float32:"
+    f"In per cent of the {escape_markdown(str(row.get('split', '')))} rows, as tuned and measured "
+    f"with products in {escape_markdown(str(row.get('precision', 'float32')))}:"
   )
   return "\n".join([rows, "", "| prompt | accuracy |", "|---|---|", *lines])
 

@@ -21,7 +21,7 @@ base = {base}
 tokenizer = AutoTokenizer.from_pretrained(base)
 model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), "THIS_FOLDER")
 
-parts = [{after}, "YOUR TEXT", {template}]  # each is tokenised by itself, as in tuning
+parts = [{after}, {input}, {template}]  # each is tokenised by itself, as in tuning
 ids = [i for part in parts for i in tokenizer(part, add_special_tokens=False)["input_ids"]]
 print(tokenizer.decode(model.generate(input_ids=torch.tensor([ids]), max_new_tokens=5)[0]))
 """
@@ -89,6 +89,7 @@ def files(source: Source, vectors_PxD: np.ndarray, record: dict) -> dict[str, by
 def use(source: Source, size: int) -> tuple[str, str]:
   """How the folder is used: words, and a program."""
   after = "" if size > len(source.prompt) else source.prompt.after or ""
-  values = {"base": source.prompt.model, "after": after, "template": source.template()}
+  values = {"base": source.prompt.model, "after": after, "input": source.input()}
+  values["template"] = source.template()
   program = _USE.format(**{name: json.dumps(value) for name, value in values.items()})
   return "With `pip install peft transformers torch`:", program

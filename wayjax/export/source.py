@@ -75,6 +75,13 @@ class Source:
     """Whether there is text around the prompt."""
     return bool(self.prompt.before or self.prompt.after)
 
+  def input(self) -> str:
+    """What stands in an example for the input: of named columns the template up to the answer."""
+    if self.task is None or self.task.is_plain:
+      return "YOUR TEXT"
+    layout = self.task.layout
+    return layout.input([f"{{{column}}}" for column in layout.columns])
+
   def template(self) -> str:
     """What follows an input up to its label or answer; without a task only what ends a turn."""
     reply = self.prompt.reply or ""
