@@ -3,7 +3,6 @@
 import dataclasses
 import sys
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
@@ -31,18 +30,6 @@ def encoded(lm):
   return encode(lm.tokenizer, QA, ROWS)
 
 
-def greedily(prompt_PxD, prefix, count, frame, ends) -> list[int]:
-  """Token by token, the whole row anew for each."""
-  model, ids = tiny.random_model(), []
-  around = [model.embed(np.array(part, np.int32)) for part in (frame.before_ids, frame.after_ids)]
-  while len(ids) < count and not (ids and ids[-1] in ends):
-    text_TxD = model.embed(np.array([*prefix, *ids], np.int32))
-    x_SxD = jnp.concatenate([around[0], prompt_PxD, around[1], text_TxD])
-    h_SxD = model.hidden(x_SxD, jnp.arange(len(x_SxD)), tiny.causal(len(x_SxD)))
-    ids.append(int(jnp.argmax(model.lm_head(h_SxD[-1:])[0][:257])))
-  return ids
-
-
 @pytest.mark.parametrize("around", [(0, 0), (2, 1)])
 def test_answers_are_what_the_model_says_greedily(lm, prompts, encoded, around):
   encoded = dataclasses.replace(encoded, frame=tiny.frame_of(*around))
@@ -50,7 +37,8 @@ def test_answers_are_what_the_model_says_greedily(lm, prompts, encoded, around):
   line_end = lm.tokenizer.convert_tokens_to_ids("Ċ")
   for prompt, of_prompt in zip(prompts, found, strict=True):
     for prefix, answer in zip(encoded.prefixes, of_prompt, strict=True):
-      ids = greedily(prompt.vectors_PxD, prefix, len(" half") + 1, encoded.frame, (0, line_end))
+      longest = len(" half") + 1
+      ids = tiny.greedy(lm, prompt.vectors_PxD, prefix, longest, encoded.frame, [line_end])
       text = lm.tokenizer.decode([i for i in ids if i != 0])
       assert answer == text.lstrip("\n").split("\n")[0].strip()
 

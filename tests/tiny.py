@@ -273,6 +273,29 @@ def unpacked_cross_entropy(prompt_PxD, encoded, rows, model_type="gpt2"):
   return np.mean(values), np.mean(gradients, axis=0)
 
 
+GREEDY = 64  # positions of the plain loop; what stands after a sequence is not seen by it
+
+
+def greedy(lm, prompt_PxD, ids, count, frame=NO_FRAME, ends=()) -> list[int]:
+  """Generated ids by a plain loop: the whole sequence is read again for every token."""
+  table_VxD, never = np.asarray(lm.table_VxD), list(lm.rows_of_no_token)
+  found = []
+  while len(found) < count and not (found and found[-1] in (lm.tokenizer.eos_token_id, *ends)):
+    before, rest = list(frame.before_ids), [*frame.after_ids, *ids, *found]
+    x_SxD = np.concatenate([table_VxD[before], prompt_PxD, table_VxD[rest]])
+    padded_SxD = np.pad(x_SxD, ((0, GREEDY - len(x_SxD)), (0, 0)))
+    logits_V = np.array(_plain_logits(lm.graphdef, lm.params, padded_SxD)[len(x_SxD) - 1])
+    logits_V[never] = -np.inf
+    found.append(int(logits_V.argmax()))
+  return found
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _plain_logits(graphdef, params, x_SxD):
+  model = nnx.merge(graphdef, params)
+  return model.lm_head(model.hidden(x_SxD, jnp.arange(GREEDY), causal(GREEDY)))
+
+
 def over(lm: LanguageModel, devices: int, model_parallel: int = 1) -> LanguageModel:
   """The same model on the first devices."""
   layout = make_layout(model_parallel, jax.devices()[:devices])

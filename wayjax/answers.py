@@ -7,6 +7,7 @@ import logging
 import numpy as np
 
 from wayjax.data.encoding import EncodedExamples
+from wayjax.generation.generate import tokens_with
 from wayjax.generation.generator import Generator
 from wayjax.metrics import exact_match
 from wayjax.models import LanguageModel
@@ -34,7 +35,7 @@ class Answerer:
     self._generator = Generator(
       lm,
       max_new_tokens=max(map(len, examples.candidates)),
-      end_ids=_line_ends(lm) if self._one_line else (),
+      end_ids=tokens_with(lm, [_LINE_END]) if self._one_line else (),
     )
 
   def __call__(self, prompts: list[SoftPrompt]) -> list[tuple[str, ...]]:
@@ -82,10 +83,3 @@ def _rouge_scorer():
     return None
   scorer = RougeScorer(["rougeL"], use_stemmer=True)
   return lambda right, answer: scorer.score(right, answer)["rougeL"].fmeasure
-
-
-def _line_ends(lm: LanguageModel) -> tuple[int, ...]:
-  """The tokens that are nothing but ends of lines, or end in one after a sign."""
-  ids = [int(i) for i in np.unique(list(lm.tokenizer.get_vocab().values())) if i < lm.vocab_size]
-  texts = lm.tokenizer.batch_decode([[i] for i in ids])
-  return tuple(i for i, text in zip(ids, texts) if _LINE_END in text)

@@ -2,14 +2,11 @@
 
 import copy
 import dataclasses
-import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
-from flax import nnx
 
 import wayjax
 from wayjax import generate
@@ -33,30 +30,10 @@ def ids_of(found):
   return [[generation.ids.tolist() for generation in row] for row in found]
 
 
-LONGEST = 48  # positions of the plain loop; what stands after a sequence is not seen by it
-
-
 def uncached(lm, prompt, ids, frame) -> list[int]:
-  """A plain loop: the whole sequence is read again for every token."""
+  """What a plain loop generates."""
   vectors_PxD = np.zeros((0, 32), np.float32) if prompt is None else prompt.vectors_PxD
-  table_VxD, never = np.asarray(lm.table_VxD), list(lm.rows_of_no_token)
-  found = []
-  while len(found) < NEW:
-    before, rest = list(frame.before_ids), [*frame.after_ids, *ids, *found]
-    x_SxD = np.concatenate([table_VxD[before], vectors_PxD, table_VxD[rest]])
-    padded_SxD = np.pad(x_SxD, ((0, LONGEST - len(x_SxD)), (0, 0)))
-    logits_V = np.array(plain_logits(lm.graphdef, lm.params, padded_SxD)[len(x_SxD) - 1])
-    logits_V[never] = -np.inf
-    found.append(int(logits_V.argmax()))
-    if found[-1] == lm.tokenizer.eos_token_id:
-      break
-  return found
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def plain_logits(graphdef, params, x_SxD):
-  model = nnx.merge(graphdef, params)
-  return model.lm_head(model.hidden(x_SxD, jnp.arange(LONGEST), tiny.causal(LONGEST)))
+  return tiny.greedy(lm, vectors_PxD, ids, NEW, frame)
 
 
 @pytest.mark.parametrize("model_type", tiny.CONFIGS)

@@ -95,7 +95,7 @@ def generate(
     lm,
     max_new_tokens=max_new_tokens,
     sampling=Sampling(temperature, top_k, top_p, seed),
-    end_ids=_tokens_with(lm, stop) if stop else (),
+    end_ids=tokens_with(lm, stop) if stop else (),
   )
   ids = token_ids(lm.tokenizer, list(inputs)) if inputs else []
   found = generator(prompts, ids, frames)
@@ -109,7 +109,7 @@ def _frame(lm, prompt: SoftPrompt | None, before, after, **chat) -> Frame:
   return make_frame(lm.tokenizer, *texts, **chat)
 
 
-def _tokens_with(lm: LanguageModel, stop: list[str]) -> tuple[int, ...]:
+def tokens_with(lm: LanguageModel, stop: list[str]) -> tuple[int, ...]:
   """The tokens whose own text contains a stop text."""
   never = set(lm.rows_of_no_token)
   ids = [i for i in range(lm.vocab_size) if i not in never]
