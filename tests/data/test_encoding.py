@@ -72,8 +72,15 @@ def test_of_several_columns_the_longest_is_cut(lm):
   ):
     encoded = encode(lm.tokenizer, NLI, Examples((values,), (0,)), 16 + 22)
     assert decode(lm, encoded.prefixes[0]) == expected + " "
-  with pytest.raises(WayjaxError, match=r"the fixed texts of task 'nli' take .* cut to 4: shorten"):
-    encode(lm.tokenizer, NLI, Examples(((long, short),), (0,)), 16 + 4)
+  for room in (4, len(" so  ?")):  # nothing would be left of the columns
+    with pytest.raises(WayjaxError, match=f"the fixed texts of task 'nli' take .* to {room}: "):
+      encode(lm.tokenizer, NLI, Examples(((long, short),), (0,)), 16 + room)
+
+
+def test_a_column_that_stands_twice_is_cut_no_further_than_it_must(lm):
+  task = Task("twice", "{a} so {b}, {a} ? {label}", ("yes", "no"), ("yes", "no"))
+  encoded = encode(lm.tokenizer, task, Examples((("0123456789" * 4, "short"),), (0,)), 16 + 32)
+  assert decode(lm, encoded.prefixes[0]) == "012345678 so short, 012345678 ? "
 
 
 def test_every_example_has_its_own_answer(lm):

@@ -155,11 +155,13 @@ def _shortened(tokenizer, task: Task, values: tuple[str, ...], size: int, most: 
   """The input of a row whose longest columns are cut at their ends until it fits."""
   columns = token_ids(tokenizer, list(values)) if values else []
   level = max(map(len, columns), default=0)
+  numbers = {column: number for number, column in enumerate(task.layout.columns)}
+  placed = [len(columns[numbers[column]]) for _, column in task.layout.head]  # some twice
   while size > most:
     # Tokens that are put together again may be others, and more.
-    fixed = size - sum(min(len(ids), level) for ids in columns)
+    fixed = size - sum(min(length, level) for length in placed)
     level -= 1
-    while level > 1 and fixed + sum(min(len(ids), level) for ids in columns) > most:
+    while level > 1 and fixed + sum(min(length, level) for length in placed) > most:
       level -= 1
     if level < 1:
       raise WayjaxError(
