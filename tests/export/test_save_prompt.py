@@ -223,6 +223,7 @@ class TestVllm:
     ({"dtype": "float16"}, r"--dtype float16 needs the prompt's model: give lm=load_lm"),
     ({"format": "vllm"}, "--format vllm needs --input, the text that follows the prompt"),
     ({"format": "vllm", "text": "x"}, r"--format vllm needs the prompt's model: give lm="),
+    ({"format": "vllm", "text": "\udcff"}, r"--input '\\udcff' is not valid Unicode: give another"),
     ({"format": "vllm", "text": 7}, "input must be a text, not a value of type int"),
     ({"text": "x"}, "--input belongs to --format vllm, not to peft: leave it out"),
     (
