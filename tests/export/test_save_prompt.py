@@ -192,6 +192,12 @@ class TestVllm:
     assert "the input was cut to its first 112 tokens, as in training" in said
     assert len(stored(tmp_path / "out", "vllm")[0]) == 3 + 112 + len(" It was ")
 
+  def test_a_length_without_room_for_a_text_is_refused(self, tmp_path, lm, prompt):
+    task = dataclasses.replace(get_task("sst2"), max_length=16)
+    with pytest.raises(WayjaxError, match="max_length of 16, which leaves no room for an input"):
+      save_prompt(prompt, tmp_path / "out", format="vllm", text="x", lm=lm, task=task)
+    assert not (tmp_path / "out").exists()
+
   def test_what_exceeds_the_models_positions_is_refused(self, tmp_path, lm, prompt):
     with pytest.raises(WayjaxError, match="take 163 positions, and the model has 160: give a shor"):
       save_prompt(prompt, tmp_path / "out", format="vllm", text="x" * 160, lm=lm)
