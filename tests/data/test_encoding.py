@@ -128,6 +128,23 @@ def test_only_examples_of_a_task_are_encoded(lm):
       encode(lm.tokenizer, task, examples)
 
 
+@pytest.mark.parametrize(
+  ("task", "values", "label", "message"),
+  [
+    (NLI, ("a", "b", "c"), 0, "row 1 of task 'nli' is not a tuple of the texts of a, b: make it"),
+    (NLI, "ab", 0, "row 1 of task 'nli' is not a tuple"),
+    (NLI, ("a", None), 0, "row 1 of task 'nli' is not a tuple"),
+    (TASKS["sst2"], ("a",), 0, "row 1 of task 'sst2' is not a text"),
+    (NLI, ("a", "b"), 2, "the label of row 1 is 2: it must be the number of a class, below 2"),
+    (NLI, ("a", "b"), "yes", "the label of row 1 is 'yes'"),
+    (QA, ("a",), 1, "the answer of row 1 must be a text, not a value of type int"),
+  ],
+)
+def test_rows_that_are_not_of_the_task_are_refused(lm, task, values, label, message):
+  with pytest.raises(WayjaxError, match=message):
+    encode(lm.tokenizer, task, Examples((values,), (label,)))
+
+
 def test_label_words_with_the_same_tokens_are_refused(lm):
   same = dataclasses.replace(TASKS["sst2"], label_words=("good", "good"))
   with pytest.raises(WayjaxError, match="same tokens"):
