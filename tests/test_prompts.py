@@ -122,15 +122,20 @@ def test_a_run_folder_gives_its_prompts_back(tmp_path, vectors):
   ("resolved", "around"),
   [
     ({"before": "<s>", "after": "Say:"}, ("<s>", "Say:")),
-    ({"before": ""}, ("", None)),
-    ({}, (None, None)),
+    ({"before": ""}, ("", "")),  # earlier versions put nothing around prompts
+    ({}, ("", "")),
   ],
 )
-def test_the_text_around_a_runs_prompts_is_known_where_it_is_recorded(
-  tmp_path, vectors, resolved, around
-):
+def test_the_text_around_a_runs_prompts_is_known(tmp_path, vectors, resolved, around):
   writer = RunWriter.begin(tmp_path / "run")
   writer.write_config({"model": "gpt2", "resolved": resolved})
   writer.append_rows([], {"a": vectors})
   prompt = read_run(tmp_path / "run").prompt("a")
   assert (prompt.before, prompt.after) == around
+
+
+def test_what_cannot_be_written_is_refused_where_it_is_made():
+  with pytest.raises(WayjaxError, match="the text after of a prompt is not valid Unicode"):
+    SoftPrompt(np.ones((2, 3)), "m", after="\udcff")
+  with pytest.raises(WayjaxError, match="model must be the name of a model, not a value of type N"):
+    SoftPrompt(np.ones((2, 3)), None)

@@ -14,6 +14,7 @@ from wayjax.data.encoding import target_ids
 from wayjax.data.targets import Target
 from wayjax.errors import WayjaxError, reason
 from wayjax.options import require_kind
+from wayjax.visible import is_unicode
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,11 +44,14 @@ class SoftPrompt:
   reply: str | None = None
 
   def __post_init__(self):
+    require_kind("model", self.model, str, "the name of a model")
     if self.reads_as is not None:
       require_kind("reads_as", self.reads_as, Target, "a Target")
     for name in ("before", "after", "reply"):
       if getattr(self, name) is not None:
         require_kind(name, getattr(self, name), str, "a text")
+        if not is_unicode(getattr(self, name)):
+          raise WayjaxError(f"the text {name} of a prompt is not valid Unicode: give another")
     try:
       given = np.asarray(self.vectors_PxD)
       if np.iscomplexobj(given):

@@ -72,8 +72,15 @@ def test_of_several_columns_the_longest_is_cut(lm):
   ):
     encoded = encode(lm.tokenizer, NLI, Examples((values,), (0,)), 16 + 22)
     assert decode(lm, encoded.prefixes[0]) == expected + " "
-  with pytest.raises(WayjaxError, match=r"the fixed texts of task 'nli' take .* cut to 4: shorten"):
-    encode(lm.tokenizer, NLI, Examples(((long, short),), (0,)), 16 + 4)
+  for room in (4, len(" so  ?")):  # nothing would be left of the columns
+    with pytest.raises(WayjaxError, match=f"the fixed texts of task 'nli' take .* to {room}: "):
+      encode(lm.tokenizer, NLI, Examples(((long, short),), (0,)), 16 + room)
+
+
+def test_a_column_that_stands_twice_is_cut_no_further_than_it_must(lm):
+  task = Task("twice", "{a} so {b}, {a} ? {label}", ("yes", "no"), ("yes", "no"))
+  encoded = encode(lm.tokenizer, task, Examples((("0123456789" * 4, "short"),), (0,)), 16 + 32)
+  assert decode(lm, encoded.prefixes[0]) == "012345678 so short, 012345678 ? "
 
 
 def test_every_example_has_its_own_answer(lm):
@@ -119,6 +126,23 @@ def test_only_examples_of_a_task_are_encoded(lm):
   ):
     with pytest.raises(WayjaxError, match=message):
       encode(lm.tokenizer, task, examples)
+
+
+@pytest.mark.parametrize(
+  ("task", "values", "label", "message"),
+  [
+    (NLI, ("a", "b", "c"), 0, "row 1 of task 'nli' is not a tuple of the texts of a, b: make it"),
+    (NLI, "ab", 0, "row 1 of task 'nli' is not a tuple"),
+    (NLI, ("a", None), 0, "row 1 of task 'nli' is not a tuple"),
+    (TASKS["sst2"], ("a",), 0, "row 1 of task 'sst2' is not a text"),
+    (NLI, ("a", "b"), 2, "the label of row 1 is 2: it must be the number of a class, below 2"),
+    (NLI, ("a", "b"), "yes", "the label of row 1 is 'yes'"),
+    (QA, ("a",), 1, "the answer of row 1 must be a text, not a value of type int"),
+  ],
+)
+def test_rows_that_are_not_of_the_task_are_refused(lm, task, values, label, message):
+  with pytest.raises(WayjaxError, match=message):
+    encode(lm.tokenizer, task, Examples((values,), (label,)))
 
 
 def test_label_words_with_the_same_tokens_are_refused(lm):

@@ -1,6 +1,7 @@
 """Rows from folders and from the Hub's cache, and errors that name file, row and cause."""
 
 import json
+import math
 
 import disks
 import numpy as np
@@ -398,6 +399,8 @@ def test_answers_may_be_numbers(folder):
     (QA, {"question": "a", "gold": " "}, "row 1: the answer 'gold' is empty"),
     (QA, {"question": "a", "gold": None}, "row 1: the answer 'gold' is empty"),
     (QA, {"question": "a", "gold": True}, "row 1: the answer 'gold' is True, which is not"),
+    (QA, {"question": "a", "gold": math.nan}, "row 1: the answer 'gold' is nan, which is not"),
+    (QA, {"question": "a", "gold": math.inf}, "row 1: the answer 'gold' is inf, which is not"),
     (QA, {"question": "a", "gold": ["x"]}, "row 1: the answer 'gold' is .*, which is not a string"),
   ],
 )

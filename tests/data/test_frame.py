@@ -99,6 +99,15 @@ def test_a_chat_that_cannot_be_had_is_one_sentence(tokenizer, template, system, 
     make_frame(tokenizer, chat=True, system=system)
 
 
+def test_a_chat_template_without_an_end_is_not_waited_for(tokenizer, monkeypatch):
+  monkeypatch.setattr("wayjax.data.frame._SECONDS", 0.1)
+  # It ends after a second or so, lest it runs beside the other tests.
+  loops = "{% for a in range(1000) %}{% for b in range(5000) %}{% endfor %}{% endfor %}"
+  tokenizer.chat_template = loops + "{{ messages[-1]['content'] }}"
+  with pytest.raises(WayjaxError, match=r"more than 0\.1 seconds.*: leave --chat out"):
+    make_frame(tokenizer, chat=True)
+
+
 def test_what_is_no_text_is_refused(tokenizer):
   with pytest.raises(WayjaxError, match="before must be a text, not a value of type int"):
     make_frame(tokenizer, 5)

@@ -192,6 +192,12 @@ class TestVllm:
     assert "the input was cut to its first 112 tokens, as in training" in said
     assert len(stored(tmp_path / "out", "vllm")[0]) == 3 + 112 + len(" It was ")
 
+  def test_a_length_without_room_for_a_text_is_refused(self, tmp_path, lm, prompt):
+    task = dataclasses.replace(get_task("sst2"), max_length=16)
+    with pytest.raises(WayjaxError, match="max_length of 16, which leaves no room for an input"):
+      save_prompt(prompt, tmp_path / "out", format="vllm", text="x", lm=lm, task=task)
+    assert not (tmp_path / "out").exists()
+
   def test_what_exceeds_the_models_positions_is_refused(self, tmp_path, lm, prompt):
     with pytest.raises(WayjaxError, match="take 163 positions, and the model has 160: give a shor"):
       save_prompt(prompt, tmp_path / "out", format="vllm", text="x" * 160, lm=lm)
@@ -223,6 +229,7 @@ class TestVllm:
     ({"dtype": "float16"}, r"--dtype float16 needs the prompt's model: give lm=load_lm"),
     ({"format": "vllm"}, "--format vllm needs --input, the text that follows the prompt"),
     ({"format": "vllm", "text": "x"}, r"--format vllm needs the prompt's model: give lm="),
+    ({"format": "vllm", "text": "\udcff"}, r"--input '\\udcff' is not valid Unicode: give another"),
     ({"format": "vllm", "text": 7}, "input must be a text, not a value of type int"),
     ({"text": "x"}, "--input belongs to --format vllm, not to peft: leave it out"),
     (

@@ -82,6 +82,8 @@ def test_a_block_a_sequence(model_dir, capsys):
     (["--input", "a", "--prompt", "nowhere"], "there is no soft prompt at nowhere"),
     (["--input", "a", "--prompt", ".", "--key", "k"], "holds no soft prompt"),
     (["--input", "a", "--model", "m", "--system", "s"], "it goes with --chat"),
+    (["--input", "a", "--model", "m", "--key", "k"], "give --prompt too"),
+    (["--input", "a", "--model", "m", "--tensor", "t"], "give --prompt too"),
     (["--input", "a", "--top-k", "many"], "--top-k"),
   ],
 )

@@ -203,6 +203,8 @@ def test_nothing_asked_nothing_generated(lm, rng):
       {"inputs": ["x" * 150], "max_new_tokens": 12},
       "of 150, 0 around .* 12 new tokens exceed .* 160",
     ),
+    ({"inputs": ["a\udcff"]}, r"one of inputs is not valid Unicode, 'a\\udcff': give another"),
+    ({"stop": ["\udcff"]}, "one of stop is not valid Unicode"),
     ({"lm": "gpt2"}, "lm must be what load_lm returns"),
     ({"chat": True}, "no chat template"),
     ({"system": "Be brief."}, "system is the system's text of a chat"),

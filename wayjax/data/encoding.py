@@ -100,6 +100,7 @@ def encode(
   require_kind("examples", examples, Examples, "a part of what load_data returns")
   if not len(examples):
     raise WayjaxError("there are no examples to encode: give at least one")
+  _require_rows(task, examples)
   rules = {field.name: field for field in options()}
   length = task.max_length if max_length is None else max_length
   most = check_value(rules["max_length"], length, "max_length") - TEMPLATE_ROOM
@@ -119,6 +120,26 @@ def encode(
     task.layout.tail,
     frame,
   )
+
+
+def _require_rows(task: Task, examples: Examples) -> None:
+  """Raises WayjaxError where rows are not of a task: those made by hand may be anything."""
+  count = len(task.layout.columns)
+  for number, (values, label) in enumerate(zip(examples.texts, examples.labels), start=1):
+    texts = (values,) if task.is_plain else values
+    is_right = isinstance(texts, tuple) and len(texts) == count
+    if not is_right or not all(isinstance(text, str) for text in texts):
+      form = (
+        "a text" if task.is_plain else f"a tuple of the texts of {', '.join(task.columns[:-1])}"
+      )
+      raise WayjaxError(f"row {number} of task '{task.name}' is not {form}: make it one")
+    if task.answer is not None:
+      require_kind(f"the answer of row {number}", label, str, "a text")
+    elif label not in range(len(task.label_words)):
+      raise WayjaxError(
+        f"the label of row {number} is {label!r}: it must be the number of a class, below "
+        f"{len(task.label_words)}"
+      )
 
 
 def encode_template(
@@ -155,11 +176,13 @@ def _shortened(tokenizer, task: Task, values: tuple[str, ...], size: int, most: 
   """The input of a row whose longest columns are cut at their ends until it fits."""
   columns = token_ids(tokenizer, list(values)) if values else []
   level = max(map(len, columns), default=0)
+  numbers = {column: number for number, column in enumerate(task.layout.columns)}
+  placed = [len(columns[numbers[column]]) for _, column in task.layout.head]  # some twice
   while size > most:
     # Tokens that are put together again may be others, and more.
-    fixed = size - sum(min(len(ids), level) for ids in columns)
+    fixed = size - sum(min(length, level) for length in placed)
     level -= 1
-    while level > 1 and fixed + sum(min(len(ids), level) for ids in columns) > most:
+    while level > 1 and fixed + sum(min(length, level) for length in placed) > most:
       level -= 1
     if level < 1:
       raise WayjaxError(

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -242,7 +243,8 @@ def _check_text(text, what: str) -> None:
 
 def _answer(value, task: Task, row: str) -> str:
   """A free-text answer; JSON and Parquet may hold a number."""
-  is_a_number = isinstance(value, int | float) and not isinstance(value, bool)
+  is_finite = isinstance(value, float) and math.isfinite(value)  # NaN is what tables lack
+  is_a_number = is_finite or (isinstance(value, int) and not isinstance(value, bool))
   text = str(value) if is_a_number else value
   _check_text(text, f"{row}: the answer '{task.answer}'")
   return text.strip()

@@ -104,7 +104,13 @@ def _input_ids(source: Source, text: str, frame: Frame, lm) -> tuple[np.ndarray,
     return np.array([*ids, *frame.reply_ids], np.int32), notes
   if not task.is_plain:
     notes.append("the input is taken as it is: write it as the template has it, up to the answer")
-  most = (source.max_length or task.max_length) - TEMPLATE_ROOM
+  length = source.max_length or task.max_length
+  most = length - TEMPLATE_ROOM
+  if most < 1:
+    raise WayjaxError(
+      f"{source.where} has a max_length of {length}, which leaves no room for an input: it must be "
+      f"above {TEMPLATE_ROOM}"
+    )
   if len(ids) > most:
     notes.append(f"the input was cut to its first {most} tokens, as in training")
   lead, _ = encode_template(lm.tokenizer, task, frame)

@@ -7,6 +7,7 @@ from wayjax.errors import WayjaxError
 from wayjax.export import peft_format, safetensors_format, vllm_format
 from wayjax.export.source import Source
 from wayjax.options import require_choice, require_kind
+from wayjax.visible import is_unicode
 
 FORMATS = {"peft": peft_format, "safetensors": safetensors_format, "vllm": vllm_format}
 _PEFT, VLLM = "peft", "vllm"
@@ -37,6 +38,8 @@ class Request:
     require_choice("dtype", self.dtype, CERTIFIED)
     if self.text is not None:
       require_kind("input", self.text, str, "a text")
+      if not is_unicode(self.text):
+        raise WayjaxError(f"--input '{self.text}' is not valid Unicode: give another text")
     if self.format == VLLM and self.text is None:
       raise WayjaxError("--format vllm needs --input, the text that follows the prompt")
     if self.format != VLLM and self.text is not None:

@@ -48,6 +48,7 @@ def save_prompt(
       or the model is needed and not given.
   """
   require_kind("prompt", prompt, SoftPrompt, "a SoftPrompt")
+  require_kind("folder", folder, str | Path, "a path")
   if task is not None:
     require_kind("task", task, Task, "what get_task returns")
   how = Request(format, dtype, text, fold_frame)

@@ -65,6 +65,8 @@ def _generate(args: argparse.Namespace) -> int:
     raise WayjaxError("there is no input: give --input TEXT, which may be empty, or --inputs-file")
   if args.system is not None and not args.chat:
     raise WayjaxError("--system is the system's text of a chat: it goes with --chat")
+  if not args.prompt and (args.key or args.tensor is not None):
+    raise WayjaxError("--key and --tensor name a prompt in what --prompt names: give --prompt too")
 
   from wayjax.devices import compilation, select
   from wayjax.generation.generate import generate

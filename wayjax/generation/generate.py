@@ -12,6 +12,7 @@ from wayjax.generation.sampling import Sampling
 from wayjax.models import LanguageModel
 from wayjax.options import require_kind
 from wayjax.prompts import SoftPrompt
+from wayjax.visible import is_unicode
 
 END, STOP, LENGTH = "end", "stop", "length"
 
@@ -83,6 +84,8 @@ def generate(
   for name, texts in (("inputs", inputs), ("stop", stop)):
     for text in texts:
       require_kind(f"each of {name}", text, str, "a text")
+      if not is_unicode(text):
+        raise WayjaxError(f"one of {name} is not valid Unicode, '{text}': give another")
   if "" in stop:
     raise WayjaxError("a stop text is empty: give one that can be found")
   for prompt in prompts:

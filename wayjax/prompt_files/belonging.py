@@ -21,7 +21,9 @@ def choose_model(where: str, named: str | None, weights_sha256: str | None, give
   """
   if given is None:
     if not named:
-      raise WayjaxError(f"{where} does not name the model that its prompt belongs to: give model=")
+      raise WayjaxError(
+        f"{where} does not name the model that its prompt belongs to: give model=, or --model"
+      )
     return named
   name, own = _as_named(given)
   if not named:

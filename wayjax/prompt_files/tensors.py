@@ -61,7 +61,7 @@ def _read_safetensors(path: Path, name: str | None) -> tuple[np.ndarray, str, di
       if name is None and len(names) != 1:
         raise WayjaxError(
           f"{path} holds {len(names)} tensors ({', '.join(names[:_SHOWN])}): name the one that is "
-          "the prompt with tensor="
+          "the prompt with tensor=, or --tensor"
         )
       name = names[0] if name is None else name
       if name not in names:
