@@ -61,7 +61,7 @@ def _check_unicode(field: dataclasses.Field, value) -> None:
   """Refuses bytes that are no UTF-8, which Python has as halves of surrogate pairs."""
   for text in value if isinstance(value, tuple) else (value,):
     if isinstance(text, str) and not is_unicode(text):
-      raise WayjaxError(f"{flag(field)} {text} is not valid Unicode: use another name")
+      raise WayjaxError(f"{flag(field)} {text} is not valid Unicode: use another")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerFast
 
 from wayjax.data.encoding import encode
 from wayjax.data.examples import Examples
-from wayjax.data.frame import NO_FRAME, Frame, make_frame
+from wayjax.data.frame import NO_FRAME, Frame, make_frame, own_beginning
 from wayjax.data.tasks import TASKS, Task
 from wayjax.errors import WayjaxError
 
@@ -108,7 +108,19 @@ def test_a_chat_template_without_an_end_is_not_waited_for(tokenizer, monkeypatch
     make_frame(tokenizer, chat=True)
 
 
+def test_a_beginning_that_is_never_left_out_is_not_put_twice(tokenizer):
+  def stubborn(text, **_):
+    return {"input_ids": [tokenizer.bos_token_id, *tokenizer.encode(text)]}
+
+  stubborn.bos_token, stubborn.bos_token_id = tokenizer.bos_token, tokenizer.bos_token_id
+  assert own_beginning(stubborn) == ""
+
+
 def test_what_is_no_text_is_refused(tokenizer):
+  with pytest.raises(
+    WayjaxError, match="tokenizer must be a model's tokenizer, not a value of type str"
+  ):
+    make_frame("gpt2")
   with pytest.raises(WayjaxError, match="before must be a text, not a value of type int"):
     make_frame(tokenizer, 5)
   with pytest.raises(WayjaxError, match="the text after is not valid Unicode"):

@@ -13,6 +13,7 @@ from wayjax import generate
 from wayjax.data.encoding import token_ids
 from wayjax.data.frame import make_frame
 from wayjax.errors import WayjaxError
+from wayjax.generation.generate import _read
 from wayjax.generation.generator import Generator
 from wayjax.generation.sampling import Sampling
 from wayjax.models import load_lm
@@ -149,6 +150,17 @@ def test_what_a_prompt_was_tuned_with_is_put_around_it(lm, rng):
   assert own == given != none == ids_of(generate(lm, [plain], TEXTS, max_new_tokens=8))
 
 
+def test_of_two_stop_texts_in_one_token_the_first_cuts(lm):
+  class Tokenizer:
+    eos_token_id = 0
+
+    def decode(self, ids, **_):
+      return "".join({1: "ab", 2: "cdef"}[i] for i in ids)
+
+  found = _read(Tokenizer(), np.array([1, 2], np.int32), ["e", "d"])
+  assert (found.text, found.stopped) == ("abc", "stop")
+
+
 def test_text_ends_at_the_first_stop_text(lm):
   (whole,) = generate(lm, [], ["some text"], max_new_tokens=12)[0]
   assert whole.stopped == "length"
@@ -188,6 +200,8 @@ def test_nothing_asked_nothing_generated(lm, rng):
     ({"temperature": "hot"}, "temperature must be a number"),
     ({"top_k": 0}, "top_k must be a whole number of at least 1, not 0"),
     ({"top_p": 0.0}, "top_p must be above 0 and at most 1, not 0.0"),
+    ({"top_k": 3}, "say what is drawn among: give a temperature above 0"),
+    ({"top_p": 0.5}, "say what is drawn among: give a temperature above 0"),
     ({"top_p": 1.5}, "top_p must be above 0 and at most 1, not 1.5"),
     ({"seed": -1}, "seed must be a whole number from 0"),
     ({"stop": [""]}, "a stop text is empty"),

@@ -68,3 +68,10 @@ def test_every_number_changes_what_is_drawn():
     for row in numbers
   ]
   assert len({tuple(row) for row in draws}) == len(numbers)
+
+
+def test_no_more_are_kept_than_add_up_to_p():
+  logits_V = np.zeros(4, np.float32)
+  sampling = Sampling(1.0, top_p=0.5)
+  draw = jax.jit(jax.vmap(lambda prompt: choose(sampling, np.uint32(0), logits_V, prompt, 0, 0)))
+  assert sorted(set(draw(np.arange(200)).tolist())) == [0, 1]

@@ -105,6 +105,7 @@ def encode(
   length = task.max_length if max_length is None else max_length
   most = check_value(rules["max_length"], length, "max_length") - TEMPLATE_ROOM
   frame = make_frame(tokenizer) if frame is None else frame
+  require_kind("frame", frame, Frame, "what make_frame returns")
   inputs = encode_inputs(tokenizer, task, examples.texts, most)
   answers, labels = None, examples.labels
   if task.answer is not None:

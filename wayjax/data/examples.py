@@ -222,7 +222,7 @@ def _load_dataset(where: str, folder: str, split: str):
 
 def _to_examples(rows: Iterable[tuple], task: Task, where: str, *, names_only: bool) -> Examples:
   texts, labels, known = [], [], _known_labels(task, names_only)
-  names = [f"'{name}'" if name != TEXT else name for name in task.layout.columns]
+  names = [f"column '{name}'" if name != TEXT else name for name in task.layout.columns]
   for number, (*values, label) in enumerate(rows, start=1):
     row = f"{where}, row {number}"
     for name, text in zip(names, values, strict=True):

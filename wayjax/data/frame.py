@@ -77,6 +77,10 @@ def make_frame(
   """
   if system is not None and not chat:
     raise WayjaxError("system is the system's text of a chat: it goes with chat=True")
+  if not hasattr(tokenizer, "bos_token_id"):
+    raise WayjaxError(
+      f"tokenizer must be a model's, not a value of type {type(tokenizer).__name__}"
+    )
   header, turn_end = _chat(tokenizer, system) if chat else ("", "")
   if before in (AUTO, None):
     before = header if chat else own_beginning(tokenizer)

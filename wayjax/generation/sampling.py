@@ -39,6 +39,8 @@ class Sampling:
       raise WayjaxError(f"top_k must be a whole number of at least 1, not {self.top_k!r}")
     if self.top_p is not None and (not _is(self.top_p, numbers.Real) or not 0 < self.top_p <= 1):
       raise WayjaxError(f"top_p must be above 0 and at most 1, not {self.top_p!r}")
+    if self.temperature == 0 and (self.top_k, self.top_p) != (None, None):
+      raise WayjaxError("top_k and top_p say what is drawn among: give a temperature above 0 too")
     if not _is(self.seed, numbers.Integral) or not 0 <= self.seed < _SEEDS:
       raise WayjaxError(f"seed must be a whole number from 0 to {_SEEDS - 1}, not {self.seed!r}")
 
