@@ -117,9 +117,7 @@ def test_a_beginning_that_is_never_left_out_is_not_put_twice(tokenizer):
 
 
 def test_what_is_no_text_is_refused(tokenizer):
-  with pytest.raises(
-    WayjaxError, match="tokenizer must be a model's tokenizer, not a value of type str"
-  ):
+  with pytest.raises(WayjaxError, match="tokenizer must be a model's, not a value of type str"):
     make_frame("gpt2")
   with pytest.raises(WayjaxError, match="before must be a text, not a value of type int"):
     make_frame(tokenizer, 5)

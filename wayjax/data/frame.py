@@ -75,12 +75,12 @@ def make_frame(
     WayjaxError: what is not text, a tokenizer that fails, or one whose chat template is missing or
       does not keep to this form.
   """
-  if system is not None and not chat:
-    raise WayjaxError("system is the system's text of a chat: it goes with chat=True")
   if not hasattr(tokenizer, "bos_token_id"):
     raise WayjaxError(
       f"tokenizer must be a model's, not a value of type {type(tokenizer).__name__}"
     )
+  if system is not None and not chat:
+    raise WayjaxError("system is the system's text of a chat: it goes with chat=True")
   header, turn_end = _chat(tokenizer, system) if chat else ("", "")
   if before in (AUTO, None):
     before = header if chat else own_beginning(tokenizer)
