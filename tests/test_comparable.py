@@ -33,7 +33,7 @@ BASE = {
 }  # fmt: skip
 FREE = {"init": "vocab", "gamma": (0.0,)}  # prompts may have another length than their targets
 # Those that the first of two runs differs in from the base, by what the second differs in.
-FIRST = {"prompt_tokens": FREE, "shard": {"shard": (0, 2)}}
+FIRST = {"prompt_tokens": FREE, "shard": {"shard": (0, 2)}, "system": {"chat": True}}
 # Of each option another value than that of the base.
 OTHER = {
   "dataset": {"dataset": "subj"},
@@ -43,6 +43,10 @@ OTHER = {
   "train_rows": {"train_rows": 20},
   "eval_rows": {"eval_rows": 3},
   "max_length": {"max_length": 17},
+  "before": {"before": "<"},
+  "after": {"after": ">"},
+  "chat": {"chat": True},
+  "system": {"chat": True, "system": "Be brief."},
   "model": {"model": "other-model"},
   "revision": {"model": "other-model"},  # what it stands for: other weights
   "precision": {"precision": "bfloat16"},
@@ -88,6 +92,9 @@ def test_every_option_is_tried():
   assert OTHER.keys() == {field.name for field in options()}
 
 
+CHAT = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}</>{% endfor %}<model>"
+
+
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
   """A folder with everything that the options above name."""
@@ -97,6 +104,7 @@ def inputs(tmp_path_factory):
     tiny.save_rows(folder / name, train)
     shutil.copytree(folder / name / "sst2", folder / name / "subj")
   tiny.save_model(folder / "model")
+  (folder / "model" / "chat_template.jinja").write_text(CHAT)
   tiny.save_model(folder / "other-model")
   save_file(tiny.tensors(seed=1), folder / "other-model" / "model.safetensors")
   (folder / "sst2.toml").write_text('template = "All is %s ."\nlabel_words = ["bad", "good"]\n')
@@ -116,7 +124,7 @@ class Evaluator:
     self._accuracy = accuracy
 
   def __call__(self, prompts):
-    return [Evaluation(self._accuracy, 0.5, None, None) for _ in prompts]
+    return [Evaluation(self._accuracy, 0.5, 1.0, None, None) for _ in prompts]
 
 
 def prepared(inputs, changes) -> Prepared:
@@ -142,10 +150,12 @@ def leave(folder, run: Prepared, accuracy: float) -> str:
   """The run folder of a run without any training, in which every prompt is as accurate."""
   measure = Measure(run.config, run.task, run.lm, Evaluator(accuracy))
   losses_T = np.zeros(run.config.steps)
+  around = {name: getattr(run.frame, name) for name in ("before", "after", "reply")}
+  prompts = [SoftPrompt(m.init_PxD, run.lm.name, m.target, **around) for m in run.members]
   rows, _ = measure(
     [
-      TunedPrompt(SoftPrompt(m.init_PxD, run.lm.name, m.target), m, losses_T, losses_T, None, 0.0)
-      for m in run.members
+      TunedPrompt(prompt, member, losses_T, losses_T, None, 0.0)
+      for prompt, member in zip(prompts, run.members, strict=True)
     ]
   )
   writer = RunWriter.begin(folder)
@@ -178,7 +188,9 @@ def test_two_runs_that_differ_in_an_option_are_never_averaged(
     assert [values - {None} for values in means] == [{0.25}, {0.75}]
     assert len(set(gather.labels(found))) == 2
     lines = lines_of(tables.main_results(found))
-    assert [line["acc. γ"] for line in lines] == ([] if name in FIRST else ["25.0", "75.0"])
+    assert [line["acc. γ"] for line in lines] == (
+      [] if "gamma" in FIRST.get(name, ()) else ["25.0", "75.0"]
+    )
     with pytest.raises(WayjaxError, match=r"never averaged|two different rows"):
       summary.summarise(together)
     return
@@ -209,7 +221,10 @@ def test_experiments_take_no_run_for_one_that_differs_in_an_option(tmp_path, nam
 
   def needed(*values):
     sweep = Sweep(("agnews",), ("ni",))
-    given = [flag(field), *map(str, values)] if values else []
+    words = [] if field.metadata.get("action") == "store_true" else map(str, values)
+    given = [flag(field), *words] if values else []
+    if values and name == "system":
+      given.append("--chat")
     return needed_runs.calls(sweep, None, tmp_path, given, demo=False, resume=False)
 
   (call,) = needed()
@@ -227,7 +242,8 @@ def test_experiments_take_no_run_for_one_that_differs_in_an_option(tmp_path, nam
   elif name in MORE_MEMBERS:
     assert len(needed(*values)) == 1
   else:
-    with pytest.raises(WayjaxError, match=f"was run with {flag(field)} .*: give the same"):
+    named = "--chat" if name == "system" else flag(field)  # the first that differs
+    with pytest.raises(WayjaxError, match=f"was run with {named} .*: give the same"):
       needed(*values)
 
 

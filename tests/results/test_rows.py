@@ -39,10 +39,12 @@ def test_no_field_is_left_out_by_accident():
 
 def test_what_earlier_versions_did_not_write_is_filled_in():
   new = dict.fromkeys(("certified", "certified_metrics", "margin", "margin_relative"))
+  new |= {"before": "", "after": "", "reply": "", "log_loss": None, "rouge_l": None}
   filled_in = {"gamma": 0.0, "constraint": "c-dist", "readings": {}, **new}
   assert rows.from_json({"gamma": 0.0}) == filled_in
   stored = {"constraint": "ball", "readings": {"nearest": {}}, "from": "a later version"}
   stored |= {"certified": True, "certified_metrics": ["dot"], "margin": 1.0, "margin_relative": 2.0}
+  stored |= {"before": "<s>", "after": "a", "reply": "b", "log_loss": 0.5, "rouge_l": 0.25}
   assert rows.from_json(stored) == stored
 
 

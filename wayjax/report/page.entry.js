@@ -109,6 +109,8 @@ function numbers(row) {
     ["tokens %", percent(row.token_match), "that read as the target's"],
     ["c-dist", precise(row.c_dist), "from the target's embeddings"],
   ];
+  if (row.log_loss !== null) shown.push(["log-loss", precise(row.log_loss), "nats a token"]);
+  if (row.rouge_l !== null) shown.push(["ROUGE-L %", percent(row.rouge_l), "of its answers"]);
   if (row.certified !== null) {
     shown.push(["margin", precise(row.margin), "to the nearest wall of a cell"]);
     shown.push(["relative margin", precise(row.margin_relative), "1 is what an embedding has"]);
