@@ -182,7 +182,8 @@ def _held(out: Path, wanted: RunConfig) -> tuple[list[Path], set[Cell]]:
       continue
     for field in _alike():
       before, now = getattr(stored, field.name), getattr(wanted, field.name)
-      if before != now:
+      # A folder from before the option has what is usual, whatever that was called.
+      if before != now and (field.name in run.config or now != field.default):
         raise WayjaxError(
           f"{path} was run with {flag(field)} {before}, not {now}: give the same, or another --out"
         )

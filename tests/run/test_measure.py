@@ -36,7 +36,7 @@ class FakeEvaluator:
 
   def __call__(self, prompts):
     self.given.append(prompts)
-    return [Evaluation(self.score(prompt), 0.125, None, None) for prompt in prompts]
+    return [Evaluation(self.score(prompt), 0.125, 1.0, None, None) for prompt in prompts]
 
   @staticmethod
   def score(prompt: SoftPrompt) -> float:
@@ -100,6 +100,11 @@ class TestRows:
       init="target",
       lr=0.25,
       precision="float32",
+      before="",
+      after="",
+      reply="",
+      log_loss=1.0,
+      rouge_l=None,
       accuracy=FakeEvaluator.score(found.prompt),
       macro_f1=0.125,
       text_accuracy=FakeEvaluator.score(text_prompt(lm, "read me")),

@@ -101,7 +101,7 @@ class FakeEvaluators:
 
   def score(self, prompts):
     self.scored.append(len(prompts))
-    return [Evaluation(0.5, 0.5, None, None) for _ in prompts]
+    return [Evaluation(0.5, 0.5, 1.0, None, None) for _ in prompts]
 
 
 @pytest.fixture(autouse=True)
