@@ -65,7 +65,7 @@ def _front_matter(source: Source, how: Request) -> str:
   lines = [
     "---",
     f"base_model: {base}",
-    f"library_name: {FORMATS[how.format].LIBRARY}",
+    f"library_name: {FORMATS[how.format].LOADED_BY}",
     "pipeline_tag: text-generation",
     "tags:",
     "- soft-prompt",

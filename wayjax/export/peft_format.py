@@ -10,7 +10,7 @@ from wayjax.export.source import Source
 from wayjax.prompt_files.metadata import to_metadata
 from wayjax.prompt_files.peft_folder import CONFIG, TASK, TENSOR, TYPE, WEIGHTS
 
-LIBRARY = "peft"
+LOADED_BY = "peft"
 _VERSION = "0.21.2"  # of PEFT, whose keys these are
 _USE = """\
 import torch

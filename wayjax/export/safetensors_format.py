@@ -9,7 +9,7 @@ from wayjax.export.source import Source
 from wayjax.prompt_files import PROMPT_FILE
 from wayjax.prompt_files.metadata import to_metadata
 
-LIBRARY = "wayjax"
+LOADED_BY = "wayjax"
 _TENSOR = "prompt"
 _USE = """\
 import wayjax

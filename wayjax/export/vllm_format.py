@@ -8,7 +8,7 @@ from safetensors.numpy import save
 from wayjax.export.source import Source
 from wayjax.prompt_files.metadata import to_metadata
 
-LIBRARY = "vllm"
+LOADED_BY = "vllm"
 FILE, TENSOR = "prompt_embeds.safetensors", "prompt_embeds"
 _USE = """\
 import base64
