@@ -1,8 +1,13 @@
 """The one error that wayjax raises for a wrong input."""
 
+import concurrent.futures
 import contextlib
+import threading
+from collections.abc import Callable
+from typing import TypeVar
 
 _LONGEST = 2_000  # characters of a message
+_Result = TypeVar("_Result")
 
 
 class WayjaxError(Exception):
@@ -53,6 +58,32 @@ def in_one_sentence(what: str, consequence: str = ""):
     raise WayjaxError(
       f"{what} ({why}); {consequence}" if consequence else f"{what}: {why}"
     ) from error
+
+
+def in_time(seconds: float, work: Callable[[], _Result], otherwise: str) -> _Result:
+  """What a function of another library returns, or raises; it may never end.
+
+  Args:
+    seconds: how long it may take.
+    work: the function.
+    otherwise: the sentence where it takes longer.
+
+  Raises:
+    WayjaxError: it does.
+  """
+  found = concurrent.futures.Future()
+
+  def run() -> None:
+    try:
+      found.set_result(work())
+    except BaseException as error:  # raised below
+      found.set_exception(error)
+
+  # Nothing stops a thread, but a process may end without a daemon's.
+  threading.Thread(target=run, daemon=True).start()
+  if concurrent.futures.wait([found], seconds).not_done:
+    raise WayjaxError(otherwise)
+  return found.result()
 
 
 def _cut(text: str) -> str:

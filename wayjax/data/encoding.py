@@ -106,7 +106,7 @@ def encode(
   most = check_value(rules["max_length"], length, "max_length") - TEMPLATE_ROOM
   frame = make_frame(tokenizer) if frame is None else frame
   require_kind("frame", frame, Frame, "what make_frame returns")
-  inputs = encode_inputs(tokenizer, task, examples.texts, most)
+  inputs = _inputs(tokenizer, task, examples.texts, most)
   answers, labels = None, examples.labels
   if task.answer is not None:
     answers = tuple(dict.fromkeys(examples.labels))
@@ -151,19 +151,15 @@ def encode_template(
   Raises:
     WayjaxError: two classes have the same tokens.
   """
-  of = _classes(tokenizer, task, frame) if task.answer is None else None
-  lead, candidates = of or _answers(tokenizer, task, frame, answers)
+  if task.answer is None:
+    lead, candidates = _classes(tokenizer, task, frame)
+  else:
+    lead, candidates = _answers(tokenizer, task, frame, answers)
   return [*frame.reply_ids, *lead], candidates
 
 
-def encode_inputs(tokenizer, task: Task, texts, most: int) -> list[list[int]]:
-  """The inputs of rows, each of at most `most` tokens.
-
-  A plain text is cut at its end; of several columns the longest, as often as it takes.
-
-  Raises:
-    WayjaxError: the fixed texts of the template alone have more tokens.
-  """
+def _inputs(tokenizer, task: Task, texts, most: int) -> list[list[int]]:
+  """The inputs of rows, each of at most `most` tokens; of several columns the longest are cut."""
   if task.is_plain:
     return [ids[:most] for ids in token_ids(tokenizer, list(texts))]
   encoded = token_ids(tokenizer, [task.layout.input(values) for values in texts])
@@ -177,8 +173,8 @@ def _shortened(tokenizer, task: Task, values: tuple[str, ...], size: int, most: 
   """The input of a row whose longest columns are cut at their ends until it fits."""
   columns = token_ids(tokenizer, list(values)) if values else []
   level = max(map(len, columns), default=0)
-  numbers = {column: number for number, column in enumerate(task.layout.columns)}
-  placed = [len(columns[numbers[column]]) for _, column in task.layout.head]  # some twice
+  sizes = dict(zip(task.layout.columns, map(len, columns)))
+  placed = [sizes[column] for _, column in task.layout.head]  # some twice
   while size > most:
     # Tokens that are put together again may be others, and more.
     fixed = size - sum(min(length, level) for length in placed)

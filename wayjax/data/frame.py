@@ -5,13 +5,10 @@ beginning of sequence to models that need one, and the header of a chat to instr
 chat the input is the user's, so what ends the user's turn stands after it.
 """
 
-import concurrent.futures
 import dataclasses
-import threading
-from collections.abc import Callable
 
 from wayjax.config import AUTO
-from wayjax.errors import WayjaxError, in_one_sentence
+from wayjax.errors import WayjaxError, in_one_sentence, in_time
 from wayjax.options import require_kind
 from wayjax.visible import is_unicode
 
@@ -128,8 +125,11 @@ def _chat(tokenizer, system: str | None) -> tuple[str, str]:
     turns.insert(0, {"role": "system", "content": system})
   # Templates are programs of other people, run by transformers in a sandbox; they raise anything.
   with in_one_sentence("the tokenizer's chat template cannot be filled"):
-    text = _in_time(
-      lambda: tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    text = in_time(
+      _SECONDS,
+      lambda: tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True),
+      f"the tokenizer's chat template takes more than {_SECONDS} seconds, as if it never ended: "
+      "leave --chat out, and give its parts as --before and --after",
     )
   if text.count(_CONTENT) != 1:
     raise WayjaxError(
@@ -142,23 +142,3 @@ def _chat(tokenizer, system: str | None) -> tuple[str, str]:
     )
   header, reply = text.split(_CONTENT)
   return header, reply
-
-
-def _in_time(fill: Callable[[], str]) -> str:
-  """What a function returns; raises WayjaxError where that takes too long, as in endless loops."""
-  found = concurrent.futures.Future()
-
-  def work() -> None:
-    try:
-      found.set_result(fill())
-    except BaseException as error:  # raised below
-      found.set_exception(error)
-
-  # Nothing stops a thread, but a process may end without a daemon's.
-  threading.Thread(target=work, daemon=True).start()
-  if concurrent.futures.wait([found], _SECONDS).not_done:
-    raise WayjaxError(
-      f"the tokenizer's chat template takes more than {_SECONDS} seconds, as if it never ended: "
-      "leave --chat out, and give its parts as --before and --after"
-    )
-  return found.result()

@@ -3,12 +3,11 @@
 import base64
 import json
 import math
-import threading
 from pathlib import Path
 
 import numpy as np
 
-from wayjax.errors import WayjaxError, in_one_sentence
+from wayjax.errors import WayjaxError, in_one_sentence, in_time
 from wayjax.files import MIB, exists, is_folder, open_regular, read_bytes
 
 # What transformers may open, and how large it may be; real ones are below half of that.
@@ -143,27 +142,19 @@ def check_tokenizer(tokenizer, path: Path, vocab_size: int) -> None:
 
 def _try_out(tokenizer, path: Path) -> None:
   """Encodes and decodes a line, because a regular expression may take for ever, or fail."""
-  failed = []
 
-  def try_out():
-    try:
-      with in_one_sentence(f"the tokenizer in {path} cannot encode a line of text"):
-        ids = tokenizer([_LINE], add_special_tokens=False)["input_ids"][0]
-        if not tokenizer.decode(ids):
-          raise ValueError("no tokens are left of it")
-    except WayjaxError as error:
-      failed.append(error)
+  def try_out() -> None:
+    with in_one_sentence(f"the tokenizer in {path} cannot encode a line of text"):
+      ids = tokenizer([_LINE], add_special_tokens=False)["input_ids"][0]
+      if not tokenizer.decode(ids):
+        raise ValueError("no tokens are left of it")
 
-  thread = threading.Thread(target=try_out, daemon=True)  # the library cannot be interrupted
-  thread.start()
-  thread.join(_SECONDS)
-  if failed:
-    raise failed[0]
-  if thread.is_alive():
-    raise WayjaxError(
-      f"the tokenizer in {path} takes more than {_SECONDS:.0f} seconds for a line of text: use "
-      "another copy of the model"
-    )
+  in_time(
+    _SECONDS,
+    try_out,
+    f"the tokenizer in {path} takes more than {_SECONDS:.0f} seconds for a line of text: use "
+    "another copy of the model",
+  )
 
 
 def known_ids(tokenizer, vocab_size: int) -> np.ndarray:
