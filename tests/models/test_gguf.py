@@ -19,7 +19,8 @@ from wayjax.data.frame import make_frame, own_beginning
 from wayjax.data.tasks import get_task
 from wayjax.errors import WayjaxError
 from wayjax.models import FAMILIES, gguf_file, load_lm
-from wayjax.models.gguf_tokenizer import PRE_TOKENIZERS, build_tokenizer
+from wayjax.models.gguf_byte_level import PRE_TOKENIZERS
+from wayjax.models.gguf_tokenizer import build_tokenizer
 
 TOKENS = ["<|endoftext|>", *sorted(ByteLevel.alphabet())]
 
@@ -193,7 +194,9 @@ class TestWhatIsWrong:
       ("llama.attention.head_count", [4, 4], r"num_attention_heads to \[4, 4\]"),
       ("llama.block_count", 0, "num_hidden_layers to 0"),
       ("split.count", 3, "one of 3 parts"),
-      ("tokenizer.ggml.model", "llama", "tokenizer of kind 'llama'"),
+      ("tokenizer.ggml.model", "t5", "kind 't5'; from GGUF files wayjax reads byte-level BPE"),
+      ("tokenizer.ggml.model", ["llama"], r"tokenizer of kind \['llama'\]"),
+      ("tokenizer.ggml.model", "llama", "no tokenizer.ggml.scores"),
       ("tokenizer.ggml.pre", "tekken", "pre-tokenizer 'tekken'; wayjax implements gpt-2"),
       ("tokenizer.ggml.pre", None, "pre-tokenizer None"),
       ("tokenizer.ggml.pre", ["qwen2"], r"pre-tokenizer \['qwen2'\]"),
@@ -405,6 +408,12 @@ class TestTokenizer:
     assert tokenizer("ab", add_special_tokens=False)["input_ids"] == tokenizer.encode("ab")[begins:]
     without = build_tokenizer(fields | {"tokenizer.ggml.bos_token_id": 5000}, "file")
     assert (without.bos_token, own_beginning(without)) == (None, "")
+
+  def test_an_end_stands_after_a_text_where_the_file_has_it_so(self):
+    fields = metadata("qwen2") | {"tokenizer.ggml.add_eos_token": True}
+    tokenizer = build_tokenizer(fields, "file")
+    assert tokenizer.encode("a") == [TOKENS.index("a"), 0]
+    assert tokenizer("a", add_special_tokens=False)["input_ids"] == [TOKENS.index("a")]
 
   def test_the_chat_template_comes_from_the_file(self):
     template = "{{ messages[0]['content'] }}<|endoftext|>"

@@ -118,7 +118,7 @@ class GGUFFile:
     """The tokenizer.
 
     Raises:
-      WayjaxError: it cannot be built, or is not byte-level BPE.
+      WayjaxError: it cannot be built, or is of another kind than wayjax reads.
     """
     return build_tokenizer(self._metadata, self.path)
 
