@@ -197,7 +197,7 @@ class TestWhatIsWrong:
       ("tokenizer.ggml.model", "t5", "kind 't5'; from GGUF files wayjax reads byte-level BPE"),
       ("tokenizer.ggml.model", ["llama"], r"tokenizer of kind \['llama'\]"),
       ("tokenizer.ggml.model", "llama", "no tokenizer.ggml.scores"),
-      ("tokenizer.ggml.pre", "tekken", "pre-tokenizer 'tekken'; wayjax implements gpt-2"),
+      ("tokenizer.ggml.pre", "falcon", "pre-tokenizer 'falcon'; wayjax implements gpt-2"),
       ("tokenizer.ggml.pre", None, "pre-tokenizer None"),
       ("tokenizer.ggml.pre", ["qwen2"], r"pre-tokenizer \['qwen2'\]"),
       ("llama.attention.causal", 0, "llama.attention.causal to 0"),
@@ -349,6 +349,8 @@ class TestTokenizer:
       ("smollm", ["I", "'ll", " PAY", "'", "LL", " ", "1", "2", "3", "4", "5", " x", "!!", " \n"]),
       ("llama-bpe", ["I", "'ll", " PAY", "'LL", " ", "123", "45", " x", "!!", " \n"]),
       ("qwen2", ["I", "'ll", " PAY", "'LL", " ", "1", "2", "3", "4", "5", " x", "!!", " \n"]),
+      ("tekken", ["I", "'ll", " PAY", "'LL", " ", "1", "2", "3", "4", "5", " x", "!!", " \n"]),
+      ("gpt-4o", ["I'll", " PAY'LL", " ", "123", "45", " x", "!!", " \n"]),
     ],
   )
   def test_how_text_is_split(self, pre, words):
@@ -356,6 +358,27 @@ class TestTokenizer:
     text = "I'll PAY'LL 12345 x!! \n"
     pieces = tokenizer.backend_tokenizer.pre_tokenizer.pre_tokenize_str(text)
     assert [text[first:last] for _, (first, last) in pieces] == words
+
+  def test_pre_tokenizers_that_split_in_the_same_way(self):
+    for pre, other in (("dbrx", "llama-bpe"), ("smaug-bpe", "llama-bpe"), ("phi-2", "gpt-2")):
+      assert PRE_TOKENIZERS[pre].words == PRE_TOKENIZERS[other].words
+
+  @pytest.mark.parametrize(
+    ("pre", "words"),
+    [
+      ("llama-bpe", ["camelCase", " ABCs", "/\n", "/"]),
+      ("tekken", ["camel", "Case", " ABCs", "/\n/"]),
+      ("gpt-4o", ["camel", "Case", " ABCs", "/\n/"]),
+    ],
+  )
+  def test_where_a_capital_begins_a_word(self, pre, words):
+    tokenizer = build_tokenizer(metadata(pre), "file")
+    pieces = tokenizer.backend_tokenizer.pre_tokenizer.pre_tokenize_str("".join(words))
+    assert ["".join(words)[first:last] for _, (first, last) in pieces] == words
+
+  @pytest.mark.parametrize(("pre", "length"), [("gpt-2", 3), ("olmo", 2), ("qwen2", 2)])
+  def test_an_accent_becomes_part_of_its_letter(self, pre, length):
+    assert len(build_tokenizer(metadata(pre), "file").encode("e\u0301")) == length
 
   @pytest.mark.parametrize("pre", PRE_TOKENIZERS)
   def test_text_survives_a_round_trip(self, pre):
@@ -384,9 +407,13 @@ class TestTokenizer:
     assert len(lm.tokenizer) == 256
     assert lm.table_VxD.shape == (256, 32)  # so no prompt ever reads as a padding token
 
-  def test_a_whole_word_is_a_token_for_llama_3_only(self):
+  def test_a_whole_word_is_a_token_for_some_only(self):
     tokens = [*TOKENS, "th", "the"]  # no merge leads to "the"
-    for pre, expected in (("llama-bpe", [258]), ("qwen2", [257, TOKENS.index("e")])):
+    whole, merged = [258], [257, TOKENS.index("e")]
+    for pre, expected in (
+      *(("llama-bpe", whole), ("smaug-bpe", whole), ("tekken", whole)),
+      *(("qwen2", merged), ("dbrx", merged), ("gpt-4o", merged)),
+    ):
       tokenizer = build_tokenizer(metadata(pre, tokens, merges=["t h"]), "file")
       assert tokenizer.encode("the") == expected
 
@@ -395,6 +422,9 @@ class TestTokenizer:
     [
       ("llama-bpe", None, True),  # the files of Llama 3 leave it to the kind
       ("llama-bpe", False, False),
+      ("tekken", None, True),
+      ("smaug-bpe", None, False),
+      ("dbrx", None, False),
       ("qwen2", None, False),
       ("qwen2", True, True),
     ],

@@ -8,6 +8,12 @@ from wayjax.models.gguf_vocabulary import Vocabulary
 _ENDING = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _SPACES = r"\s*[\r\n]+|\s+(?!\S)|\s+"
 _WORDS = _ENDING + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|" + _SPACES
+# A capital after a small letter begins another word: "camelCase" is two.
+_UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+_CASED = [r"[^\r\n\p{L}\p{N}]?" + w for w in (f"{_UPPER}*{_LOWER}+", f"{_UPPER}+{_LOWER}*")]
+_SIGNS = r" ?[^\s\p{L}\p{N}]+[\r\n/]*"
+_TEKKEN = "|".join([*_CASED, r"\p{N}", _SIGNS, _SPACES])
+_GPT4O = "|".join([*(f"{word}{_ENDING}?" for word in _CASED), r"\p{N}{1,3}", _SIGNS, _SPACES])
 
 
 class PreTokenizer(NamedTuple):
@@ -33,12 +39,18 @@ _LLAMA3 = PreTokenizer(_WORDS, ignore_merges=True, begins=True)
 _QWEN2 = PreTokenizer(_WORDS.replace(r"\p{N}{1,3}", r"\p{N}"), nfc=True)
 PRE_TOKENIZERS = {  # by tokenizer.ggml.pre
   "gpt-2": _GPT2,
+  "phi-2": _GPT2,
+  "olmo": PreTokenizer(nfc=True),
   "smollm": PreTokenizer(digits=True),
   "llama-bpe": _LLAMA3,
   "llama3": _LLAMA3,
   "llama-v3": _LLAMA3,
+  "smaug-bpe": _LLAMA3._replace(begins=False),  # SmolLM3's name, too
+  "dbrx": PreTokenizer(_WORDS),  # that of OLMo 2 and Phi-4
   "qwen2": _QWEN2,
   "deepseek-r1-qwen": _QWEN2,
+  "tekken": PreTokenizer(_TEKKEN, ignore_merges=True, begins=True),
+  "gpt-4o": PreTokenizer(_GPT4O),  # that of Phi-4-mini
 }
 
 
