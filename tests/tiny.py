@@ -59,6 +59,36 @@ CONFIGS = {
 CONFIGS["qwen2"] = {**CONFIGS["llama"], "model_type": "qwen2", "tie_word_embeddings": True}
 CONFIGS["qwen3"] = {**CONFIGS["llama"], "model_type": "qwen3", "head_dim": 12}
 CONFIGS["gpt_neox"] = {**CONFIGS["llama"], "model_type": "gpt_neox", "rotary_pct": 0.5}
+CONFIGS["mistral"] = {**CONFIGS["llama"], "model_type": "mistral", "sliding_window": 140}
+CONFIGS["olmo2"] = {**CONFIGS["llama"], "model_type": "olmo2"}
+CONFIGS["phi3"] = {**CONFIGS["llama"], "model_type": "phi3", "partial_rotary_factor": 0.5}
+CONFIGS["smollm3"] = {**CONFIGS["llama"], "model_type": "smollm3", "no_rope_layer_interval": 2}
+CONFIGS["opt"] = {
+  **{name: CONFIGS["llama"][name] for name in ("vocab_size", "hidden_size", "num_hidden_layers")},
+  "model_type": "opt",
+  "ffn_dim": 48,
+  "num_attention_heads": 4,
+  "max_position_embeddings": 160,
+}
+CONFIGS["gemma2"] = {
+  **CONFIGS["llama"],
+  "model_type": "gemma2",
+  "head_dim": 12,
+  "query_pre_attn_scalar": 7,
+  "attn_logit_softcapping": 2.0,
+  "final_logit_softcapping": 8.0,
+  "tie_word_embeddings": True,
+}
+CONFIGS["gemma3_text"] = {
+  **CONFIGS["llama"],
+  "model_type": "gemma3_text",
+  "head_dim": 12,
+  "sliding_window": 140,
+  "sliding_window_pattern": 2,
+  "rope_theta": 500.0,
+  "tie_word_embeddings": True,
+}
+CONFIGS["gemma3"] = {"model_type": "gemma3", "text_config": CONFIGS["gemma3_text"]}
 
 
 def build(config: dict, dtype=jnp.float32):
@@ -73,7 +103,7 @@ def fill(config: dict, named: dict[str, np.ndarray], dtype=jnp.float32) -> nnx.M
   """A model with the weights that Hugging Face's files hold under these names."""
   family, settings, graphdef, abstract = build(config, dtype)
   stored = {
-    name.removeprefix(family.prefix): StoredTensor(name, array.shape, lambda array=array: array)
+    family.without_prefix(name): StoredTensor(name, array.shape, lambda array=array: [array])
     for name, array in named.items()
   }
   params = load_weights(
@@ -90,7 +120,7 @@ def fill(config: dict, named: dict[str, np.ndarray], dtype=jnp.float32) -> nnx.M
 def tensors(config: dict | None = None, seed=0, prefix=None) -> dict[str, np.ndarray]:
   """Random weights under Hugging Face's names, large enough that every part matters."""
   family, settings, _, abstract = build(config or CONFIGS["gpt2"])
-  prefix = family.prefix if prefix is None else prefix
+  prefix = family.prefixes[0] if prefix is None else prefix
   rng = np.random.default_rng(seed)
   named = {}
   for path, leaf in nnx.to_flat_state(abstract):

@@ -1,6 +1,6 @@
 """Makes a folder for each model here: random weights, and what Hugging Face's PyTorch computes.
 
-    pip install torch transformers accelerate gguf && python tests/goldens/make.py
+    pip install torch transformers accelerate gguf && python tests/goldens/make.py [NAME ...]
 
 Embeddings are small, so that the norms' epsilon matters (but not so small that a norm magnifies
 rounding); the other weights are large, so that logits have a standard deviation above 1 and every
@@ -8,6 +8,8 @@ part of the model matters. The GGUF files are
 written here as llama.cpp's converter does, and read back by transformers.
 """
 
+import json
+import sys
 from pathlib import Path
 
 import gguf
@@ -16,11 +18,12 @@ import torch
 import transformers
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import AutoModelForCausalLM
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 HERE = Path(__file__).parent
 PROMPT, TEXT = 5, 12
 
-SMALL = {"GPT2": 0.02, "GPTJ": 0.02, "GPTNeoX": 0.02}  # of embeddings
+SMALL = {"GPT2": 0.02, "GPTJ": 0.02, "GPTNeoX": 0.02, "opt-350m": 0.3}  # of embeddings
 GPT2 = {"vocab_size": 71, "n_positions": 24, "n_embd": 24, "n_layer": 3, "n_head": 3}
 LLAMA = {
   "vocab_size": 71,
@@ -43,6 +46,31 @@ LLAMA3_ROPE = {
 NEOX = {key: LLAMA[key] for key in LLAMA if key not in ("num_key_value_heads", "rms_norm_eps")}
 NEOX |= {"num_attention_heads": 2, "layer_norm_eps": 1e-5}
 GPTJ = {**GPT2, "n_embd": 32, "n_head": 2, "rotary_dim": 8}
+OPT = {
+  "vocab_size": 71,
+  "hidden_size": 32,
+  "ffn_dim": 40,
+  "num_hidden_layers": 2,
+  "num_attention_heads": 4,
+  "max_position_embeddings": 24,
+  "dropout": 0.0,
+}
+# Caps so low that they matter, and another scale of attention than the width of a head implies.
+GEMMA = {
+  **LLAMA,
+  "num_hidden_layers": 3,
+  "head_dim": 12,
+  "query_pre_attn_scalar": 7,
+  "sliding_window": 32,
+  "rms_norm_eps": 1e-3,
+}
+LONGROPE = {
+  "rope_type": "longrope",
+  "rope_theta": 100.0,
+  "short_factor": [1.0, 1.3, 1.9],
+  "long_factor": [2.0, 4.0, 8.0],
+  "partial_rotary_factor": 0.75,
+}
 
 MODELS = {
   "gpt2": ("GPT2", GPT2),
@@ -73,6 +101,63 @@ MODELS = {
     },
   ),
   "gptj": ("GPTJ", GPTJ),
+  "mistral": ("Mistral", {**LLAMA, "head_dim": 12, "sliding_window": 48}),
+  "olmo2": ("Olmo2", {**LLAMA, "tie_word_embeddings": False}),
+  "smollm3": ("SmolLM3", {**LLAMA, "num_hidden_layers": 4, "no_rope_layers": [1, 0, 1, 0]}),
+  "opt": ("OPT", OPT),
+  "opt-350m": ("OPT", {**OPT, "word_embed_proj_dim": 20, "do_layer_norm_before": False}),
+  "phi3": (
+    "Phi3",
+    {
+      **LLAMA,
+      "rope_parameters": LONGROPE,
+      "original_max_position_embeddings": 32,
+      "sliding_window": 40,
+    },
+  ),
+  "gemma2": (
+    "Gemma2",
+    {**GEMMA, "attn_logit_softcapping": 2.0, "final_logit_softcapping": 6.0},
+  ),
+  "gemma3": (
+    "Gemma3Text",
+    {
+      **GEMMA,
+      "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+      "rope_parameters": {
+        "full_attention": {"rope_type": "linear", "factor": 4.0, "rope_theta": 1_000.0},
+        "sliding_attention": {"rope_type": "default", "rope_theta": 10.0},
+      },
+    },
+  ),
+  "gemma3-untied": ("Gemma3Text", {**GEMMA, "tie_word_embeddings": False}),
+}
+# Scalings of rotary embeddings, as Hugging Face computes them for heads of 16.
+ROPES = {
+  "linear": {"factor": 3.0},
+  "dynamic": {"factor": 3.0},
+  "llama3": {k: v for k, v in LLAMA3_ROPE.items() if k not in ("rope_type", "rope_theta")},
+  "yarn": {"factor": 4.0, "original_max_position_embeddings": 128},
+  "yarn-plain": {
+    "factor": 4.0,
+    "original_max_position_embeddings": 300,
+    "truncate": False,
+    "beta_fast": 8,
+    "beta_slow": 2,
+    "mscale": 0.7,
+    "mscale_all_dim": 0.4,
+  },
+  "yarn-given": {
+    "factor": 2.0,
+    "original_max_position_embeddings": 256,
+    "attention_factor": 1.25,
+  },
+  "longrope": {
+    "short_factor": [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7],
+    "long_factor": [9.0] * 8,
+    "original_max_position_embeddings": 128,
+    "factor": 4.0,
+  },
 }
 GGUF_VOCABULARY = 258  # the end of sequence, every byte, and one merged token
 GGUF_MODELS = {
@@ -84,14 +169,15 @@ GGUF_MODELS = {
 }
 
 
-def make_model(kind: str, options: dict):
-  config = getattr(transformers, f"{kind}Config")(bos_token_id=0, eos_token_id=0, **options)
+def make_model(kind: str, options: dict, small: float):
+  ids = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None}
+  config = getattr(transformers, f"{kind}Config")(**ids, **options)
   for dropout in ("attn_pdrop", "embd_pdrop", "resid_pdrop"):
     if hasattr(config, dropout):
       setattr(config, dropout, 0.0)
   model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
-  small = SMALL.get(kind, 0.1)
-  finals = ("ln_f.weight", "model.norm.weight", "final_layer_norm.weight")
+  finals = ("ln_f.weight", "model.norm.weight", "gpt_neox.final_layer_norm.weight")
+  finals += ("decoder.final_layer_norm.weight",)
   tables = ("wte.weight", "wpe.weight", "embed_tokens.weight", "embed_in.weight", "lm_head.weight")
   with torch.no_grad():
     for name, weight in model.named_parameters():
@@ -184,27 +270,44 @@ def write_gguf(path: Path, model) -> None:
   writer.close()
 
 
-def main():
+def compute_rope(kind: str, options: dict) -> dict:
+  """The options of a configuration, and the frequencies and the scale that they mean."""
+  parameters = {"rope_type": kind, "rope_theta": 5_000.0, **options}
+  config = transformers.LlamaConfig(
+    hidden_size=64, num_attention_heads=4, max_position_embeddings=512, rope_parameters=parameters
+  )
+  frequencies, scale = ROPE_INIT_FUNCTIONS[kind](config, "cpu")
+  return {"options": parameters, "frequencies": frequencies.tolist(), "scale": scale}
+
+
+def main(only: list[str]):
   transformers.utils.logging.disable_progress_bar()
+  ropes = {name: compute_rope(name.split("-")[0], options) for name, options in ROPES.items()}
+  (HERE / "rope.json").write_text(json.dumps(ropes, indent=1) + "\n")
   for name, (kind, options) in MODELS.items():
+    if only and name not in only:
+      continue
     torch.manual_seed(0)
     print(name, end=": ")
-    model = make_model(kind, options)
+    small = SMALL.get(name, SMALL.get(kind, 0.1))
+    model = make_model(kind, options, small)
     model.save_pretrained(HERE / name)
     (HERE / name / "generation_config.json").unlink(missing_ok=True)
-    np.savez(HERE / name / "golden.npz", **compute(model, SMALL.get(kind, 0.1)))
+    np.savez(HERE / name / "golden.npz", **compute(model, small))
   for name, (kind, options) in GGUF_MODELS.items():
+    if only and name not in only:
+      continue
     torch.manual_seed(0)
     print(name, end=": ")
     (HERE / name).mkdir(exist_ok=True)
-    write_gguf(
-      HERE / name / "model.gguf", make_model(kind, {**options, "vocab_size": GGUF_VOCABULARY})
-    )
+    small = SMALL.get(kind, 0.1)
+    model = make_model(kind, {**options, "vocab_size": GGUF_VOCABULARY}, small)
+    write_gguf(HERE / name / "model.gguf", model)
     model = AutoModelForCausalLM.from_pretrained(
       HERE / name, gguf_file="model.gguf", dtype=torch.float32, attn_implementation="eager"
     )
-    np.savez(HERE / name / "golden.npz", **compute(model.eval(), SMALL.get(kind, 0.1)))
+    np.savez(HERE / name / "golden.npz", **compute(model.eval(), small))
 
 
 if __name__ == "__main__":
-  main()
+  main(sys.argv[1:])

@@ -1,12 +1,14 @@
 """Adds to each model here what Hugging Face's greedy `generate` says; leaves the models alone.
 
-    pip install torch transformers accelerate gguf && python tests/goldens/make_generation.py
+    pip install torch transformers accelerate gguf
+    python tests/goldens/make_generation.py [NAME ...]
 
 Inputs of several lengths are read one by one, and again in one batch, padded on the left, with and
 without the prompt of golden.npz. The most probable token is ahead of the next one everywhere, so
 that rounding decides nothing.
 """
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -73,13 +75,15 @@ def compute(model, prompt_PxD: np.ndarray) -> dict[str, np.ndarray]:
   return found[max(found)]
 
 
-def main():
+def main(only: list[str]):
   transformers.utils.logging.disable_progress_bar()
   for golden in sorted(HERE.glob("*/golden.npz")):
+    if only and golden.parent.name not in only:
+      continue
     print(golden.parent.name, end=": ", flush=True)
     found = compute(load(golden.parent), np.load(golden)["prompt_PxD"])
     np.savez(golden.parent / "generation.npz", **found)
 
 
 if __name__ == "__main__":
-  main()
+  main(sys.argv[1:])

@@ -1,5 +1,6 @@
 """Every family against Hugging Face's PyTorch; goldens/make.py made the numbers."""
 
+import dataclasses
 import functools
 import json
 
@@ -9,23 +10,38 @@ import numpy as np
 import pytest
 import tiny
 from flax import nnx
+from safetensors.numpy import save_file
 from tiny import GOLDENS
 
 from wayjax.errors import WayjaxError
-from wayjax.models import FAMILIES, attention, decoder, gptj, layers, llama, load_lm, rotary
+from wayjax.generation.generate import generate
+from wayjax.models import (
+  FAMILIES,
+  attention,
+  decoder,
+  folder,
+  gptj,
+  layers,
+  llama,
+  load_lm,
+  phi3,
+  rope_scaling,
+  weights,
+)
 from wayjax.models.folder import Folder
 
 FOLDERS = sorted(path.parent.name for path in GOLDENS.glob("*/config.json"))
 GGUFS = sorted(path.parent.name for path in GOLDENS.glob("*/model.gguf"))
 TOLERANCE = 1e-4
+SILU = ["llama-grouped-tied", "llama3-untied-biases", "qwen2", "qwen3", "mistral", "olmo2", "phi3"]
 
 
 def load(name, dtype=jnp.float32, **changes):
   """The model of a folder of goldens, with other options as in `changes`."""
-  folder = Folder(GOLDENS / name)
-  config = folder.config | changes
+  files = Folder(GOLDENS / name)
+  config = files.config | changes
   family, _, _, _ = tiny.build(config)
-  stored, _ = folder.find_tensors(family, set())
+  stored, _ = files.find_tensors(family, set())
   return tiny.fill(config, {tensor.name: tensor.read() for tensor in stored.values()}, dtype)
 
 
@@ -58,7 +74,7 @@ def errors(model, name, shift=0):
 
 def test_every_family_has_goldens():
   types = {json.loads((GOLDENS / n / "config.json").read_text())["model_type"] for n in FOLDERS}
-  assert types == set(FAMILIES)
+  assert types == set(FAMILIES) - {"gemma3"}  # which holds a gemma3_text
   assert {name.removeprefix("gguf-") for name in GGUFS} <= {
     n for n, f in FAMILIES.items() if f.gguf
   }
@@ -103,6 +119,30 @@ class TestGoldensAreSensitive:
       ("gpt_neox-padded", rope("gpt_neox-padded", partial_rotary_factor=0.5)),
       ("gpt_neox-sequential", {"layer_norm_eps": 1e-6}),
       ("gpt_neox-sequential", rope("gpt_neox-sequential", rope_theta=20_000.0)),
+      ("mistral", {"rms_norm_eps": 1e-6}),
+      ("mistral", rope("mistral", rope_theta=20_000.0)),
+      ("olmo2", {"rms_norm_eps": 1e-3}),
+      ("olmo2", rope("olmo2", rope_theta=20_000.0)),
+      ("smollm3", {"rms_norm_eps": 1e-6}),
+      ("smollm3", {"no_rope_layers": [1, 1, 1, 1]}),
+      ("smollm3", {"no_rope_layers": [0, 1, 0, 1]}),
+      ("smollm3", {"no_rope_layers": None}),  # every fourth
+      ("opt", {"activation_function": "gelu"}),
+      ("phi3", {"rms_norm_eps": 1e-6}),
+      ("phi3", rope("phi3", short_factor=[1.0, 1.3, 2.1])),
+      ("phi3", rope("phi3", attention_factor=1.0)),
+      ("gemma2", {"rms_norm_eps": 1e-6}),
+      ("gemma2", {"attn_logit_softcapping": None}),
+      ("gemma2", {"attn_logit_softcapping": 2.1}),
+      ("gemma2", {"final_logit_softcapping": None}),
+      ("gemma2", {"final_logit_softcapping": 6.1}),
+      ("gemma2", {"query_pre_attn_scalar": 12}),
+      ("gemma3", {"rms_norm_eps": 1e-6}),
+      ("gemma3", {"query_pre_attn_scalar": 12}),
+      ("gemma3", {"layer_types": ["full_attention"] * 3}),  # one base
+      ("gemma3", {"layer_types": ["sliding_attention"] * 3}),
+      ("gemma3", {"layer_types": None}),  # all of three are local
+      ("gemma3-untied", {"rms_norm_eps": 1e-6}),
       ("gptj", {"layer_norm_epsilon": 1e-6}),
       ("gptj", {"rotary_dim": 4}),
     ],
@@ -117,27 +157,93 @@ class TestGoldensAreSensitive:
       ("gpt_neox-padded", "gelu", "gelu_new"),
       ("gpt_neox-sequential", "gelu_fast", "gelu"),
       ("gptj", "gelu_new", "gelu"),
+      ("gemma2", "gelu_pytorch_tanh", "gelu"),
+      ("gemma3", "gelu_pytorch_tanh", "gelu"),
     ],
   )
   def test_form_of_gelu(self, name, activation, wrong, monkeypatch):
     monkeypatch.setitem(layers.ACTIVATIONS, activation, layers.ACTIVATIONS[wrong])
     assert min(errors(load(name), name)) > TOLERANCE
 
-  @pytest.mark.parametrize("name", [name for name in FOLDERS if name.startswith(("llama", "qwen"))])
+  @pytest.mark.parametrize("name", SILU)
   def test_activation(self, name, monkeypatch):
     monkeypatch.setitem(layers.ACTIVATIONS, "silu", layers.ACTIVATIONS["gelu"])
     assert min(errors(load(name), name)) > 10 * TOLERANCE
 
-  @pytest.mark.parametrize("name", ["gpt2", "llama-grouped-tied", "gptj"])
+  @pytest.mark.parametrize("part", ["full_attention", "sliding_attention"])
+  def test_each_base_of_gemma_3(self, part):
+    parameters = rope("gemma3")["rope_parameters"]
+    parameters = parameters | {part: {**parameters[part], "rope_theta": 50.0}}
+    changed = load("gemma3", rope_parameters=parameters)
+    assert min(errors(changed, "gemma3")) > 10 * TOLERANCE
+
+  @pytest.mark.parametrize("name", ["gemma2", "gemma3", "gemma3-untied"])
+  def test_embeddings_are_scaled(self, name, monkeypatch):
+    monkeypatch.setattr(weights, "_times", lambda leaf: 1.0)
+    assert min(errors(load(name), name)) > 10 * TOLERANCE
+
+  @pytest.mark.parametrize("name", ["gemma2", "gemma3", "gemma3-untied"])
+  def test_norms_are_stored_less_one(self, name, monkeypatch):
+    monkeypatch.setattr(folder, "_is_norm", lambda name: False)
+    assert min(errors(load(name), name)) > 10 * TOLERANCE
+
+  @pytest.mark.parametrize("name", ["gemma2", "gemma3"])
+  @pytest.mark.parametrize(
+    "norm", ["post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm"]
+  )
+  def test_all_norms_of_gemma(self, name, norm):
+    model = load(name)
+    setattr(model.layers, norm, lambda x: x)
+    assert min(errors(model, name)) > 10 * TOLERANCE
+
+  @pytest.mark.parametrize("name", ["olmo2", "qwen3", "gemma3"])
+  @pytest.mark.parametrize("norm", ["q_norm", "k_norm"])
+  def test_norms_of_queries_and_keys(self, name, norm):
+    model = load(name)
+    setattr(model.layers.self_attn, norm, lambda x: x)
+    assert min(errors(model, name)) > 10 * TOLERANCE
+
+  def test_norms_of_all_heads_of_olmo(self, monkeypatch):
+    """One norm over them is not one norm of each."""
+
+    def each(self, x):
+      scale_HxK = self.scale[...].reshape(-1, 8)
+      y = layers._normalise(x.reshape(len(x), -1, 8), self.epsilon, False) * scale_HxK[None]
+      return y.reshape(x.shape)
+
+    model = load("olmo2")
+    for norm in ("q_norm", "k_norm"):
+      part = getattr(model.layers.self_attn, norm)
+      part.__class__ = type("Each", (layers.RMSNorm,), {"__call__": each})
+    assert min(errors(model, "olmo2")) > 10 * TOLERANCE
+
+  @pytest.mark.parametrize("name", ["opt", "opt-350m"])
+  def test_positions_of_opt_begin_at_the_third_row(self, name):
+    assert min(errors(load(name), name, shift=-1)) > 10 * TOLERANCE
+
+  def test_the_projections_of_opt(self):
+    model = load("opt-350m")
+    assert model.embedding_table().shape[1] == 20
+    model.project_in.kernel[...] = 1.1 * model.project_in.kernel[...]
+    assert min(errors(model, "opt-350m")) > 10 * TOLERANCE
+
+  def test_halves_of_the_fused_matrices_of_phi3(self, monkeypatch):
+    split = jnp.split
+    swapped = lambda x, where, axis: split(x, where, axis)[:: -1 if where == 2 else 1]  # noqa: E731
+    monkeypatch.setattr(phi3.jnp, "split", swapped)
+    assert min(errors(load("phi3"), "phi3")) > 10 * TOLERANCE
+
+  @pytest.mark.parametrize("name", ["gpt2", "llama-grouped-tied", "gptj", "gemma3", "opt"])
   def test_attention_scale(self, name, monkeypatch):
-    monkeypatch.setattr(decoder, "attention", lambda q, *rest: attention.attention(1.1 * q, *rest))
+    monkeypatch.setattr(
+      decoder, "attention", lambda q, *rest, **how: attention.attention(1.1 * q, *rest, **how)
+    )
     assert min(errors(load(name), name)) > 10 * TOLERANCE
 
   def test_the_fixed_base_of_gptj(self, monkeypatch):
     assert load("gptj", rope_theta=20_000.0) is not None
-    monkeypatch.setattr(
-      gptj, "read_frequencies", lambda _, n: rotary.read_frequencies({"rope_theta": 20_000.0}, n)
-    )
+    other = rope_scaling.read_rotation
+    monkeypatch.setattr(gptj, "read_rotation", lambda _, n: other({"rope_theta": 20_000.0}, n))
     assert min(errors(load("gptj"), "gptj")) > 10 * TOLERANCE
 
   def test_positions_off_by_one(self):
@@ -152,7 +258,9 @@ class TestGoldensAreSensitive:
   def test_heads_of_a_group_are_neighbours(self, monkeypatch):
     mixed = jnp.array([0, 2, 1, 3])
     monkeypatch.setattr(
-      decoder, "attention", lambda q, *rest: attention.attention(q[:, mixed], *rest)[:, mixed]
+      decoder,
+      "attention",
+      lambda q, *rest, **how: attention.attention(q[:, mixed], *rest, **how)[:, mixed],
     )
     assert min(errors(load("llama-grouped-tied"), "llama-grouped-tied")) > 10 * TOLERANCE
 
@@ -189,6 +297,30 @@ def test_bfloat16_is_near_and_accumulates_in_float32(name):
     ("gptj", "activation_function", "swish"),
     ("gptj", "activation_function", ["gelu"]),
     ("llama", "rope_scaling", "linear"),
+    ("mistral", "hidden_act", "gelu"),
+    ("mistral", "sliding_window", 0),
+    ("mistral", "attention_bias", True),
+    ("olmo2", "hidden_act", "relu"),
+    ("smollm3", "no_rope_layers", [1]),
+    ("smollm3", "no_rope_layers", [1, 2]),
+    ("smollm3", "no_rope_layers", "1010"),
+    ("smollm3", "no_rope_layer_interval", 0),
+    ("smollm3", "layer_types", ["full_attention"]),
+    ("opt", "enable_bias", False),
+    ("opt", "layer_norm_elementwise_affine", False),
+    ("opt", "_remove_final_layer_norm", True),
+    ("opt", "activation_function", "quick_gelu"),
+    ("phi3", "hidden_act", "gelu"),
+    ("phi3", "partial_rotary_factor", 0.3),
+    ("gemma2", "hidden_activation", "gelu"),
+    ("gemma2", "use_bidirectional_attention", True),
+    ("gemma2", "query_pre_attn_scalar", -1),
+    ("gemma2", "attn_logit_softcapping", "50"),
+    ("gemma3_text", "attn_logit_softcapping", 50.0),
+    ("gemma3_text", "layer_types", ["chunked_attention", "full_attention"]),
+    ("gemma3_text", "sliding_window_pattern", 0),
+    ("gemma3_text", "rope_local_base_freq", "low"),
+    ("gemma3", "text_config", None),
     ("llama", "rope_parameters", {"full_attention": {"rope_theta": 1e6, "rope_type": "yarn"}}),
     ("llama", "rope_divisors", [1.0, 1.0]),
     ("gptj", "rotary_dim", None),
@@ -198,16 +330,57 @@ def test_bfloat16_is_near_and_accumulates_in_float32(name):
 def test_options_that_are_not_implemented_are_refused_by_name(model_type, option, value):
   names = {"head_dim": "head", "layer_types": "sliding_window", "rotary_pct": "rotary"}
   names |= {"rotary_dim": "rotary", "rope_divisors": "divisors"}
+  names |= {"rope_local_base_freq": "rope_theta"} if model_type == "gemma3_text" else {}
+  names |= {"partial_rotary_factor": "rotates"} if model_type == "phi3" else {}
   with pytest.raises(WayjaxError, match=names.get(option, option)):
     tiny.build({**tiny.CONFIGS[model_type], option: value})
 
 
-@pytest.mark.parametrize("model_type", ["llama", "qwen2", "qwen3", "gpt_neox"])
+@pytest.mark.parametrize("model_type", ["llama", "qwen2", "qwen3", "gpt_neox", "gemma3_text"])
 @pytest.mark.parametrize("key", ["rope_type", "type"])
-@pytest.mark.parametrize("kind", ["linear", "dynamic", "yarn", "longrope"])
+@pytest.mark.parametrize("kind", ["mrope", "proportional", "su", 3])
 def test_other_rope_types_are_refused(model_type, key, kind):
   config = {**tiny.CONFIGS[model_type], "rope_scaling": {key: kind, "factor": 2.0}}
-  with pytest.raises(WayjaxError, match=f"rope_type to '{kind}'"):
+  with pytest.raises(
+    WayjaxError, match=f"rope_type to {kind!r}; wayjax implements 'default', 'lin"
+  ):
+    tiny.build(config)
+
+
+ROPES = json.loads((GOLDENS / "rope.json").read_text())
+
+
+@pytest.mark.parametrize("name", ROPES)
+def test_every_scaling_is_that_of_pytorch(name):
+  golden = ROPES[name]
+  config = {"max_position_embeddings": 512, "rope_scaling": golden["options"]}
+  rotation, positions = rope_scaling.read_rotation(config, 16)
+  np.testing.assert_allclose(rotation.frequencies, golden["frequencies"], rtol=2e-6)
+  assert rotation.scale == pytest.approx(golden["scale"], rel=1e-6)
+  assert positions == (128 if name == "longrope" else None)  # the original context
+  plain, _ = rope_scaling.read_rotation({"rope_theta": 5_000.0}, 16)
+  assert (rotation == plain) == (name == "dynamic")
+
+
+@pytest.mark.parametrize(
+  ("kind", "options"),
+  [
+    ("linear", {"factor": 0}),
+    ("dynamic", {"factor": "2"}),
+    ("yarn", {"factor": 2.0, "beta_fast": -1}),
+    ("yarn", {"factor": 2.0, "attention_factor": "big"}),
+    ("yarn", {"factor": 2.0, "original_max_position_embeddings": 1}),
+    ("yarn", {"factor": 2.0, "rope_theta": 1.0}),
+    ("longrope", {"factor": 2.0}),
+    ("longrope", {"factor": 2.0, "short_factor": [1.0]}),
+    ("longrope", {"factor": 2.0, "short_factor": [1.0, 1.0, 1.0, -1.0]}),
+  ],
+)
+def test_senseless_scaling_is_refused(kind, options):
+  config = {**tiny.CONFIGS["llama"], "rope_scaling": {"rope_type": kind, **options}}
+  *_, option = {"rope_theta": 0, **options} if kind == "yarn" else options
+  option = "short_factor" if kind == "longrope" else option
+  with pytest.raises(WayjaxError, match=option):
     tiny.build(config)
 
 
@@ -250,12 +423,72 @@ def test_gpt2_accepts_the_option_names_of_other_families():
     assert read({names.get(name, name): value for name, value in config.items()}) == read(config)
 
 
-def test_a_sliding_window_that_no_layer_uses_is_accepted():
+def test_a_sliding_window_that_no_layer_uses_changes_nothing():
   read = FAMILIES["qwen2"].read_config
   config = {**tiny.CONFIGS["qwen2"], "sliding_window": 64}
+  assert read(config).sliding_window is None
   assert read(config) == read({**config, "use_sliding_window": True, "max_window_layers": 2})
-  with pytest.raises(WayjaxError, match=r"uses a sliding_window .sliding_window: 64"):
-    read({**config, "use_sliding_window": True, "max_window_layers": 1})
+  slides = read({**config, "use_sliding_window": True, "max_window_layers": 1})
+  assert slides == dataclasses.replace(read(config), sliding_window=64)
+  for model_type in ("gemma2", "gemma3_text"):
+    everywhere = {"sliding_window": 64, "layer_types": ["full_attention"] * 2}
+    assert read_config(model_type, **everywhere).sliding_window is None
+
+
+def read_config(model_type, **changes):
+  return FAMILIES[model_type].read_config(tiny.CONFIGS[model_type] | changes)
+
+
+@pytest.mark.parametrize(
+  ("model_type", "option"),
+  [
+    ("mistral", {}),
+    ("phi3", {}),
+    ("gemma2", {}),
+    ("gemma3_text", {}),
+    ("qwen3", {"use_sliding_window": True, "max_window_layers": 0}),
+    ("smollm3", {"use_sliding_window": True}),
+  ],
+)
+def test_no_sequence_is_longer_than_a_window(model_type, option, tmp_path):
+  """So no window ever cuts anything off, which is all of windows that is implemented."""
+  config = tiny.CONFIGS[model_type] | {"sliding_window": 60} | option
+  lm = load_lm(str(tiny.save_model(tmp_path, config)))
+  assert lm.max_positions == 60
+  with pytest.raises(WayjaxError, match="60 positions"):
+    generate(lm, inputs=["x" * 60], max_new_tokens=2)
+
+
+def test_the_text_of_a_model_for_texts_and_images(tmp_path):
+  text = load_lm(str(tiny.save_model(tmp_path / "a", tiny.CONFIGS["gemma3_text"])))
+  for form in ("language_model.model.", "model.language_model."):
+    folder = tiny.save_model(tmp_path / form, tiny.CONFIGS["gemma3"])
+    named = tiny.tensors(tiny.CONFIGS["gemma3_text"], prefix=form)
+    others = ("vision_tower.a.weight", "multi_modal_projector.b", "model.vision_tower.c")
+    named |= {name: np.ones(2, np.float32) for name in others}
+    save_file(named, folder / "model.safetensors")
+    both = load_lm(str(folder))
+    for one, other in zip(jax.tree.leaves(text.params), jax.tree.leaves(both.params), strict=True):
+      np.testing.assert_array_equal(one, other)
+    save_file(named | {"audio_tower.d": np.ones(2, np.float32)}, folder / "model.safetensors")
+    with pytest.raises(WayjaxError, match=r"not part of this model: audio_tower\.d"):
+      load_lm(str(folder))
+
+
+@pytest.mark.parametrize(
+  "changes",
+  [
+    {"model_type": "gemma3n"},
+    {"model_type": "gemma3n_text"},
+    {"model_type": "gemma4", "text_config": {"hidden_size_per_layer_input": 256}},
+    {"model_type": "gemma4_text", "hidden_size_per_layer_input": 256},
+  ],
+)
+def test_models_that_read_token_ids_in_their_layers_are_refused(changes, tmp_path):
+  folder = tiny.save_model(tmp_path, tiny.CONFIGS["llama"])
+  (folder / "config.json").write_text(json.dumps(changes))
+  with pytest.raises(WayjaxError, match=f"type '{changes['model_type']}', whose layers read emb"):
+    load_lm(str(folder))
 
 
 @pytest.mark.parametrize(

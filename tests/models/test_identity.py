@@ -115,7 +115,7 @@ class TestWhatIsRemembered:
 
   def take(self, content: float, *paths) -> str:
     found = WeightsHash(GPT2Config(), paths)
-    found.add("a", np.full(3, content, np.float32))
+    found.add("a", (3,), np.full(3, content, np.float32))
     return found.hexdigest()
 
   def test_files_that_stay_are_not_hashed_again(self, path, cache, tmp_path):
@@ -150,7 +150,7 @@ class TestWhatIsRemembered:
       settings = GPT2Config(n_head=2)
     os.utime(paths[0], ns=times)
     found = WeightsHash(settings, paths)
-    found.add("a", np.full(3, 2, np.float32))
+    found.add("a", (3,), np.full(3, 2, np.float32))
     assert found.hexdigest() != first
 
   def test_a_file_that_has_just_changed_is_not_remembered(self, path, cache, monkeypatch):

@@ -84,7 +84,7 @@ def test_layers_compute_the_same_however_they_are_applied(rng, monkeypatch, how,
 def test_each_pair_is_rotated_as_a_complex_number(rng, interleaved):
   frequencies, positions = (1.0, 0.1), np.arange(7)
   x = rng.normal(size=(7, 3, 6)).astype(np.float32)  # two pairs are rotated, two dimensions are not
-  cos_sin = rotary.rotation(frequencies, jnp.asarray(positions))
+  cos_sin = rotary.cos_sin(rotary.Rotation(frequencies), jnp.asarray(positions))
   y = np.asarray(rotary.rotate(x, *cos_sin, interleaved=interleaved))
   for pair, frequency in enumerate(frequencies):
     a, b = (2 * pair, 2 * pair + 1) if interleaved else (pair, pair + 2)

@@ -16,21 +16,44 @@ from wayjax.devices import select
 from wayjax.devices.sharding import Layout, make_layout
 from wayjax.errors import WayjaxError
 from wayjax.files import exists, is_folder
-from wayjax.models import folder, gpt2, gpt_neox, gptj, llama, qwen, weights
+from wayjax.models import (
+  folder,
+  gemma,
+  gpt2,
+  gpt_neox,
+  gptj,
+  llama,
+  mistral,
+  olmo2,
+  opt,
+  phi3,
+  qwen,
+  smollm3,
+  weights,
+)
 from wayjax.models.family import Family
 from wayjax.models.gguf_file import GGUFFile
+from wayjax.models.hyperparameters import require_ids_unneeded
 from wayjax.models.identity import WeightsHash
 from wayjax.models.tokenizer import check_tokenizer, known_ids
 from wayjax.options import check_value
 
 # model_type in config.json, architecture in GGUF files -> family
 FAMILIES: dict[str, Family] = {
+  "gemma2": gemma.GEMMA2,
+  "gemma3": gemma.GEMMA3,  # for texts and images; GGUF files call the text's part so, too
+  "gemma3_text": gemma.GEMMA3,
   "gpt2": gpt2.FAMILY,
   "gpt_neox": gpt_neox.FAMILY,
   "gptj": gptj.FAMILY,
   "llama": llama.FAMILY,
+  "mistral": mistral.FAMILY,
+  "olmo2": olmo2.FAMILY,
+  "opt": opt.FAMILY,
+  "phi3": phi3.FAMILY,
   "qwen2": qwen.QWEN2,
   "qwen3": qwen.QWEN3,
+  "smollm3": smollm3.FAMILY,
 }
 
 
@@ -44,7 +67,8 @@ class LanguageModel:
     tokenizer: the Hugging Face tokenizer.
     graphdef: the module's structure, hashable: a static argument of compiled functions.
     params: the weights, a pytree: a plain argument of compiled functions.
-    max_positions: longest sequence, soft prompt included, in tokens.
+    max_positions: longest sequence, soft prompt included, in tokens: as many as the model has
+      positions, and no more than a layer's window.
     dtype: compute type of the matrices.
     parameters: how many parameters the model has; a tied head counts once.
     weights_sha256: the hash of its hyper-parameters and tensors, whatever the compute type.
@@ -143,7 +167,7 @@ def load_lm(
     tied=tied,
     transposed=transposed,
     layout=layout,
-    seen=digest.add,
+    seen=lambda tensor, part: digest.add(tensor.name, tensor.shape, part),
   )
   return LanguageModel(
     name=name,
@@ -151,7 +175,10 @@ def load_lm(
     tokenizer=tokenizer,
     graphdef=graphdef,
     params=params,
-    max_positions=settings.max_position_embeddings,
+    max_positions=min(
+      settings.max_position_embeddings,
+      getattr(settings, "sliding_window", None) or settings.max_position_embeddings,
+    ),
     dtype=dtype,
     parameters=weights.count_parameters(abstract, family, tied=tied),
     weights_sha256=digest.hexdigest(),
@@ -178,6 +205,9 @@ def _open(name: str, revision: str | None) -> tuple[folder.Folder | GGUFFile, st
 
 def _family(files: folder.Folder | GGUFFile) -> Family:
   model_type = files.config.get("model_type")
+  inner = files.config.get("text_config")
+  inner = inner if isinstance(inner, dict) else files.config
+  require_ids_unneeded(files.path, model_type, inner.get("hidden_size_per_layer_input"))
   if not isinstance(model_type, str) or model_type not in FAMILIES:
     raise WayjaxError(
       f"{files.path} is a model of type {model_type!r}; supported: {', '.join(sorted(FAMILIES))}"

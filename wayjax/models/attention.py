@@ -42,8 +42,17 @@ class Visible:
     return dataclasses.replace(self, pairs_SxS=self.pairs_SxS[queries_R], reach=None)
 
 
-@functools.partial(jax.jit, static_argnames="dtype")  # so that equal layers trace it once
-def attention(q_SxHxK, k_SxGxK, v_SxGxK, visible: Visible, dtype):
+# Jitted, so that equal layers trace it once.
+@functools.partial(jax.jit, static_argnames=("dtype", "scale", "cap"))
+def attention(
+  q_SxHxK,
+  k_SxGxK,
+  v_SxGxK,
+  visible: Visible,
+  dtype,
+  scale: float | None = None,
+  cap: float | None = None,
+):
   """Scaled dot-product attention (Vaswani et al., 2017) over one packed row.
 
   Args:
@@ -52,6 +61,8 @@ def attention(q_SxHxK, k_SxGxK, v_SxGxK, visible: Visible, dtype):
     v_SxGxK: values.
     visible: which positions see which; none sees a later one.
     dtype: compute type of the products; their sums and the softmax are float32.
+    scale: what dot products are multiplied by; None means K ** -0.5.
+    cap: logits are `cap * tanh(logits / cap)` (Gemma team, 2024); None leaves them.
 
   Returns:
     (S, H, K), float32.
@@ -60,14 +71,22 @@ def attention(q_SxHxK, k_SxGxK, v_SxGxK, visible: Visible, dtype):
   k_SxHxK, v_SxHxK = (jnp.repeat(x, heads // x.shape[1], axis=1) for x in (k_SxGxK, v_SxGxK))
   # Heads come first from here on, as batched matrix products need them.
   q_HxSxK, k_HxSxK, v_HxSxK = (
-    x.transpose(1, 0, 2) for x in (q_SxHxK * width**-0.5, k_SxHxK, v_SxHxK)
+    x.transpose(1, 0, 2) for x in (q_SxHxK * (scale or width**-0.5), k_SxHxK, v_SxHxK)
   )
   slices = _slices(size, visible)
-  y_HxSxK = _attend(slices, dtype, q_HxSxK, k_HxSxK, v_HxSxK, visible.pairs_SxS)
+  y_HxSxK = _attend(slices, dtype, cap, q_HxSxK, k_HxSxK, v_HxSxK, visible.pairs_SxS)
   return y_HxSxK.transpose(1, 0, 2)
 
 
-def cached_attention(q_SxHxK, k_GxWxK, v_GxWxK, pairs_SxW, dtype):
+def cached_attention(
+  q_SxHxK,
+  k_GxWxK,
+  v_GxWxK,
+  pairs_SxW,
+  dtype,
+  scale: float | None = None,
+  cap: float | None = None,
+):
   """The same over keys and values that were kept, heads first.
 
   Args:
@@ -76,6 +95,8 @@ def cached_attention(q_SxHxK, k_GxWxK, v_GxWxK, pairs_SxW, dtype):
     v_GxWxK: values.
     pairs_SxW: whether query i sees key j.
     dtype: compute type of the products.
+    scale: as in `attention`.
+    cap: as in `attention`.
 
   Returns:
     (S, H, K), float32.
@@ -84,10 +105,12 @@ def cached_attention(q_SxHxK, k_GxWxK, v_GxWxK, pairs_SxW, dtype):
   groups, keys = k_GxWxK.shape[:2]
   each = heads // groups
   # The query heads of a group are more queries of one head, so that its keys need not be repeated.
-  q_GxExSxK = (q_SxHxK * width**-0.5).reshape(size, groups, each, width).transpose(1, 2, 0, 3)
+  q_SxHxK = q_SxHxK * (scale or width**-0.5)
+  q_GxExSxK = q_SxHxK.reshape(size, groups, each, width).transpose(1, 2, 0, 3)
   q_GxQxK = q_GxExSxK.reshape(groups, each * size, width)
   slices = (((0, each * size), ((0, keys),)),)
-  y_GxQxK = _attend(slices, dtype, q_GxQxK, k_GxWxK, v_GxWxK, jnp.tile(pairs_SxW, (each, 1)))
+  pairs_QxW = jnp.tile(pairs_SxW, (each, 1))
+  y_GxQxK = _attend(slices, dtype, cap, q_GxQxK, k_GxWxK, v_GxWxK, pairs_QxW)
   y_SxGxExK = y_GxQxK.reshape(groups, each, size, width).transpose(2, 0, 1, 3)
   return y_SxGxExK.reshape(size, heads, width)
 
@@ -111,39 +134,46 @@ def _slices(size: int, visible: Visible) -> tuple[tuple[Stretch, tuple[Stretch, 
 
 
 # Autodiff would pass over the weights more often, and round the cotangents of q, k and v.
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _attend(slices, dtype, q_HxSxK, k_HxSxK, v_HxSxK, pairs_SxS):
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
+def _attend(slices, dtype, cap, q_HxSxK, k_HxSxK, v_HxSxK, pairs_SxS):
   """Softmax attention of all slices, (H, S, K), float32."""
-  return _attend_forward(slices, dtype, q_HxSxK, k_HxSxK, v_HxSxK, pairs_SxS)[0]
+  return _attend_forward(slices, dtype, cap, q_HxSxK, k_HxSxK, v_HxSxK, pairs_SxS)[0]
 
 
-def _attend_forward(slices, dtype, q_HxSxK, k_HxSxK, v_HxSxK, pairs_SxS):
+def _attend_forward(slices, dtype, cap, q_HxSxK, k_HxSxK, v_HxSxK, pairs_SxS):
   q_HxSxK, k_HxSxK, v_HxSxK = (x.astype(dtype) for x in (q_HxSxK, k_HxSxK, v_HxSxK))
   y_HxQxK, residuals = [], []
   for queries, keys in slices:
     q_HxQxK = q_HxSxK[:, slice(*queries)]
     k_HxWxK, v_HxWxK = (_cut(x, keys) for x in (k_HxSxK, v_HxSxK))
     visible_QxW = _cut(pairs_SxS[slice(*queries)], keys)
-    logits_HxQxW = jnp.where(visible_QxW[None], _dot(q_HxQxK, k_HxWxK, 2, 2), LOWEST)
+    logits_HxQxW, slope_HxQxW = _dot(q_HxQxK, k_HxWxK, 2, 2), None
+    if cap is not None:
+      capped_HxQxW = jnp.tanh(logits_HxQxW / cap)
+      logits_HxQxW, slope_HxQxW = cap * capped_HxQxW, (1 - capped_HxQxW**2).astype(dtype)
+    logits_HxQxW = jnp.where(visible_QxW[None], logits_HxQxW, LOWEST)
     powers_HxQxW = jnp.exp(logits_HxQxW - jnp.max(logits_HxQxW, axis=-1, keepdims=True))
     weights_HxQxW = powers_HxQxW * (1 / jnp.sum(powers_HxQxW, axis=-1, keepdims=True))
     weights_HxQxW = weights_HxQxW.astype(dtype)
     y_HxQxK.append(_dot(weights_HxQxW, v_HxWxK, 2, 1))
-    residuals.append((q_HxQxK, k_HxWxK, v_HxWxK, weights_HxQxW, y_HxQxK[-1], visible_QxW))
+    kept = (weights_HxQxW, slope_HxQxW, y_HxQxK[-1], visible_QxW)
+    residuals.append((q_HxQxK, k_HxWxK, v_HxWxK, *kept))
   return jnp.concatenate(y_HxQxK, axis=1), residuals
 
 
-def _attend_backward(slices, dtype, residuals, g_HxSxK):
+def _attend_backward(slices, dtype, cap, residuals, g_HxSxK):
   dq, dk, dv = [], [], []
-  for (queries, _), (q_HxQxK, k_HxWxK, v_HxWxK, weights_HxQxW, y_HxQxK, visible_QxW) in zip(
-    slices, residuals
-  ):
+  for (queries, _), (q_HxQxK, k_HxWxK, v_HxWxK, *kept) in zip(slices, residuals):
+    weights_HxQxW, slope_HxQxW, y_HxQxK, visible_QxW = kept
     g_HxQxK = g_HxSxK[:, slice(*queries)]
     # What softmax subtracts from every logit's gradient: the mean of the weights' gradients.
     mean_HxQx1 = jnp.sum(g_HxQxK * y_HxQxK, axis=-1, keepdims=True)
     g_HxQxK = g_HxQxK.astype(dtype)
     centred_HxQxW = _dot(g_HxQxK, v_HxWxK, 2, 2) - mean_HxQx1
-    d_logits_HxQxW = (weights_HxQxW.astype(jnp.float32) * centred_HxQxW).astype(dtype)
+    d_logits_HxQxW = weights_HxQxW.astype(jnp.float32) * centred_HxQxW
+    if slope_HxQxW is not None:
+      d_logits_HxQxW = d_logits_HxQxW * slope_HxQxW.astype(jnp.float32)
+    d_logits_HxQxW = d_logits_HxQxW.astype(dtype)
     dq.append(_dot(d_logits_HxQxW, k_HxWxK, 2, 1))
     # A CPU has fast bfloat16 products only where the first operand's last axis is contracted. The
     # mask changes nothing, but keeps XLA from moving the transposition back into the product.

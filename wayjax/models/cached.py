@@ -11,7 +11,7 @@ from flax import nnx
 from jax import lax
 
 from wayjax.models.attention import Visible, cached_attention
-from wayjax.models.decoder import Decoder, Row
+from wayjax.models.decoder import Decoder, Row, Turns
 
 
 @jax.custom_batching.custom_vmap
@@ -39,7 +39,7 @@ class _CachedRow:
     self._visible, self._layer, self._index = row.visible, layer, index
     self.cos_sin, self.project, self.read, self.kept = row.cos_sin, row.project, row.read, kept
 
-  def attend(self, q_SxHxK, k_SxGxK, v_SxGxK, dtype):
+  def attend(self, q_SxHxK, k_SxGxK, v_SxGxK, dtype, **how):
     """Attention over all kept positions, heads concatenated: (S, H * K)."""
     seen = new = tuple(x.transpose(1, 0, 2).astype(dtype) for x in (k_SxGxK, v_SxGxK))
     if self.kept is None:
@@ -55,7 +55,7 @@ class _CachedRow:
         for x, y in zip(self.kept, new, strict=True)
       )
       seen = tuple(lax.dynamic_index_in_dim(x, self._layer, keepdims=False) for x in self.kept)
-    y_SxHxK = cached_attention(q_SxHxK, *seen, self._visible.pairs_SxS, dtype)
+    y_SxHxK = cached_attention(q_SxHxK, *seen, self._visible.pairs_SxS, dtype, **how)
     return y_SxHxK.reshape(len(y_SxHxK), -1)
 
 
@@ -93,38 +93,40 @@ class CachedDecoder:
       (S, D), float32, after the last norm; and the cache: keys and values, (G, W, K) of each layer
       where layers are unrolled, else (N, G, W, K).
     """
-    h_SxD, cos_sin = self._model.enter(x_SxD, positions_S)
-    row = Row(Visible(pairs_SxW, prompt=0, reach=None), cos_sin)
+    h_SxD, turns = self._model.enter(x_SxD, positions_S)
+    visible = Visible(pairs_SxW, prompt=0, reach=None)
 
     @jax.jit  # so that equal layers are traced once
-    def apply(weights, h_SxD, row, kept, layer):
-      cached = _CachedRow(row, kept, layer, index)
+    def apply(weights, h_SxD, cos_sin, kept, layer):
+      cached = _CachedRow(Row(visible, cos_sin), kept, layer, index)
       return nnx.merge(self._graphdef, weights)(h_SxD, cached), cached.kept
 
     through = _unrolled if self._unrolled else _scanned
-    h_SxD, cache = through(apply, self._weights, h_SxD, row, cache)
+    h_SxD, cache = through(apply, self._weights, h_SxD, turns, cache)
     return self._model.norm(h_SxD), cache
 
 
-def _unrolled(apply, weights, h_SxD, row: Row, cache):
+def _unrolled(apply, weights, h_SxD, turns: Turns, cache):
   found = []
-  for layer_weights, kept in zip(weights, cache or [None] * len(weights), strict=True):
-    h_SxD, kept = apply(layer_weights, h_SxD, row, kept, None)
+  for i, (layer_weights, kept) in enumerate(zip(weights, cache or [None] * len(weights))):
+    h_SxD, kept = apply(layer_weights, h_SxD, turns.of(i), kept, None)
     found.append(kept)
   return h_SxD, found
 
 
-def _scanned(apply, weights, h_SxD, row: Row, cache):
-  if cache is None:
-    return lax.scan(lambda h_SxD, layer: apply(layer, h_SxD, row, None, None), h_SxD, weights)
+def _scanned(apply, weights, h_SxD, turns: Turns, cache):
+  numbered = jnp.arange(len(jax.tree.leaves(weights)[0])), weights
 
-  def later(carry, numbered):
+  def first(h_SxD, layer):
+    return apply(layer[1], h_SxD, turns.of(layer[0]), None, None)
+
+  def later(carry, layer):
     h_SxD, kept = carry
-    layer, layer_weights = numbered
-    return apply(layer_weights, h_SxD, row, kept, layer), None
+    return apply(layer[1], h_SxD, turns.of(layer[0]), kept, layer[0]), None
 
-  layers = jnp.arange(len(jax.tree.leaves(weights)[0]))
-  carry, _ = lax.scan(later, (h_SxD, cache), (layers, weights))
+  if cache is None:
+    return lax.scan(first, h_SxD, numbered)
+  carry, _ = lax.scan(later, (h_SxD, cache), numbered)
   return carry
 
 

@@ -14,7 +14,7 @@ from jax import lax
 
 from wayjax.models.attention import Visible, attention
 from wayjax.models.layers import frozen_dot
-from wayjax.models.rotary import rotation
+from wayjax.models.rotary import Rotation, cos_sin
 
 
 def stack_layers(make_layer, n_layers: int, rngs: nnx.Rngs) -> nnx.Module:
@@ -35,7 +35,8 @@ class Row:
 
   Attributes:
     visible: which positions see which.
-    cos_sin: cosines and sines of the positions' angles, for families with rotary embeddings.
+    cos_sin: cosines and sines of the positions' angles in this layer, for families with rotary
+      embeddings.
     first: whether this is the first layer, whose text input has no gradient.
     scored_RxS: in the last layer, one-hot rows that select the positions read after it.
   """
@@ -60,23 +61,49 @@ class Row:
     # A one-hot product, because its backward pass is a product too; a gather's is a scatter-add.
     return jnp.matmul(self.scored_RxS, x_SxD, precision=lax.Precision.HIGHEST)
 
-  def attend(self, q_SxHxK, k_SxGxK, v_SxGxK, dtype):
-    """Attention from the positions that are read, heads concatenated: (S or R, H * K)."""
+  def attend(self, q_SxHxK, k_SxGxK, v_SxGxK, dtype, **how):
+    """Attention from the positions that are read, heads concatenated: (S or R, H * K).
+
+    `how` is the `scale` and the `cap` of `attention`.
+    """
     visible = self.visible
     if self.scored_RxS is not None:
       q_SxHxK = self.read(q_SxHxK.reshape(len(q_SxHxK), -1)).reshape(-1, *q_SxHxK.shape[1:])
       visible = visible.of(jnp.argmax(self.scored_RxS, axis=1))
-    y_SxHxK = attention(q_SxHxK, k_SxGxK, v_SxGxK, visible, dtype)
+    y_SxHxK = attention(q_SxHxK, k_SxGxK, v_SxGxK, visible, dtype, **how)
     return y_SxHxK.reshape(len(y_SxHxK), -1)
 
 
-def apply_layers(stacked: nnx.Module, h_SxD, row: Row, *, remat: bool = False):
+@dataclasses.dataclass(frozen=True)
+class Turns:
+  """How the positions turn queries and keys in each layer.
+
+  Attributes:
+    kinds: cosines and sines, once for each kind of layer; none without rotary embeddings.
+    kind_of: the kind of each layer, where there are several.
+  """
+
+  kinds: tuple[tuple[jax.Array, jax.Array], ...] = ()
+  kind_of: tuple[int, ...] = ()
+
+  def of(self, layer) -> tuple[jax.Array, ...]:
+    """Cosines and sines of a layer, whose number may be traced."""
+    if len(self.kinds) < 2:
+      return self.kinds[0] if self.kinds else ()
+    if isinstance(layer, int):
+      return self.kinds[self.kind_of[layer]]
+    kind = jnp.array(self.kind_of, jnp.int32)[layer]
+    return jax.tree.map(lambda *each: lax.select_n(kind, *each), *self.kinds)
+
+
+def apply_layers(stacked: nnx.Module, h_SxD, row: Row, turns: Turns, *, remat: bool = False):
   """Applies stacked layers in order.
 
   Args:
     stacked: layers, their weights along a leading axis.
     h_SxD: input of the first layer.
-    row: what the layers know about the row.
+    row: what all layers know about the row.
+    turns: how each layer turns queries and keys.
     remat: whether the backward pass recomputes each layer's activations, to save memory.
 
   Returns:
@@ -95,6 +122,7 @@ def apply_layers(stacked: nnx.Module, h_SxD, row: Row, *, remat: bool = False):
     return nnx.merge(graphdef, weights)(h_SxD, row)
 
   def apply(h_SxD, i, row):
+    row = dataclasses.replace(row, cos_sin=turns.of(i))
     take = lax.index_in_dim if isinstance(i, int) else lax.dynamic_index_in_dim
     layer_weights = jax.tree.map(lambda w: take(w, i, keepdims=False), weights)
     if remat:
@@ -112,22 +140,39 @@ def apply_layers(stacked: nnx.Module, h_SxD, row: Row, *, remat: bool = False):
   return apply(h_SxD, last, row)
 
 
-def embedding(rows: int, width: int, rngs: nnx.Rngs) -> nnx.Param:
-  """A table of vectors, (rows, width), float32."""
-  return nnx.Param(0.02 * jax.random.normal(rngs.params(), (rows, width), jnp.float32))
+def embedding(rows: int, width: int, rngs: nnx.Rngs, dtype=jnp.float32, times=1.0) -> nnx.Param:
+  """A table of vectors, (rows, width), which holds the model's own `times` as much."""
+  table = times * 0.02 * jax.random.normal(rngs.params(), (rows, width), dtype)
+  return nnx.Param(table) if times == 1 else nnx.Param(table, times=times)
 
 
 class Head(nnx.Module):
-  """The vocabulary head; its matrix is (V, D) in the compute type, whether tied or not."""
+  """The vocabulary head; its matrix is (V, D) in the compute type, whether tied or not.
 
-  def __init__(self, vocab_size: int, width: int, dtype, *, bias: bool, rngs: nnx.Rngs):
-    self.weight = nnx.Param(0.02 * jax.random.normal(rngs.params(), (vocab_size, width), dtype))
+  Args:
+    vocab_size: V.
+    width: D.
+    dtype: compute type.
+    bias: whether it has a bias.
+    times: what its matrix holds, as a multiple of the model's own.
+    cap: logits are `cap * tanh(logits / cap)` (Gemma team, 2024); None leaves them.
+    rngs: keys for random weights.
+  """
+
+  def __init__(
+    self, vocab_size: int, width: int, dtype, *, bias=False, times=1.0, cap=None, rngs: nnx.Rngs
+  ):
+    self.weight = embedding(vocab_size, width, rngs, dtype, times)
     self.bias = nnx.Param(jnp.zeros((vocab_size,), jnp.float32)) if bias else None
+    self.times, self.cap = times, cap
 
   def __call__(self, h_RxD):
     """Logits over the vocabulary, (R, V), float32."""
+    h_RxD = h_RxD if self.times == 1 else h_RxD * (1 / self.times)
     logits_RxV = frozen_dot(h_RxD, self.weight[...], 1)
-    return logits_RxV if self.bias is None else logits_RxV + self.bias[...][None, :]
+    if self.bias is not None:
+      logits_RxV = logits_RxV + self.bias[...][None, :]
+    return logits_RxV if self.cap is None else self.cap * jnp.tanh(logits_RxV / self.cap)
 
 
 class Decoder(nnx.Module):
@@ -141,6 +186,10 @@ class Decoder(nnx.Module):
     norm: the norm after the last layer.
     dtype: compute type of the matrices: float32 or bfloat16.
     head_bias: whether the head has a bias.
+    head_cap: the cap of logits, as in `Head`; None for none.
+    embedding_scale: what the first layer reads, as a multiple of the stored embeddings. The table
+      here is scaled, so prompts, targets and readings are, too.
+    tied: whether the head is the embedding table; it matters only where that is scaled.
     rngs: keys for random weights (tests, benchmarks); loading replaces them.
 
   Attributes:
@@ -159,16 +208,23 @@ class Decoder(nnx.Module):
     dtype,
     *,
     head_bias: bool = False,
+    head_cap: float | None = None,
+    embedding_scale: float = 1.0,
+    tied: bool = False,
     rngs: nnx.Rngs,
   ):
-    self.embed_tokens = embedding(vocab_size, width, rngs)
+    self.embed_tokens = embedding(vocab_size, width, rngs, times=embedding_scale)
     self.layers = stack_layers(make_layer, n_layers, rngs)
     self.norm = norm
-    # Its own array even when tied, so that it can be stored in the compute type.
-    self.lm_head = Head(vocab_size, width, dtype, bias=head_bias, rngs=rngs)
+    # Its own parameter even when tied, so that it can be stored in the compute type; in float32 it
+    # is the scaled table, of which there is then one array.
+    times = embedding_scale if tied and dtype == jnp.float32 else 1.0
+    self.lm_head = Head(
+      vocab_size, width, dtype, bias=head_bias, times=times, cap=head_cap, rngs=rngs
+    )
 
   def embedding_table(self):
-    """The table that prompts are projected to, (V, D), float32."""
+    """The table that prompts are projected to, (V, D), float32: what the first layer reads."""
     return self.embed_tokens[...]
 
   def embed(self, ids_S):
@@ -187,22 +243,30 @@ class Decoder(nnx.Module):
     Returns:
       (R, D) or (S, D), float32, after the last norm.
     """
-    h_SxD, cos_sin = self.enter(x_SxD, positions_S)
-    row = Row(visible, cos_sin, scored_RxS=scored_RxS)
-    return self.norm(apply_layers(self.layers, h_SxD, row, remat=self.remat))
+    h_SxD, turns = self.enter(x_SxD, positions_S)
+    row = Row(visible, scored_RxS=scored_RxS)
+    return self.norm(apply_layers(self.layers, h_SxD, row, turns, remat=self.remat))
 
-  def enter(self, x_SxD, positions_S):
-    """What the first layer reads, (S, D), and the positions' cosines and sines, if any."""
+  def enter(self, x_SxD, positions_S) -> tuple[jax.Array, Turns]:
+    """What the first layer reads, (S, its width), and how each layer turns queries and keys."""
     raise NotImplementedError
 
 
 class RotaryDecoder(Decoder):
-  """A decoder whose layers rotate queries and keys by `row.cos_sin`."""
+  """A decoder whose layers rotate queries and keys by `row.cos_sin`.
 
-  def __init__(self, *args, frequencies: tuple[float, ...], **options):
+  Args:
+    rotations: the rotation of each kind of layer.
+    kind_of: the kind of each layer; empty where all are of one kind.
+  """
+
+  def __init__(
+    self, *args, rotations: tuple[Rotation, ...], kind_of: tuple[int, ...] = (), **options
+  ):
     super().__init__(*args, **options)
-    self.frequencies = frequencies
+    self.rotations, self.kind_of = rotations, kind_of
 
   def enter(self, x_SxD, positions_S):
-    # The angles are the same in every layer, so they are computed once.
-    return x_SxD, rotation(self.frequencies, positions_S)
+    # Angles are the same in every layer of a kind, so they are computed once.
+    kinds = tuple(cos_sin(rotation, positions_S) for rotation in self.rotations)
+    return x_SxD, Turns(kinds, self.kind_of)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import ml_dtypes  # noqa: F401  safetensors looks bfloat16 up among NumPy's types
+import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from wayjax.errors import WayjaxError, in_one_sentence, reason
@@ -16,6 +17,7 @@ PATTERNS = ["*.json", "*.txt", "*.safetensors"]  # what is fetched from the Hub
 _INDEX = "model.safetensors.index.json"
 _SINGLE = "model.safetensors"
 _FLOATS = ("F64", "F32", "F16", "BF16")
+_ROWS = 4096  # of a tensor that are read at a time
 _MOST = 16 * MIB  # of JSON, and of what a safetensors file says of its tensors
 
 
@@ -76,12 +78,14 @@ class Folder:
       WayjaxError: there are none, there are only pickle files, or a file is damaged or missing.
     """
     files = _files(self.path)
-    found = {name.removeprefix(family.prefix): (name, file) for name, file in files.items()}
-    if twice := sorted(name for name in files if name != name.removeprefix(family.prefix) in files):
-      raise WayjaxError(
-        f"{self.path} contains tensors twice, with and without '{family.prefix}': "
-        f"{', '.join(twice)}"
-      )
+    found: dict[str, tuple[str, Path]] = {}
+    for name, file in files.items():
+      short = family.without_prefix(name)
+      if short in found:
+        raise WayjaxError(
+          f"{self.path} contains the same tensor twice: {found[short][0]} and {name}"
+        )
+      found[short] = (name, file)
     shapes = _shapes({file for _, file in found.values()})
     lacking = [
       f"missing: {name}, which the index places in {file.name}"
@@ -91,7 +95,9 @@ class Folder:
     if lacking:
       raise WayjaxError(f"the files of {self.path} do not match their index ({'; '.join(lacking)})")
     return {
-      short: StoredTensor(name, shapes[file][name], _reader(file, name))
+      short: StoredTensor(
+        name, shapes[file][name], _parts(file, name, family.norms_less_one and _is_norm(name))
+      )
       for short, (name, file) in found.items()
     }, family.transposed
 
@@ -153,17 +159,27 @@ def _shapes(files: set[Path]) -> dict[Path, dict[str, tuple[int, ...]]]:
   return shapes
 
 
-def _reader(path: Path, name: str):
-  def read():
+def _is_norm(name: str) -> bool:
+  return name.endswith("norm.weight")
+
+
+def _parts(path: Path, name: str, less_one: bool):
+  """A function that reads a tensor, some rows at a time."""
+
+  def parts():
     with _open(path) as file:
-      if (kind := file.get_slice(name).get_dtype()) not in _FLOATS:
+      stored = file.get_slice(name)
+      if (kind := stored.get_dtype()) not in _FLOATS:
         raise WayjaxError(
           f"{path} contains {name} as {kind}, but wayjax reads {', '.join(_FLOATS)}: use the "
           "model's unquantised weights, or a GGUF file"
         )
-      return file.get_tensor(name)
+      rows = stored.get_shape()[0]
+      for first in range(0, rows, _ROWS):
+        part = stored[first : min(first + _ROWS, rows)]
+        yield part.astype(np.float32) + 1 if less_one else part
 
-  return read
+  return parts
 
 
 def _open(path: Path):

@@ -13,12 +13,18 @@ from wayjax.errors import WayjaxError, in_one_sentence, reason
 from wayjax.files import open_regular
 from wayjax.models.family import Family
 from wayjax.models.gguf_tokenizer import build_tokenizer
-from wayjax.models.rotary import DIVISORS
+from wayjax.models.hyperparameters import require_ids_unneeded
+from wayjax.models.rope_scaling import DIVISORS
 from wayjax.models.weights import StoredTensor
 
 _MAGIC = b"GGUF"
 _ROWS = 4096  # dequantised at a time, which takes several times their memory
-_DIVISORS = "rope_freqs.weight"
+# Tensors that belong to the configuration -> their option there.
+_ROTARY = {
+  "rope_freqs.weight": DIVISORS,
+  "rope_factors_short.weight": "short_factor",
+  "rope_factors_long.weight": "long_factor",
+}
 # Far above any model's; of less, a small file could ask for all the memory there is.
 _MOST_FIELDS, _MOST_TENSORS, _MOST_ELEMENTS = 2**12, 2**14, 2**22
 # Metadata of an architecture that does not affect results, or that the tensors imply.
@@ -46,6 +52,11 @@ _OPTIONAL = {
   "attention.key_length",
   "rope.freq_base",
   "rope.dimension_count",
+  "rope.scaling.original_context_length",
+  "rope.scaling.attn_factor",
+  "attention.sliding_window",
+  "attn_logit_softcapping",
+  "final_logit_softcapping",
 }
 
 
@@ -70,6 +81,8 @@ class GGUFFile:
     self._metadata, self._tensors = _read(path)
     readable = sorted(name for name, family in families.items() if family.gguf)
     self._architecture = self._metadata.get("general.architecture")
+    own = f"{self._architecture}.embedding_length_per_layer_input"
+    require_ids_unneeded(path, self._architecture, self._metadata.get(own))
     if self._architecture not in readable:
       raise WayjaxError(
         f"{path} has the architecture {self._architecture!r}; from GGUF files wayjax reads "
@@ -94,7 +107,11 @@ class GGUFFile:
     if lacking := sorted(prefix + key for key in needed - given.keys()):
       raise WayjaxError(f"{self.path} lacks {', '.join(lacking)}: it is not a complete model")
     for key, value in given.items():
-      if key in self._gguf.options:
+      if key == "rope.scaling.type" and value == "linear":
+        config["rope_scaling"] = {"rope_type": "linear", "factor": given.get("rope.scaling.factor")}
+      elif key == "rope.scaling.factor" and given.get("rope.scaling.type") == "linear":
+        continue
+      elif key in self._gguf.options:
         config[self._gguf.options[key]] = value
       elif key not in _NEUTRAL and value not in _ACCEPTED.get(key, ()):
         raise WayjaxError(
@@ -104,9 +121,11 @@ class GGUFFile:
       raise WayjaxError(
         f"{self.path} lacks the tensor token_embd.weight: it is not a complete model"
       )
+    for name, option in _ROTARY.items():
+      if name in self._tensors:
+        config[option] = np.concatenate(list(_parts(self._tensors[name], self.path)())).ravel()
+    config |= self._gguf.implied(config)
     config["vocab_size"] = int(self._tensors["token_embd.weight"].shape[-1])
-    if _DIVISORS in self._tensors:
-      config[DIVISORS] = _dequantise(self._tensors[_DIVISORS], self.path).ravel()
     return config
 
   @property
@@ -127,12 +146,12 @@ class GGUFFile:
     theirs = self._gguf_names(family, names)
     found = {}
     for name, tensor in self._tensors.items():
-      if name == _DIVISORS:
+      if name in _ROTARY:
         continue  # already in the configuration
       short = theirs.get(name, name)
       heads = self._permuted_heads(family, short)
       shape = tuple(int(size) for size in reversed(tensor.shape))
-      found[short] = StoredTensor(name, shape, _reader(tensor, self.path, heads))
+      found[short] = StoredTensor(name, shape, _parts(tensor, self.path, heads))
     return found, True
 
   def _gguf_names(self, family: Family, names: set[str]) -> dict[str, str]:
@@ -142,7 +161,7 @@ class GGUFFile:
     table = gguf.get_tensor_name_map(architecture, layers)
     found = {}
     for name in names:
-      for full in (family.prefix + name, name):
+      for full in (family.prefixes[0] + name, name):
         if (theirs := table.get_name(full, (".weight", ".bias"))) is not None:
           found[theirs] = name
     return found
@@ -253,32 +272,34 @@ def _read(path: Path) -> tuple[dict, dict[str, gguf.ReaderTensor]]:
   return metadata, {tensor.name: tensor for tensor in reader.tensors}
 
 
-def _reader(tensor: gguf.ReaderTensor, path: Path, heads: int | None):
-  """A function that reads a tensor as float32, with rows in Hugging Face's order."""
+def _parts(tensor: gguf.ReaderTensor, path: Path, heads: int | None = None):
+  """A function that reads a tensor as float32, some rows at a time, in Hugging Face's order."""
 
-  def read():
-    array = _dequantise(tensor, path)
+  def parts():
     if heads is None:
-      return array
+      yield from _dequantise(tensor, path)
+      return
+    array = np.concatenate(list(_dequantise(tensor, path)))
     # Neighbouring rows are a rotary pair in GGUF; in Hugging Face's order the halves are apart.
     pairs = array.reshape(heads, array.shape[0] // heads // 2, 2, *array.shape[1:])
-    return np.swapaxes(pairs, 1, 2).reshape(array.shape)
+    yield np.swapaxes(pairs, 1, 2).reshape(array.shape)
 
-  return read
+  return parts
 
 
-def _dequantise(tensor: gguf.ReaderTensor, path: Path) -> np.ndarray:
-  array = np.empty(tuple(reversed(tensor.shape.tolist())), np.float32)
-  # A vector is one row, because its bytes cannot be split just anywhere.
-  floats, stored = (x.reshape(-1, x.shape[-1]) for x in (array, tensor.data))
+def _dequantise(tensor: gguf.ReaderTensor, path: Path):
+  """The tensor's rows in float32, some at a time; a vector at once."""
+  shape = tuple(reversed(tensor.shape.tolist()))
+  # The bytes of a vector cannot be split just anywhere.
+  rows = _ROWS if len(shape) > 1 else shape[0]
   try:
-    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused by name
-      for first in range(0, len(floats), _ROWS):
-        rows = slice(first, first + _ROWS)
-        floats[rows] = gguf.dequantize(stored[rows], tensor.tensor_type)
+    for first in range(0, shape[0], rows):
+      part = slice(first, first + rows) if len(shape) > 1 else slice(None)
+      with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused by name
+        floats = gguf.dequantize(tensor.data[part], tensor.tensor_type)
+      yield floats.reshape(-1, *shape[1:])
   except NotImplementedError as error:
     raise WayjaxError(
       f"{path} contains {tensor.name} as {tensor.tensor_type.name}, which cannot be dequantised: "
       "use another quantisation"
     ) from error
-  return array

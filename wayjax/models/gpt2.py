@@ -5,7 +5,7 @@ import dataclasses
 import jax.numpy as jnp
 from flax import nnx
 
-from wayjax.models.decoder import Decoder, Row, embedding
+from wayjax.models.decoder import Decoder, Row, Turns, embedding
 from wayjax.models.family import GGUF, Family
 from wayjax.models.hyperparameters import (
   GPT2_ALIASES,
@@ -103,13 +103,13 @@ class GPT2(Decoder):
     self.wpe = embedding(config.n_positions, config.n_embd, rngs)
 
   def enter(self, x_SxD, positions_S):
-    return x_SxD + self.wpe[...][positions_S], ()
+    return x_SxD + self.wpe[...][positions_S], Turns()
 
 
 FAMILY = Family(
   read_config=GPT2Config.from_hf,
   module=GPT2,
-  prefix="transformer.",
+  prefixes=("transformer.",),
   names={
     "embed_tokens": "wte",
     "layers": "h",

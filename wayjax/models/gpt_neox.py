@@ -10,14 +10,15 @@ from wayjax.models.decoder import RotaryDecoder, Row
 from wayjax.models.family import Family
 from wayjax.models.hyperparameters import read_fields, require_divides, require_one_of
 from wayjax.models.layers import ACTIVATIONS, MLP, LayerNorm, Linear
-from wayjax.models.rotary import read_frequencies, rope_options, rotate
+from wayjax.models.rope_scaling import rope_options, with_rotation
+from wayjax.models.rotary import Rotation, rotate
 
 
 @dataclasses.dataclass(frozen=True)
 class GPTNeoXConfig:
   """GPT-NeoX's hyper-parameters under Hugging Face's names; the defaults are the 20B model's.
 
-  `frequencies` are computed from all rotary options.
+  `frequencies` and `rotary_scale` are computed from all rotary options.
   """
 
   vocab_size: int = 50432
@@ -32,6 +33,7 @@ class GPTNeoXConfig:
   use_parallel_residual: bool = True
   attention_bias: bool = True
   frequencies: tuple[float, ...] = ()
+  rotary_scale: float = 1.0
 
   @classmethod
   def from_hf(cls, config: dict) -> "GPTNeoXConfig":
@@ -53,7 +55,7 @@ class GPTNeoXConfig:
         f"the model's configuration rotates {rotary_dim} of a head's {head} dimensions: set "
         "partial_rotary_factor or rotary_pct to at most 1"
       )
-    return dataclasses.replace(result, frequencies=read_frequencies(config, rotary_dim))
+    return with_rotation(result, config, rotary_dim)
 
 
 class Attention(nnx.Module):
@@ -103,7 +105,7 @@ class GPTNeoX(RotaryDecoder):
       config.num_hidden_layers,
       LayerNorm(config.hidden_size, config.layer_norm_eps),
       dtype,
-      frequencies=config.frequencies,
+      rotations=(Rotation(config.frequencies, config.rotary_scale),),
       rngs=rngs,
     )
 
@@ -111,7 +113,7 @@ class GPTNeoX(RotaryDecoder):
 FAMILY = Family(
   read_config=GPTNeoXConfig.from_hf,
   module=GPTNeoX,
-  prefix="gpt_neox.",
+  prefixes=("gpt_neox.",),
   names={
     "embed_tokens": "embed_in",
     "norm": "final_layer_norm",

@@ -16,7 +16,8 @@ from wayjax.models.hyperparameters import (
   with_aliases,
 )
 from wayjax.models.layers import ACTIVATIONS, MLP, LayerNorm, Linear
-from wayjax.models.rotary import read_frequencies, rotate
+from wayjax.models.rope_scaling import read_rotation
+from wayjax.models.rotary import Rotation, rotate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,8 +59,8 @@ class GPTJConfig:
         f"the model's configuration sets rotary_dim to {result.rotary_dim}; a head has {head} "
         "dimensions"
       )
-    frequencies = read_frequencies({}, result.rotary_dim)  # the base is fixed
-    return dataclasses.replace(result, frequencies=frequencies)
+    rotation, _ = read_rotation({}, result.rotary_dim)  # the base is fixed
+    return dataclasses.replace(result, frequencies=rotation.frequencies)
 
 
 class Attention(nnx.Module):
@@ -107,7 +108,7 @@ class GPTJ(RotaryDecoder):
       LayerNorm(config.n_embd, config.layer_norm_epsilon),
       dtype,
       head_bias=True,
-      frequencies=config.frequencies,
+      rotations=(Rotation(config.frequencies),),
       rngs=rngs,
     )
 
@@ -115,7 +116,7 @@ class GPTJ(RotaryDecoder):
 FAMILY = Family(
   read_config=GPTJConfig.from_hf,
   module=GPTJ,
-  prefix="transformer.",
+  prefixes=("transformer.",),
   names={"embed_tokens": "wte", "layers": "h", "norm": "ln_f"},
   ignored=(r"h\.\d+\.attn\.(bias|masked_bias|embed_positions)",),  # causal masks, sines
 )

@@ -112,3 +112,44 @@ def require_divides(config, part: str, whole: str) -> None:
       f"the model's configuration has {whole} {getattr(config, whole)}, which is not "
       f"divisible by {part} {getattr(config, part)}"
     )
+
+
+def check_layer_types(kinds, config) -> list[str]:
+  """The kinds of attention of a model's layers.
+
+  Args:
+    kinds: the option `layer_types`.
+    config: hyper-parameters with `num_hidden_layers`.
+
+  Raises:
+    WayjaxError: another kind than full or sliding attention, or not one for each layer.
+  """
+  known = ("full_attention", "sliding_attention")
+  if (
+    not isinstance(kinds, list)
+    or len(kinds) != config.num_hidden_layers
+    or any(kind not in known for kind in kinds)
+  ):
+    raise WayjaxError(
+      f"the model's configuration sets layer_types to {str(kinds)[:80]}, not to "
+      f"{' or '.join(known)} for each of its {config.num_hidden_layers} layers"
+    )
+  return kinds
+
+
+def require_ids_unneeded(path, model_type, width) -> None:
+  """Refuses models whose layers look token ids up, which the vectors of a soft prompt do not have.
+
+  Args:
+    path: where the model is, for messages.
+    model_type: what it calls itself.
+    width: of the embeddings that its layers read by token id; None or 0 for none.
+
+  Raises:
+    WayjaxError: it is a Gemma 3n, or a Gemma 4 with such embeddings (E2B, E4B).
+  """
+  if width or model_type in ("gemma3n", "gemma3n_text"):
+    raise WayjaxError(
+      f"{path} is a model of type {model_type!r}, whose layers read embeddings of their own by "
+      "token id: the vectors of a soft prompt have no ids, so there is nothing to tune"
+    )

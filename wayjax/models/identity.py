@@ -33,7 +33,7 @@ class WeightsHash:
 
   def __init__(self, settings, files: Iterable[Path]):
     self._settings = _settings(settings)
-    self._tensors: dict[str, list] = {}
+    self._tensors: dict[str, tuple] = {}
     self._remembered = self._place = None
     # Links are followed, so a snapshot of the Hub is known by its blobs.
     found = [(str(path.resolve()), os.stat(path)) for path in sorted(set(files))]
@@ -54,17 +54,18 @@ class WeightsHash:
     if _ID.fullmatch(content):
       self._remembered = content.decode()
 
-  def add(self, name: str, array: np.ndarray) -> None:
-    """Takes a tensor in; one that is read twice counts once."""
-    if self._remembered is None and name not in self._tensors:
-      content = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-      digest = hashlib.sha256(content).hexdigest()
-      self._tensors[name] = [array.dtype.name, list(array.shape), digest]
+  def add(self, name: str, shape: tuple[int, ...], part: np.ndarray) -> None:
+    """Takes in the next rows of a tensor, of that shape as a whole."""
+    if self._remembered is None:
+      kind = part.dtype.name, list(shape)
+      *_, digest = self._tensors.setdefault(name, (*kind, hashlib.sha256()))
+      digest.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8))
 
   def hexdigest(self) -> str:
     """The hash, once all tensors were added."""
     if self._remembered is None:
-      self._remembered = _sha256_of([self._settings, self._tensors])
+      tensors = {n: [*kind, digest.hexdigest()] for n, (*kind, digest) in self._tensors.items()}
+      self._remembered = _sha256_of([self._settings, tensors])
       if self._place is not None:
         hub.keep(self._place, self._remembered.encode())
     return self._remembered

@@ -5,28 +5,26 @@ import dataclasses
 from wayjax.errors import WayjaxError
 from wayjax.models import llama
 from wayjax.models.family import GGUF
-from wayjax.models.hyperparameters import require
+from wayjax.models.hyperparameters import check_layer_types, require
 from wayjax.models.llama import LlamaConfig
 
 
-def _read(config: dict, defaults: dict, **changes) -> LlamaConfig:
+def _read(config: dict, defaults: dict, **own) -> LlamaConfig:
   require(config, "Qwen", hidden_act="silu")
-  result = LlamaConfig.read({**defaults, **config}, **changes)
-  window = config.get("sliding_window", 4096) if config.get("use_sliding_window") else None
-  kinds = config.get("layer_types")
-  if kinds is None:
-    first = config.get("max_window_layers", 28)
-    full = window is None or (isinstance(first, int) and first >= result.num_hidden_layers)
+  config = {**defaults, "sliding_window": 4096, **config}
+  slides = bool(config.get("use_sliding_window"))
+  result = LlamaConfig.read(config, reads=("sliding_window",) if slides else (), **own)
+  first = config.get("max_window_layers", 28)
+  if (kinds := config.get("layer_types")) is not None:
+    some = "sliding_attention" in check_layer_types(kinds, result)
+    if some and not slides:
+      raise WayjaxError(
+        "the model's configuration names sliding_attention among layer_types, but does not set "
+        "use_sliding_window"
+      )
   else:
-    full = isinstance(kinds, list) and all(kind == "full_attention" for kind in kinds)
-  if not full:
-    deciding = ("sliding_window", "use_sliding_window", "max_window_layers", "layer_types")
-    options = [f"{option}: {config[option]!r}" for option in deciding if option in config]
-    raise WayjaxError(
-      f"the model's configuration uses a sliding_window ({', '.join(options)}); wayjax implements "
-      "full attention only"
-    )
-  return result
+    some = not isinstance(first, int) or first < result.num_hidden_layers
+  return result if some else dataclasses.replace(result, sliding_window=None)
 
 
 def read_qwen2(config: dict) -> LlamaConfig:

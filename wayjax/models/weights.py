@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -15,11 +15,21 @@ from wayjax.models.family import Family
 
 
 class StoredTensor(NamedTuple):
-  """A tensor in a model's files: its name and shape there, and how it is read."""
+  """A tensor in a model's files.
+
+  Attributes:
+    name: its name there.
+    shape: its shape there.
+    parts: reads it as arrays of consecutive rows, so that a large one need not be there twice.
+  """
 
   name: str
   shape: tuple[int, ...]
-  read: Callable[[], np.ndarray]
+  parts: Callable[[], Iterable[np.ndarray]]
+
+  def read(self) -> np.ndarray:
+    """The whole tensor."""
+    return np.concatenate(list(self.parts()))
 
 
 def load_weights(
@@ -30,7 +40,7 @@ def load_weights(
   tied: bool,
   transposed: bool,
   layout: Layout,
-  seen: Callable[[str, np.ndarray], None] = lambda name, array: None,
+  seen: Callable[[StoredTensor, np.ndarray], None] = lambda stored, part: None,
 ) -> nnx.State:
   """Fills a model's parameters, one tensor at a time.
 
@@ -41,7 +51,7 @@ def load_weights(
     tied: whether the head is the embedding table.
     transposed: whether matrices are stored (out, in).
     layout: where the arrays go.
-    seen: called with the name and content of each tensor that is read.
+    seen: called with each tensor the first time that it is read, and each of its parts in order.
 
   Returns:
     The same state with arrays on the devices, each in its parameter's type. Parameters that share a
@@ -66,23 +76,43 @@ def load_weights(
       "the weights do not fit the model's configuration (" + "; ".join(problems) + ")"
     )
 
-  arrays = {}
+  arrays, known = {}, set()
   for path, leaf in parameters.items():
-    key = (sources[path], leaf.dtype)
+    key = (sources[path], leaf.dtype, _times(leaf))
     if key not in arrays:
       host = np.empty(leaf.shape, leaf.dtype)
       rows = host if "{}" in sources[path] else host[None]
       for row, name in zip(rows, _names(sources[path], leaf.shape), strict=True):
-        tensor = stored[name].read()
-        seen(name, tensor)
-        with np.errstate(over="ignore"):  # what overflows is refused below
-          row[...] = tensor.T if flipped[path] else tensor
-        if not _is_finite(row):
-          raise _not_finite(stored[name], tensor, leaf.dtype)
+        tell = seen if name not in known else lambda stored, part: None
+        known.add(name)
+        _fill(row.T if flipped[path] else row, stored[name], _times(leaf), tell)
       arrays[key] = place(host, layout.weight(host.shape))
   return nnx.from_flat_state(
-    [(path, leaf.replace(arrays[sources[path], leaf.dtype])) for path, leaf in parameters.items()]
+    [
+      (path, leaf.replace(arrays[sources[path], leaf.dtype, _times(leaf)]))
+      for path, leaf in parameters.items()
+    ]
   )
+
+
+def _fill(target: np.ndarray, stored: StoredTensor, times: float, seen) -> None:
+  """Reads a tensor into an array of its shape, part by part."""
+  first = 0
+  for part in stored.parts():
+    seen(stored, part)
+    filled = target[first : first + len(part)]
+    with np.errstate(over="ignore"):  # what overflows is refused below
+      filled[...] = part
+      if times != 1:
+        filled *= np.float32(times)
+    if not _is_finite(filled):
+      raise _not_finite(stored.name, part, first, target.dtype)
+    first += len(part)
+
+
+def _times(leaf: nnx.Param) -> float:
+  """What a parameter holds, as a multiple of the tensor that is stored."""
+  return leaf.get_metadata().get("times", 1.0)
 
 
 def _is_finite(array: np.ndarray) -> bool:
@@ -91,12 +121,12 @@ def _is_finite(array: np.ndarray) -> bool:
   return bool(np.isfinite(array).all())
 
 
-def _not_finite(stored: StoredTensor, tensor: np.ndarray, dtype) -> WayjaxError:
+def _not_finite(name: str, part: np.ndarray, first: int, dtype) -> WayjaxError:
   with np.errstate(over="ignore"):
-    cast = tensor.astype(dtype).astype(np.float32)
+    cast = part.astype(dtype).astype(np.float32)
   at = np.unravel_index(np.argmin(np.isfinite(cast)), cast.shape)
-  value = float(tensor[at])
-  where = f"{stored.name}, {'row' if tensor.ndim > 1 else 'place'} {at[0]}"
+  value = float(part[at])
+  where = f"{name}, {'row' if part.ndim > 1 else 'place'} {first + at[0]}"
   if np.isfinite(value):
     return WayjaxError(
       f"the weights contain {value:g} ({where}), which is beyond {dtype.name}: use another copy of "
