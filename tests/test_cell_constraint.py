@@ -10,9 +10,10 @@ import pytest
 from forall import forall
 from hypothesis import strategies as st
 
+from wayjax.blocks import block_starts
 from wayjax.cells import Cells
 from wayjax.config import METRICS
-from wayjax.constraints import block_starts, get_constraint
+from wayjax.constraints import get_constraint
 from wayjax.data.packing import left_mask, pad_left
 from wayjax.loss import weighted_c_dist
 
@@ -25,7 +26,7 @@ def in_blocks(squares_V, size: int | None = None):
   """As programs hand squared lengths over: (N, B), one block unless a size is given."""
   tokens = len(squares_V)
   size = min(size or tokens, tokens)
-  starts_N = block_starts(tokens, -(-tokens // size), size)
+  starts_N = block_starts(tokens, size)
   return jnp.asarray(squares_V, jnp.float32)[starts_N[:, None] + np.arange(size)]
 
 

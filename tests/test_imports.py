@@ -12,7 +12,7 @@ ROOT = Path(wayjax.__file__).parents[1]
 # A room is a module of wayjax or a folder; it may import itself and what stands before it.
 ORDER = [
   *("visible", "errors", "exits", "files", "metrics", "demo", "options", "config", "command_line"),
-  "hub",
+  *("hub", "blocks"),
   *(
     "devices",
     "projection",

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from unittest import mock
 
 import chex
 import jax
@@ -12,6 +13,7 @@ import tiny
 from flax import nnx
 from forall import forall
 from hypothesis import strategies as st
+from jaxprs import shapes
 
 from wayjax.data import packing
 from wayjax.data.packing import left_mask, pad_left
@@ -213,6 +215,53 @@ def test_many_scored_tokens_are_scored_in_blocks(model, rng):
   losses = jax.jit(functools.partial(token_losses, model))(prompt, np.ones(2, np.float32), row)
   first = [tiny.unpacked_losses(prompt, encoded.prefixes[0], c) for c in encoded.candidates]
   np.testing.assert_allclose(losses[:6], np.concatenate(first), rtol=1e-5)
+
+
+@functools.cache
+def losses_in_blocks(tokens: int):
+  """Losses of a row and the gradient of their mean, in blocks of so many tokens."""
+
+  @jax.jit
+  def measure(prompt_PxD, mask_P, row):
+    def mean(prompt_PxD):
+      losses_R = token_losses(tiny.random_model(), prompt_PxD, mask_P, row)
+      return jnp.mean(losses_R), losses_R
+
+    with mock.patch("wayjax.loss._LOGITS", tokens * tiny.CONFIG.vocab_size):
+      return jax.grad(mean, has_aux=True)(prompt_PxD)
+
+  return measure
+
+
+@forall(20, tokens=st.sampled_from([0, 5]), seed=st.integers(0, 1000))
+def test_blocks_of_any_size_are_one(tokens, seed):
+  rng = np.random.default_rng(seed)
+  row = padded_row(tiny.examples(rng), range(6))
+  prompt, mask_P = prompt_of(rng, 4), np.ones(4, np.float32)
+  gradient, losses = losses_in_blocks(tokens)(prompt, mask_P, row)
+  expected_gradient, expected = losses_in_blocks(SCORE_BLOCK)(prompt, mask_P, row)
+  np.testing.assert_allclose(losses, expected, rtol=1e-5)
+  scale = np.abs(expected_gradient).max()
+  np.testing.assert_allclose(gradient, expected_gradient, rtol=0, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize(
+  ("vocabulary", "tokens"),
+  [(261, 64), (50_257, 64), (65_536, 64), (128_256, 32), (262_144, 16), (2**24, 1)],
+)
+def test_the_larger_the_vocabulary_the_fewer_logits_exist_at_a_time(rng, vocabulary, tokens):
+  _, _, graphdef, params = tiny.build({**tiny.CONFIGS["llama"], "vocab_size": vocabulary})
+  encoded = tiny.examples(rng, [2] * 30)
+  row = tiny.pack(encoded, list(range(30)), 120, 128)
+
+  def loss(params, prompt_MxPxD):
+    one = functools.partial(cross_entropy, nnx.merge(graphdef, params))
+    return jnp.sum(jax.vmap(one, (0, None, None))(prompt_MxPxD, np.ones(4, np.float32), row))
+
+  prompts = jax.ShapeDtypeStruct((2, 4, 32), jnp.float32)
+  computed = shapes(jax.make_jaxpr(jax.grad(loss, 1))(params, prompts).jaxpr)
+  logits = {shape for shape in computed if vocabulary in shape and len(shape) > 1}
+  assert max(map(np.prod, logits)) == 2 * tokens * vocabulary
 
 
 def test_c_dist_is_the_mean_over_real_positions_of_squared_distances(rng):

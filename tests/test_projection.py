@@ -1,11 +1,17 @@
 """d-proj and margins against brute force in float64, and by hand."""
 
+import functools
+from unittest import mock
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from forall import forall
 from hypothesis import strategies as st
+from jaxprs import shapes
 
+from wayjax import projection
 from wayjax.errors import WayjaxError
 from wayjax.projection import METRICS, c_proj, d_proj, margins, nearest_tokens
 
@@ -162,3 +168,55 @@ def test_without_holes_nothing_is_masked():
   assert program == nearest_tokens.lower(table, table, k=2).as_text()
   assert "scatter" not in program
   assert "scatter" in nearest_tokens.lower(table, table, np.array([1]), k=2).as_text()
+
+
+TOKENS, VECTORS, WIDTH, UNUSED = 64, 11, 6, 9
+
+
+@functools.cache
+def nearest_in_blocks(metric: str, k: int, tokens: int, vectors: int):
+  """`nearest_tokens` in blocks of at most so many tokens and vectors."""
+
+  @jax.jit
+  def nearest(prompt_PxD, table_VxD, unused_U):
+    with mock.patch.multiple(projection, _TOKENS=tokens, _VECTORS=vectors):
+      return nearest_tokens.__wrapped__(prompt_PxD, table_VxD, unused_U, metric=metric, k=k)
+
+  return nearest
+
+
+@forall(
+  60,
+  metric=st.sampled_from(METRICS),
+  # Blocks of 17 that end behind the table; two halves; and more tokens wanted than a block holds.
+  blocks=st.sampled_from([(1, 20, 4), (3, 32, 5), (40, 20, 11)]),
+  different=st.integers(1, 40),
+  seed=st.integers(0, 10_000),
+)
+def test_blocks_of_the_vocabulary_are_one(metric, blocks, different, seed):
+  k, rng = blocks[0], np.random.default_rng(seed)
+  # Whole numbers, so that twins and other ties, in any block, are exact.
+  table = rng.integers(-8, 9, (different, WIDTH))[rng.integers(different, size=TOKENS)]
+  prompt = np.concatenate([table[:5], rng.integers(-8, 9, (VECTORS - 5, WIDTH))])
+  table, prompt = table.astype(np.float32), prompt.astype(np.float32)
+  unused = np.sort(rng.choice(TOKENS, UNUSED, replace=False))
+  ids, scores = nearest_in_blocks(metric, *blocks)(prompt, table, unused)
+  whole_ids, whole_scores = nearest_in_blocks(metric, k, TOKENS, VECTORS)(prompt, table, unused)
+  np.testing.assert_array_equal(ids, whole_ids)
+  np.testing.assert_allclose(scores, whole_scores, rtol=1e-6)
+  if metric != "cosine":  # where ties of different tokens are not exact
+    used = np.delete(np.arange(TOKENS), unused)
+    exact = prompt @ table[used].T
+    if metric == "euclidean":
+      exact = -np.square(prompt[:, None] - table[used]).sum(axis=-1)
+    order = np.lexsort((np.broadcast_to(used, exact.shape), -exact))[:, :k]
+    np.testing.assert_array_equal(ids, used[order])
+
+
+def test_there_is_neither_a_copy_of_a_large_table_nor_all_scores():
+  table, prompt = (jax.ShapeDtypeStruct((rows, 640), jnp.float32) for rows in (262_144, 4096))
+  for metric in METRICS:
+    find = functools.partial(nearest_tokens, metric=metric)
+    for arguments in [(prompt, table), (prompt, table, np.arange(9)), (table, table)]:
+      computed = shapes(jax.make_jaxpr(find)(*arguments).jaxpr)
+      assert max(map(np.prod, computed)) < table.size / 8

@@ -15,6 +15,7 @@ import numpy as np
 from jax import lax
 
 from wayjax.anchors import find_anchors
+from wayjax.blocks import block_starts
 from wayjax.cells import Cells
 from wayjax.config import C_DIST, CELL, METRICS
 from wayjax.errors import WayjaxError
@@ -157,13 +158,8 @@ def _largest_share(away_PxD, target_PxD, held: HeldInCell, table_VxD, squares_Nx
     shares_P = _block_shares(away_PxD, target_PxD, held, e_BxD, squares_B)
     return jnp.maximum(so_far_P, shares_P), None
 
-  starts_N = block_starts(len(table_VxD), blocks, size)
+  starts_N = block_starts(len(table_VxD), size)
   return lax.scan(largest, jnp.zeros(len(away_PxD), jnp.float32), (starts_N, squares_NxB))[0]
-
-
-def block_starts(tokens: int, blocks: int, size: int) -> np.ndarray:
-  """Where blocks of a vocabulary begin; the last is moved back to where it is whole."""
-  return np.minimum(np.arange(blocks, dtype=np.int32) * size, tokens - size)
 
 
 def _block_shares(away_PxD, target_PxD, held: HeldInCell, e_BxD, squares_B):

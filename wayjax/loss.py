@@ -7,9 +7,11 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from wayjax.blocks import even_size
 from wayjax.data import packing
 
-SCORE_BLOCK = 64  # scored tokens whose logits exist at a time
+SCORE_BLOCK = 64  # scored tokens whose logits exist at a time, or, of a large vocabulary, so many
+_LOGITS = 2**22  # as have about this many logits
 
 
 def token_losses(model, prompt_PxD, mask_P, row: packing.PackedRow):
@@ -35,9 +37,9 @@ def token_losses(model, prompt_PxD, mask_P, row: packing.PackedRow):
     x_SxD, packing.positions(row, mask_P), packing.visible(row, mask_P), scored_RxS
   )
   head = nnx.split(model.lm_head)
-  scored = len(row.labels_R)
-  blocks = -(-scored // SCORE_BLOCK)
-  size = -(-scored // blocks)
+  scored, vocabulary = len(row.labels_R), len(model.embedding_table())
+  size = even_size(scored, max(1, min(SCORE_BLOCK, _LOGITS // vocabulary)))
+  blocks = -(-scored // size)
   fill = blocks * size - scored
   h_NxRxD = jnp.pad(h_RxD, [(0, fill), (0, 0)]).reshape(blocks, size, -1)
   labels_NxR = jnp.pad(row.labels_R, (0, fill)).reshape(blocks, size)

@@ -8,12 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from wayjax.blocks import block_starts, even_size
 from wayjax.config import METRICS
 from wayjax.errors import WayjaxError
 from wayjax.options import require_choice
 
 _RERANKED = 16  # more tokens than are wanted, scored exactly after the product has found them
-_BLOCK = 1024  # prompt vectors that are scored against the vocabulary at a time
+_VECTORS = 1024  # prompt vectors that are scored at a time
+_TOKENS = 8192  # tokens that they are scored against at a time
 
 
 def c_proj(ids_P, table_VxD):
@@ -75,30 +77,68 @@ def nearest_tokens(prompt_PxD, table_VxD, unused_U=None, *, metric: str = "eucli
       f"the prompt's vectors have {prompt_PxD.shape[1]} dimensions, but the embedding "
       f"table's have {table_VxD.shape[1]}: use the model that the prompt was tuned for"
     )
-  used = table_VxD.shape[0] - (0 if unused_U is None else len(unused_U))
-  count = min(k + _RERANKED, used)
-  # Distances do not change when everything is shifted, and round less once the mean is removed.
-  origin_D = jnp.mean(table_VxD, axis=0) * float(metric == "euclidean")
-  moved_VxD = table_VxD - origin_D[None, :]
-  squared_V = jnp.sum(jnp.square(moved_VxD), axis=-1)
+  vectors, (tokens, width) = len(prompt_PxD), table_VxD.shape
+  used_V, unused = jnp.ones(tokens, bool), 0
+  if unused_U is not None:
+    used_V, unused = used_V.at[unused_U].set(False), len(unused_U)
+  count = min(k + _RERANKED, tokens - unused)
+  origin_D = jnp.zeros(width, jnp.float32)
+  if metric == "euclidean":
+    # Distances do not change when everything is shifted, and round less once the mean is removed.
+    origin_D = jnp.mean(table_VxD, axis=0)
+  size = even_size(vectors, _VECTORS)
 
-  def nearest(p_D):
-    products_V = jnp.matmul(moved_VxD, p_D - origin_D, precision=lax.Precision.HIGHEST)
+  def nearest_of_block(start):
+    p_NxD = lax.dynamic_slice_in_dim(prompt_PxD, start, size)
+    ids_NxC = _candidates(p_NxD, table_VxD, origin_D, used_V, metric, count)
+
+    def reranked(p_D, ids_C):
+      # The product loses digits where a vector is close to a token, so the best are scored exactly.
+      exact_C = _exact_scores(p_D, table_VxD[ids_C], metric)
+      order = jnp.lexsort((ids_C, -exact_C))[:k]
+      return ids_C[order], exact_C[order]
+
+    return jax.vmap(reranked)(p_NxD, ids_NxC)
+
+  starts = block_starts(vectors, size)
+  found = lax.map(nearest_of_block, starts)
+  # The last block begins where it is whole, so that it repeats some of the one before.
+  repeated = len(starts) * size - vectors
+  return tuple(
+    jnp.concatenate([part[:-1].reshape(-1, part.shape[2]), part[-1, repeated:]]) for part in found
+  )
+
+
+def _candidates(p_NxD, table_VxD, origin_D, used_V, metric: str, count: int):
+  """The tokens with the highest scores as a product finds them, (N, count); ties by id.
+
+  The table is taken in blocks: of a large one neither a second copy exists nor all scores.
+  """
+  tokens = len(table_VxD)
+  size = max(even_size(tokens, _TOKENS), count)
+
+  def best_of_block(first):
+    # The last block begins where it is whole; what it repeats is not found twice.
+    start = jnp.minimum(first, tokens - size)
+    ids_B = start + jnp.arange(size, dtype=jnp.int32)
+    e_BxD = lax.dynamic_slice_in_dim(table_VxD, start, size) - origin_D[None, :]
+    squared_B = jnp.sum(jnp.square(e_BxD), axis=-1)
+    score_NxB = jnp.matmul(p_NxD - origin_D[None, :], e_BxD.T, precision=lax.Precision.HIGHEST)
     if metric == "euclidean":
-      coarse_V = products_V - 0.5 * squared_V
-    elif metric == "dot":
-      coarse_V = products_V
-    else:
-      coarse_V = products_V * lax.rsqrt(jnp.maximum(squared_V, jnp.finfo(jnp.float32).tiny))
-    if unused_U is not None:
-      coarse_V = coarse_V.at[unused_U].set(-jnp.inf)
-    ids = lax.top_k(coarse_V, count)[1]
-    # The product loses digits where a vector is close to a token, so the best are scored exactly.
-    exact = _exact_scores(p_D, table_VxD[ids], metric)
-    order = jnp.lexsort((ids, -exact))[:k]
-    return ids[order], exact[order]
+      score_NxB -= 0.5 * squared_B[None, :]
+    elif metric == "cosine":
+      tiny = jnp.finfo(jnp.float32).tiny
+      score_NxB *= lax.rsqrt(jnp.maximum(squared_B, tiny))[None, :]
+    wanted_B = lax.dynamic_slice_in_dim(used_V, start, size) & (ids_B >= first)
+    score_NxC, places_NxC = lax.top_k(jnp.where(wanted_B[None, :], score_NxB, -jnp.inf), count)
+    return score_NxC, ids_B[places_NxC]
 
-  return lax.map(nearest, prompt_PxD, batch_size=_BLOCK)
+  firsts = jnp.arange(0, tokens, size, dtype=jnp.int32)
+  score_NxF, ids_NxF = (
+    jnp.moveaxis(part, 0, 1).reshape(len(p_NxD), -1) for part in lax.map(best_of_block, firsts)
+  )
+  # Of equal scores the first counts, and earlier blocks come first.
+  return jnp.take_along_axis(ids_NxF, lax.top_k(score_NxF, count)[1], axis=1)
 
 
 def margins(table_VxD) -> np.ndarray:

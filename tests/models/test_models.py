@@ -36,6 +36,7 @@ def test_load_lm_yields_model_and_tokenizer(lm, model_dir):
   # The table ends at the tokenizer's last token; the model's own is longer.
   assert lm.table_VxD.shape == (257, tiny.CONFIG.n_embd)
   np.testing.assert_array_equal(lm.table_VxD, stored["transformer.wte.weight"][:257])
+  assert lm.table_VxD is lm.table_VxD  # of a large table no second copy is made
 
 
 def test_a_model_may_be_named_by_a_path(lm, folder):

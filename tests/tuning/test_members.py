@@ -1,7 +1,11 @@
 """Which members a sweep has, and what each starts from."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
+from forall import forall
+from hypothesis import strategies as st
 
 from wayjax.constraints import CONSTRAINTS, Constraint
 from wayjax.data.targets import Target
@@ -64,6 +68,21 @@ def test_random_starts_have_the_tables_scale(lm):
   assert drawn.dtype == np.float32
   rows = {row.tobytes() for row in table}
   assert all(row.tobytes() in rows for row in initial_prompt(table, np.array([1]), "vocab", 50, 0))
+
+
+@forall(
+  80,
+  rows=st.integers(1, 3000),
+  width=st.integers(1, 97),
+  block=st.sampled_from([128, 1000]),  # NumPy halves no fewer numbers than the first
+  seed=st.integers(0, 1000),
+)
+def test_random_starts_are_numpys_to_the_last_bit(rows, width, block, seed):
+  table = np.random.default_rng(seed).normal(0.3, 1, (rows, width)).astype(np.float32)
+  noise_PxD = np.random.default_rng([5, 1]).standard_normal((4, width))
+  expected = (table.mean() + table.std() * noise_PxD).astype(np.float32)
+  with mock.patch("wayjax.tuning.members._BLOCK", block):
+    np.testing.assert_array_equal(initial_prompt(table, np.array([1]), "random", 4, 5), expected)
 
 
 def test_another_prompt_length_needs_an_unconstrained_prompt(lm):

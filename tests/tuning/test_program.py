@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
+from jaxprs import equations
 from tuning.sweeps import (
   BATCH,
   SHORT,
@@ -70,7 +71,7 @@ class TestCompiledStep:
     jaxpr = jax.make_jaxpr(program.train_dispatch, static_argnums=(0, 1))(*arguments)
     produced = [
       (str(equation.primitive), var.aval.shape)
-      for equation in _equations(jaxpr.jaxpr)
+      for equation in equations(jaxpr.jaxpr)
       for var in equation.outvars
     ]
     assert len(produced) > 100
@@ -127,18 +128,6 @@ def _traced_once():
 
 def _copy(tree):
   return jax.tree.map(jnp.array, tree)
-
-
-def _equations(jaxpr):
-  """All equations, those of inner jaxprs too."""
-  for equation in jaxpr.eqns:
-    yield equation
-    for value in equation.params.values():
-      for inner in value if isinstance(value, list | tuple) else [value]:
-        if hasattr(inner, "eqns"):
-          yield from _equations(inner)
-        elif hasattr(inner, "jaxpr") and hasattr(inner.jaxpr, "eqns"):
-          yield from _equations(inner.jaxpr)
 
 
 class TestStack:

@@ -96,11 +96,12 @@ class LanguageModel:
     """D, the width of a soft prompt."""
     return self._whole_table().shape[1]
 
-  @property
+  @functools.cached_property
   def table_VxD(self) -> jax.Array:
     """Embeddings of the tokenizer's tokens, (largest id + 1, D), float32.
 
-    Rows beyond the tokenizer, with which some models pad their table, are left out.
+    Rows beyond the tokenizer, with which some models pad their table, are left out; of such a table
+    this is a copy, made once.
     """
     return self._whole_table()[: self._ids[-1] + 1]
 

@@ -6,6 +6,8 @@ import hashlib
 import platform
 from importlib import metadata
 
+import numpy as np
+
 import wayjax
 from wayjax.config import CELL, RunConfig, variants
 from wayjax.constraints import get_constraint
@@ -83,7 +85,7 @@ class Prepared:
         "model_revision": self.lm.revision,
         "weights_sha256": self.lm.weights_sha256,
         "tokenizer_sha256": tokenizer_sha256(self.lm.tokenizer),
-        "model_sha256": hashlib.sha256(fetch(self.lm.table_VxD).tobytes()).hexdigest(),
+        "model_sha256": hashlib.sha256(np.ascontiguousarray(fetch(self.lm.table_VxD))).hexdigest(),
         "data_revision": self.data.revision,
         "data_sha256": self.data.sha256,
         "train_rows": len(self.data.train),

@@ -15,6 +15,8 @@ from wayjax.options import check_value, require_choice
 from wayjax.projection import c_proj
 from wayjax.prompts import SoftPrompt
 
+_BLOCK = 2**20  # numbers of the embedding table, of which a copy exists at a time
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Member:
@@ -220,4 +222,19 @@ def initial_prompt(
       tokens = np.setdiff1d(np.arange(tokens), unused_U)
     return table_VxD[rng.choice(tokens, length)]
   noise_PxD = rng.standard_normal((length, table_VxD.shape[1]))
-  return (table_VxD.mean() + table_VxD.std() * noise_PxD).astype(np.float32)
+  mean, deviation = _mean_and_deviation(table_VxD)
+  return (mean + deviation * noise_PxD).astype(np.float32)
+
+
+def _mean_and_deviation(table_VxD) -> tuple[np.float32, np.float32]:
+  """NumPy's mean and standard deviation to the last bit, without its copy of the whole table."""
+  numbers_N = table_VxD.reshape(-1)
+  mean = numbers_N.mean()
+
+  def sum_of_squares(numbers_N):
+    if len(numbers_N) <= _BLOCK:
+      return np.sum(np.square(numbers_N - mean))
+    half = len(numbers_N) // 2 // 8 * 8  # where NumPy, too, halves what it adds up
+    return sum_of_squares(numbers_N[:half]) + sum_of_squares(numbers_N[half:])
+
+  return mean, np.sqrt(sum_of_squares(numbers_N) / np.float32(len(numbers_N)))

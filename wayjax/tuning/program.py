@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from wayjax.constraints import Constraint, block_starts, get_constraint, unchanged
+from wayjax.blocks import block_starts
+from wayjax.constraints import Constraint, get_constraint, unchanged
 from wayjax.data import packing
 from wayjax.data.frame import NO_FRAME, Frame
 from wayjax.data.packing import left_mask, pad_left
@@ -193,8 +194,7 @@ def _squares(table_VxD, unused: tuple[int, ...], vectors: int):
   squares_V = jnp.einsum("vd,vd->v", table_VxD, table_VxD, precision=jax.lax.Precision.HIGHEST)
   squares_V = squares_V.at[np.array(unused, np.int32)].set(jnp.inf)
   size = min(tokens, max(1, _PRODUCTS // vectors))
-  blocks = -(-tokens // size)
-  places_NxB = block_starts(tokens, blocks, size)[:, None] + np.arange(size)
+  places_NxB = block_starts(tokens, size)[:, None] + np.arange(size)
   return squares_V[places_NxB]
 
 
