@@ -98,7 +98,7 @@ class Evaluator:
     if longest + self.examples.longest() > self._lm.max_positions:
       raise WayjaxError(
         f"a prompt of {longest} tokens and an example of {self.examples.longest()} exceed the "
-        f"model's {self._lm.max_positions} positions"
+        f"model's {self._lm.room}"
       )
     losses: dict[int, np.ndarray] = {}
     groups: dict[int, list[int]] = {}

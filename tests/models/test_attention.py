@@ -16,11 +16,12 @@ from wayjax.models import attention
 TEXT, PROMPT, WIDTH = 40, 8, 4
 
 
-def plain(q_SxHxK, k_SxGxK, v_SxGxK, pairs_SxS):
-  """softmax(q k / sqrt(K)) v, and nothing else."""
+def plain(q_SxHxK, k_SxGxK, v_SxGxK, pairs_SxS, scale=WIDTH**-0.5, cap=None):
+  """softmax(scale q k) v, and nothing else but a cap."""
   shared = q_SxHxK.shape[1] // k_SxGxK.shape[1]
   k_SxHxK, v_SxHxK = (jnp.repeat(x, shared, axis=1) for x in (k_SxGxK, v_SxGxK))
-  logits_HxSxS = jnp.einsum("ihk,jhk->hij", q_SxHxK, k_SxHxK) / np.sqrt(WIDTH)
+  logits_HxSxS = jnp.einsum("ihk,jhk->hij", q_SxHxK, k_SxHxK) * scale
+  logits_HxSxS = logits_HxSxS if cap is None else cap * jnp.tanh(logits_HxSxS / cap)
   logits_HxSxS = jnp.where(pairs_SxS[None], logits_HxSxS, -jnp.inf)
   return jnp.einsum("hij,jhk->ihk", jax.nn.softmax(logits_HxSxS), v_SxHxK)
 
@@ -36,8 +37,9 @@ def random_row(rng, lengths, real_prompt):
   real_prompt=st.integers(1, PROMPT),
   slice_size=st.sampled_from([8, 12, 20, 48]),
   heads=st.sampled_from([(4, 4), (4, 2), (2, 1)]),
+  how=st.sampled_from([{}, {"cap": 0.7}, {"cap": 3.0, "scale": 1.3}]),
 )
-def test_slices_compute_what_all_pairs_compute(lengths, real_prompt, slice_size, heads):
+def test_slices_compute_what_all_pairs_compute(lengths, real_prompt, slice_size, heads, how):
   rng = np.random.default_rng(len(lengths))
   visible = random_row(rng, lengths, real_prompt)
   q, k, v = (
@@ -47,9 +49,9 @@ def test_slices_compute_what_all_pairs_compute(lengths, real_prompt, slice_size,
   g = rng.normal(size=q.shape).astype(np.float32)
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(attention, "SLICE", slice_size)
-    y, vjp = jax.vjp(lambda *x: attention.attention(*x, visible, jnp.float32), q, k, v)
+    y, vjp = jax.vjp(lambda *x: attention.attention(*x, visible, jnp.float32, **how), q, k, v)
     gradients = vjp(g)
-  expected, expected_vjp = jax.vjp(lambda *x: plain(*x, visible.pairs_SxS), q, k, v)
+  expected, expected_vjp = jax.vjp(lambda *x: plain(*x, visible.pairs_SxS, **how), q, k, v)
   np.testing.assert_allclose(y, expected, rtol=0, atol=2e-6)
   chex.assert_trees_all_close(gradients, expected_vjp(g), rtol=0, atol=1e-5)
 
@@ -63,12 +65,25 @@ def test_queries_from_anywhere_in_the_row_see_what_they_see_in_it(rng):
   np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6)
 
 
-def test_bfloat16_products_are_near_and_no_cotangent_is_rounded(rng):
+@pytest.mark.parametrize("how", [{}, {"cap": 1.5, "scale": 0.7}])
+def test_kept_keys_and_values_are_read_alike(rng, how):
+  visible = random_row(rng, [7, 3, 9], 5)
+  q, k, v = (rng.normal(size=(PROMPT + TEXT, n, WIDTH)).astype(np.float32) for n in (4, 2, 2))
+  kept = (x.transpose(1, 0, 2) for x in (k, v))
+  found = attention.cached_attention(q, *kept, visible.pairs_SxS, jnp.float32, **how)
+  expected = plain(q, k, v, visible.pairs_SxS, **{"scale": WIDTH**-0.5} | how)
+  np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("cap", [None, 2.0])
+def test_bfloat16_products_are_near_and_no_cotangent_is_rounded(rng, cap):
   visible = random_row(rng, [7, 3, 9], 5)
   q, k, v, g = (rng.normal(size=(PROMPT + TEXT, 2, WIDTH)).astype(np.float32) for _ in range(4))
   results = {}
   for dtype in (jnp.float32, jnp.bfloat16):
-    y, vjp = jax.vjp(lambda *x, dtype=dtype: attention.attention(*x, visible, dtype), q, k, v)
+    y, vjp = jax.vjp(
+      lambda *x, dtype=dtype: attention.attention(*x, visible, dtype, cap=cap), q, k, v
+    )
     results[dtype] = (y, *vjp(g))
   for exact, rounded in zip(*results.values(), strict=True):
     assert rounded.dtype == jnp.float32

@@ -455,7 +455,7 @@ def test_no_sequence_is_longer_than_a_window(model_type, option, tmp_path):
   config = tiny.CONFIGS[model_type] | {"sliding_window": 60} | option
   lm = load_lm(str(tiny.save_model(tmp_path, config)))
   assert lm.max_positions == 60
-  with pytest.raises(WayjaxError, match="60 positions"):
+  with pytest.raises(WayjaxError, match=r"60 positions .of its sliding window"):
     generate(lm, inputs=["x" * 60], max_new_tokens=2)
 
 

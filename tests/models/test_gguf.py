@@ -18,7 +18,7 @@ from wayjax.data.examples import load_data
 from wayjax.data.frame import make_frame, own_beginning
 from wayjax.data.tasks import get_task
 from wayjax.errors import WayjaxError
-from wayjax.models import FAMILIES, gguf_file, load_lm
+from wayjax.models import FAMILIES, gguf_file, gguf_reader, load_lm
 from wayjax.models.gguf_byte_level import PRE_TOKENIZERS
 from wayjax.models.gguf_tokenizer import build_tokenizer
 
@@ -277,7 +277,7 @@ class TestWhatIsWrong:
     self.described(path, fields=struct.pack("<Q1sI", 1, b"a", 9) + array, counts=(0, 1))
     tracemalloc.start()
     try:
-      metadata, _ = gguf_file._read(path)
+      metadata, _ = gguf_reader.read_gguf(path)
       _, most = tracemalloc.get_traced_memory()
     finally:
       tracemalloc.stop()
@@ -296,7 +296,7 @@ class TestWhatIsWrong:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    metadata, _ = gguf_file._read(path)
+    metadata, _ = gguf_reader.read_gguf(path)
     theirs = {key: field.contents() for key, field in gguf.GGUFReader(path).fields.items()}
     assert metadata == theirs
     assert metadata["some.array"] == values

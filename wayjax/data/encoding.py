@@ -57,7 +57,7 @@ class EncodedExamples:
     if self.frame.size >= lm.max_positions:
       raise WayjaxError(
         f"--before and --after take {self.frame.size:,} tokens, and the model has "
-        f"{lm.max_positions:,} positions: shorten them"
+        f"{lm.room}: shorten them"
       )
     what = "a label" if self.answers is None else "an answer"
     around = [np.array(ids, np.int32) for ids in (self.frame.before_ids, self.frame.after_ids)]

@@ -149,8 +149,7 @@ class Generator:
       raise WayjaxError(
         f"{longest.vectors} prompt tokens, an input of {len(longest.ids)}, "
         f"{len(longest) - longest.vectors - len(longest.ids)} around them and {self._new} new "
-        "tokens exceed the model's "
-        f"{self._lm.max_positions} positions"
+        f"tokens exceed the model's {self._lm.room}"
       )
     length = round_up(len(longest), LENGTH_MULTIPLE)
     vectors = round_up(max(1, *(request.vectors for request in requests)), PROMPT_MULTIPLE)

@@ -68,11 +68,12 @@ class LanguageModel:
     graphdef: the module's structure, hashable: a static argument of compiled functions.
     params: the weights, a pytree: a plain argument of compiled functions.
     max_positions: longest sequence, soft prompt included, in tokens: as many as the model has
-      positions, and no more than a layer's window.
+      positions, and no more than `window`.
     dtype: compute type of the matrices.
     parameters: how many parameters the model has; a tied head counts once.
     weights_sha256: the hash of its hyper-parameters and tensors, whatever the compute type.
     layout: how its weights, and the members of a sweep, are laid out over the devices.
+    window: how many positions its layers with a sliding window see; None without such layers.
   """
 
   name: str
@@ -85,11 +86,18 @@ class LanguageModel:
   parameters: int
   weights_sha256: str
   layout: Layout
+  window: int | None = None
 
   @functools.cached_property
   def vocab_size(self) -> int:
     """V, how many tokens have an embedding; of some the tokenizer knows nothing."""
     return self._whole_table().shape[0]
+
+  @property
+  def room(self) -> str:
+    """How long a sequence may be, for messages."""
+    why = " (of its sliding window)" if self.max_positions == self.window else ""
+    return f"{self.max_positions:,} positions{why}"
 
   @property
   def width(self) -> int:
@@ -170,20 +178,19 @@ def load_lm(
     layout=layout,
     seen=lambda tensor, part: digest.add(tensor.name, tensor.shape, part),
   )
+  window = getattr(settings, "sliding_window", None)
   return LanguageModel(
     name=name,
     revision=commit,
     tokenizer=tokenizer,
     graphdef=graphdef,
     params=params,
-    max_positions=min(
-      settings.max_position_embeddings,
-      getattr(settings, "sliding_window", None) or settings.max_position_embeddings,
-    ),
+    max_positions=min(settings.max_position_embeddings, window or settings.max_position_embeddings),
     dtype=dtype,
     parameters=weights.count_parameters(abstract, family, tied=tied),
     weights_sha256=digest.hexdigest(),
     layout=layout,
+    window=window,
   )
 
 

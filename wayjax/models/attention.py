@@ -69,6 +69,9 @@ def attention(
   """
   size, heads, width = q_SxHxK.shape
   k_SxHxK, v_SxHxK = (jnp.repeat(x, heads // x.shape[1], axis=1) for x in (k_SxGxK, v_SxGxK))
+  if k_SxGxK.shape[1] == 1:
+    # XLA would fold the repetition of one head into products that, vmapped, crash on a CPU.
+    k_SxHxK, v_SxHxK = lax.optimization_barrier((k_SxHxK, v_SxHxK))
   # Heads come first from here on, as batched matrix products need them.
   q_HxSxK, k_HxSxK, v_HxSxK = (
     x.transpose(1, 0, 2) for x in (q_SxHxK * (scale or width**-0.5), k_SxHxK, v_SxHxK)

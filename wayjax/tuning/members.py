@@ -169,7 +169,7 @@ def _check_length(
     if count + longest_example > lm.max_positions:
       raise WayjaxError(
         f"{what} {count} tokens, which with the longest example's {longest_example} exceed the "
-        f"model's {lm.max_positions} positions: {mend}, lower --max-length, "
+        f"model's {lm.room}: {mend}, lower --max-length, "
         "or shorten the longest answer, --before or --after"
       )
 
