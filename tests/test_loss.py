@@ -156,6 +156,27 @@ def test_packed_equals_unpacked_in_every_family(rng, family):
   check_packed_equals_unpacked(rng, encoded, rows, 4, 3, row, family)
 
 
+@pytest.mark.parametrize("family", ["qwen3", "gemma2"])
+def test_prompts_together_equal_prompts_alone_with_one_key_value_head(rng, family):
+  """So wide that XLA takes another way on a CPU, on which one repeated head made it crash."""
+  config = tiny.CONFIGS[family] | {
+    "num_key_value_heads": 1,
+    "hidden_size": 256,
+    "head_dim": 256,
+    "intermediate_size": 64,
+  }
+  model = tiny.fill(config, tiny.tensors(config))
+  row = tiny.pack(tiny.examples(rng, (30,) * 6), list(range(6)))
+  prompts = rng.normal(size=(2, 4, 256)).astype(np.float32)
+  mask_P = np.ones(4, np.float32)
+  loss = jax.value_and_grad(lambda prompt: cross_entropy(model, prompt, mask_P, row))
+  together = jax.jit(jax.vmap(loss))(prompts)
+  for i, prompt in enumerate(prompts):
+    value, gradient = jax.jit(loss)(prompt)
+    np.testing.assert_allclose(together[0][i], value, rtol=1e-5)
+    np.testing.assert_allclose(together[1][i], gradient, atol=1e-5 * np.abs(gradient).max())
+
+
 def check_class_scores(loaded, encoded, prompts, family="gpt2"):
   """The mean losses of every class of every example under prompts that are scored together."""
   results = Evaluator(loaded, encoded)([SoftPrompt(prompt, loaded.name) for prompt in prompts])

@@ -137,6 +137,13 @@ def tensors(config: dict | None = None, seed=0, prefix=None) -> dict[str, np.nda
   return named
 
 
+def stored_tensors(config: dict | None = None, prefix=None) -> dict[str, np.ndarray]:
+  """The same as files hold them: some families store the weights of norms less 1."""
+  named = tensors(config, prefix=prefix)
+  less_one = FAMILIES[(config or CONFIGS["gpt2"])["model_type"]].norms_less_one
+  return {name: array - (less_one and "norm" in name) for name, array in named.items()}
+
+
 def source_of_table(family) -> str:
   return family.tensor_name(("embed_tokens",), False)
 
@@ -159,7 +166,7 @@ def save_model(folder: Path, config: dict | None = None) -> Path:
   folder.mkdir(exist_ok=True)
   save_config(folder, config)
   save_tokenizer(folder)
-  save_file(tensors(config), folder / "model.safetensors")
+  save_file(stored_tensors(config), folder / "model.safetensors")
   return folder
 
 

@@ -18,7 +18,8 @@ from transformers import AutoModelForCausalLM
 
 HERE = Path(__file__).parent
 LENGTHS, NEW = (3, 9, 1, 6), 8
-SEEDS = 20  # that are tried
+SEEDS = 20  # that are tried, until there are enough different tokens
+ENOUGH = 8
 LEAST = 0.02  # between the logits of the first and the second token
 OPTIONS = {"max_new_tokens": NEW, "do_sample": False, "pad_token_id": 0}
 
@@ -71,6 +72,8 @@ def compute(model, prompt_PxD: np.ndarray) -> dict[str, np.ndarray]:
       row[: len(ids)] = ids
     variety = min(len(np.unique(plain)), len(np.unique(prompted)))
     found[variety] = {"inputs_NxT": inputs_NxT, "plain_NxK": plain, "prompted_NxK": prompted}
+    if variety >= ENOUGH:
+      break
   print(f"{max(found)} different tokens")
   return found[max(found)]
 

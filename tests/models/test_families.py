@@ -94,6 +94,13 @@ def test_a_gguf_file_agrees_with_pytorch(name):
   assert lm.tokenizer.decode(ids) == "the né 12"
 
 
+class Nothing(nnx.Module):
+  """In place of a norm."""
+
+  def __call__(self, x):
+    return x
+
+
 class TestGoldensAreSensitive:
   """Every easy mistake must break the agreement."""
 
@@ -193,14 +200,14 @@ class TestGoldensAreSensitive:
   )
   def test_all_norms_of_gemma(self, name, norm):
     model = load(name)
-    setattr(model.layers, norm, lambda x: x)
+    setattr(model.layers, norm, Nothing())
     assert min(errors(model, name)) > 10 * TOLERANCE
 
   @pytest.mark.parametrize("name", ["olmo2", "qwen3", "gemma3"])
   @pytest.mark.parametrize("norm", ["q_norm", "k_norm"])
   def test_norms_of_queries_and_keys(self, name, norm):
     model = load(name)
-    setattr(model.layers.self_attn, norm, lambda x: x)
+    setattr(model.layers.self_attn, norm, Nothing())
     assert min(errors(model, name)) > 10 * TOLERANCE
 
   def test_norms_of_all_heads_of_olmo(self, monkeypatch):
@@ -311,7 +318,7 @@ def test_bfloat16_is_near_and_accumulates_in_float32(name):
     ("opt", "_remove_final_layer_norm", True),
     ("opt", "activation_function", "quick_gelu"),
     ("phi3", "hidden_act", "gelu"),
-    ("phi3", "partial_rotary_factor", 0.3),
+    ("phi3", "partial_rotary_factor", 0.2),
     ("gemma2", "hidden_activation", "gelu"),
     ("gemma2", "use_bidirectional_attention", True),
     ("gemma2", "query_pre_attn_scalar", -1),
@@ -328,7 +335,7 @@ def test_bfloat16_is_near_and_accumulates_in_float32(name):
   ],
 )
 def test_options_that_are_not_implemented_are_refused_by_name(model_type, option, value):
-  names = {"head_dim": "head", "layer_types": "sliding_window", "rotary_pct": "rotary"}
+  names = {"head_dim": "head", "rotary_pct": "rotary"}
   names |= {"rotary_dim": "rotary", "rope_divisors": "divisors"}
   names |= {"rope_local_base_freq": "rope_theta"} if model_type == "gemma3_text" else {}
   names |= {"partial_rotary_factor": "rotates"} if model_type == "phi3" else {}
@@ -378,8 +385,7 @@ def test_every_scaling_is_that_of_pytorch(name):
 )
 def test_senseless_scaling_is_refused(kind, options):
   config = {**tiny.CONFIGS["llama"], "rope_scaling": {"rope_type": kind, **options}}
-  *_, option = {"rope_theta": 0, **options} if kind == "yarn" else options
-  option = "short_factor" if kind == "longrope" else option
+  option = "short_factor" if kind == "longrope" else list(options)[-1]
   with pytest.raises(WayjaxError, match=option):
     tiny.build(config)
 
@@ -456,14 +462,14 @@ def test_no_sequence_is_longer_than_a_window(model_type, option, tmp_path):
   lm = load_lm(str(tiny.save_model(tmp_path, config)))
   assert lm.max_positions == 60
   with pytest.raises(WayjaxError, match=r"60 positions .of its sliding window"):
-    generate(lm, inputs=["x" * 60], max_new_tokens=2)
+    generate(lm, [None], ["x" * 60], max_new_tokens=2)
 
 
 def test_the_text_of_a_model_for_texts_and_images(tmp_path):
   text = load_lm(str(tiny.save_model(tmp_path / "a", tiny.CONFIGS["gemma3_text"])))
   for form in ("language_model.model.", "model.language_model."):
     folder = tiny.save_model(tmp_path / form, tiny.CONFIGS["gemma3"])
-    named = tiny.tensors(tiny.CONFIGS["gemma3_text"], prefix=form)
+    named = tiny.stored_tensors(tiny.CONFIGS["gemma3_text"], prefix=form)
     others = ("vision_tower.a.weight", "multi_modal_projector.b", "model.vision_tower.c")
     named |= {name: np.ones(2, np.float32) for name in others}
     save_file(named, folder / "model.safetensors")

@@ -178,7 +178,8 @@ class TestWhatIsWrong:
   def test_architecture(self, name, path):
     rewrite(path, fields={"general.architecture": name})
     self.refused(
-      path, f"architecture '{name}'; from GGUF files wayjax reads gpt2, llama, qwen2, qwen3"
+      path,
+      f"architecture '{name}'; from GGUF files wayjax reads gemma2, gemma3, gpt2, llama, olmo2",
     )
 
   @pytest.mark.parametrize(

@@ -73,7 +73,8 @@ class GGUFFile:
   def __init__(self, path: Path, families: Mapping[str, Family]):
     self.path = path
     self._metadata, self._tensors = read_gguf(path)
-    readable = sorted(name for name, family in families.items() if family.gguf)
+    known = gguf.MODEL_ARCH_NAMES.values()
+    readable = sorted(name for name, family in families.items() if family.gguf and name in known)
     self._architecture = self._metadata.get("general.architecture")
     own = f"{self._architecture}.embedding_length_per_layer_input"
     require_ids_unneeded(path, self._architecture, self._metadata.get(own))

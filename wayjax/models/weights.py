@@ -40,7 +40,7 @@ def load_weights(
   tied: bool,
   transposed: bool,
   layout: Layout,
-  seen: Callable[[StoredTensor, np.ndarray], None] = lambda stored, part: None,
+  seen: Callable[[str, tuple[int, ...], np.ndarray], None] = lambda name, shape, part: None,
 ) -> nnx.State:
   """Fills a model's parameters, one tensor at a time.
 
@@ -51,7 +51,8 @@ def load_weights(
     tied: whether the head is the embedding table.
     transposed: whether matrices are stored (out, in).
     layout: where the arrays go.
-    seen: called with each tensor the first time that it is read, and each of its parts in order.
+    seen: called the first time that a tensor is read, with its name, its shape, and each of its
+      parts in order.
 
   Returns:
     The same state with arrays on the devices, each in its parameter's type. Parameters that share a
@@ -83,9 +84,14 @@ def load_weights(
       host = np.empty(leaf.shape, leaf.dtype)
       rows = host if "{}" in sources[path] else host[None]
       for row, name in zip(rows, _names(sources[path], leaf.shape), strict=True):
-        tell = seen if name not in known else lambda stored, part: None
+        target = row.T if flipped[path] else row
+        first = 0
+        for part in stored[name].parts():
+          if name not in known:
+            seen(name, stored[name].shape, part)
+          _fill(target[first : first + len(part)], stored[name].name, part, first, _times(leaf))
+          first += len(part)
         known.add(name)
-        _fill(row.T if flipped[path] else row, stored[name], _times(leaf), tell)
       arrays[key] = place(host, layout.weight(host.shape))
   return nnx.from_flat_state(
     [
@@ -95,19 +101,14 @@ def load_weights(
   )
 
 
-def _fill(target: np.ndarray, stored: StoredTensor, times: float, seen) -> None:
-  """Reads a tensor into an array of its shape, part by part."""
-  first = 0
-  for part in stored.parts():
-    seen(stored, part)
-    filled = target[first : first + len(part)]
-    with np.errstate(over="ignore"):  # what overflows is refused below
-      filled[...] = part
-      if times != 1:
-        filled *= np.float32(times)
-    if not _is_finite(filled):
-      raise _not_finite(stored.name, part, first, target.dtype)
-    first += len(part)
+def _fill(target: np.ndarray, name: str, part: np.ndarray, first: int, times: float) -> None:
+  """Puts rows of a tensor, from the first one on, where they belong."""
+  with np.errstate(over="ignore"):  # what overflows is refused below
+    target[...] = part
+    if times != 1:
+      target *= np.float32(times)
+  if not _is_finite(target):
+    raise _not_finite(name, part, first, target.dtype)
 
 
 def _times(leaf: nnx.Param) -> float:
