@@ -14,7 +14,7 @@ from wayjax.errors import WayjaxError
 from wayjax.models import llama
 from wayjax.models.decoder import Row
 from wayjax.models.family import GGUF, Family
-from wayjax.models.hyperparameters import check_layer_types, require
+from wayjax.models.hyperparameters import check_layer_types, is_number, require
 from wayjax.models.layers import RMSNorm
 from wayjax.models.llama import GLU, Attention, Llama, LlamaConfig
 from wayjax.models.rope_scaling import read_rotation
@@ -183,7 +183,8 @@ def _implied(config: dict) -> dict:
   """What GGUF files leave to the reader: the scale of attention, other in the models of 27B."""
   layers, heads = config.get("num_hidden_layers"), config.get("num_attention_heads")
   width, head = config.get("hidden_size"), config.get("head_dim", _SHARED["head_dim"])
-  if layers == _LAYERS_27B[config["model_type"]] and isinstance(width, int) and heads:
+  numbers = is_number(width) and is_number(heads)  # what is not is refused later
+  if layers == _LAYERS_27B[config["model_type"]] and numbers:
     head = width / heads
   return {"query_pre_attn_scalar": head}
 
