@@ -236,7 +236,10 @@ class TestGoldensAreSensitive:
 
   def test_halves_of_the_fused_matrices_of_phi3(self, monkeypatch):
     split = jnp.split
-    swapped = lambda x, where, axis: split(x, where, axis)[:: -1 if where == 2 else 1]  # noqa: E731
+
+    def swapped(x, where, axis):
+      return split(x, where, axis)[:: -1 if where == 2 else 1]
+
     monkeypatch.setattr(phi3.jnp, "split", swapped)
     assert min(errors(load("phi3"), "phi3")) > 10 * TOLERANCE
 

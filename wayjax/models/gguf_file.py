@@ -118,7 +118,7 @@ class GGUFFile:
       )
     for name, option in _ROTARY.items():
       if name in self._tensors:
-        config[option] = np.concatenate(list(_parts(self._tensors[name], self.path)())).ravel()
+        config[option] = _whole(self._tensors[name], self.path).ravel()
     config |= self._gguf.implied(config)
     config["vocab_size"] = int(self._tensors["token_embd.weight"].shape[-1])
     return config
@@ -170,14 +170,18 @@ class GGUFFile:
     return None
 
 
-def _parts(tensor: gguf.ReaderTensor, path: Path, heads: int | None = None):
+def _whole(tensor: gguf.ReaderTensor, path: Path) -> np.ndarray:
+  return np.concatenate(list(_dequantise(tensor, path)))
+
+
+def _parts(tensor: gguf.ReaderTensor, path: Path, heads: int | None):
   """A function that reads a tensor as float32, some rows at a time, in Hugging Face's order."""
 
   def parts():
     if heads is None:
       yield from _dequantise(tensor, path)
       return
-    array = np.concatenate(list(_dequantise(tensor, path)))
+    array = _whole(tensor, path)
     # Neighbouring rows are a rotary pair in GGUF; in Hugging Face's order the halves are apart.
     pairs = array.reshape(heads, array.shape[0] // heads // 2, 2, *array.shape[1:])
     yield np.swapaxes(pairs, 1, 2).reshape(array.shape)

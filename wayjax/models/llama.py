@@ -176,11 +176,15 @@ class GLU(nnx.Module):
 
 
 class Block(nnx.Module):
+  """A layer with a norm before attention and one before the MLP; descendants change those two."""
+
+  make_attention, make_mlp = Attention, GLU
+
   def __init__(self, config: LlamaConfig, dtype, *, rngs: nnx.Rngs):
     self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
-    self.self_attn = Attention(config, dtype, rngs=rngs)
+    self.self_attn = self.make_attention(config, dtype, rngs=rngs)
     self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
-    self.mlp = GLU(config, dtype, rngs=rngs)
+    self.mlp = self.make_mlp(config, dtype, rngs=rngs)
 
   def __call__(self, h_SxD, row: Row):
     h_SxD = row.read(h_SxD) + self.self_attn(self.input_layernorm(h_SxD), row)

@@ -10,7 +10,7 @@ from wayjax.models import llama
 from wayjax.models.decoder import Row
 from wayjax.models.family import GGUF
 from wayjax.models.hyperparameters import require
-from wayjax.models.layers import Linear, RMSNorm, activate
+from wayjax.models.layers import Linear, activate
 from wayjax.models.llama import Llama, LlamaConfig
 
 _OLD_NAMES = ("su", "yarn")  # of LongRoPE
@@ -67,11 +67,7 @@ class GLU(nnx.Module):
 class Block(llama.Block):
   """Llama's, from those two."""
 
-  def __init__(self, config: LlamaConfig, dtype, *, rngs: nnx.Rngs):
-    self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
-    self.self_attn = Attention(config, dtype, rngs=rngs)
-    self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
-    self.mlp = GLU(config, dtype, rngs=rngs)
+  make_attention, make_mlp = Attention, GLU
 
 
 def _implied(config: dict) -> dict:
