@@ -322,3 +322,21 @@ def test_what_is_not_finite_is_certified_as_nothing(value):
     cells = Cells(table_VxD, dtype=dtype)
     np.testing.assert_array_equal(cells.inside(prompt_PxD, [4, 5], ("euclidean",)), [[True, False]])
     assert certify(cells, prompt_PxD, [4, 5], "euclidean").metrics == ()
+
+
+def test_some_positions_at_a_time_are_all_at_once(monkeypatch):
+  def computed():
+    cells, ids, anchors_PxD, table_VxD, _ = held("plain", 0, METRICS)
+    rng = np.random.default_rng(1)
+    prompt_PxD = table_VxD[ids] + rng.normal(size=(len(ids), table_VxD.shape[1]))
+    moved_PxD = cells.into(prompt_PxD, ids, anchors_PxD, METRICS)
+    margins = cells.margins(moved_PxD, ids, "euclidean")
+    inside = cells.inside(prompt_PxD, ids, METRICS)
+    assert not inside.all()
+    return anchors_PxD, moved_PxD, inside, margins.distance_P, margins.relative_P, margins.wall_P
+
+  whole = computed()
+  assert len(whole[0]) > 3
+  monkeypatch.setattr(module, "_AT_ONCE", 1)  # one position
+  for found, expected in zip(computed(), whole, strict=True):
+    np.testing.assert_allclose(found, expected, rtol=1e-9)

@@ -76,9 +76,9 @@ def points_inside(cells: Cells, ids_P, metrics) -> tuple[np.ndarray, np.ndarray]
   """
   ids_P, known = np.asarray(ids_P), cells.anchors.setdefault(tuple(metrics), {})
   new = np.array([token for token in dict.fromkeys(ids_P.tolist()) if token not in known], int)
-  if len(new):
-    points_NxD, found_N = _find(cells, new, metrics)
-    known.update(zip(new.tolist(), zip(points_NxD, found_N)))
+  for n in cells.parts(len(new)):
+    points_NxD, found_N = _find(cells, new[n], metrics)
+    known.update(zip(new[n].tolist(), zip(points_NxD, found_N)))
   points_PxD = np.stack([known[token][0] for token in ids_P.tolist()])
   return points_PxD, np.array([token for token in ids_P.tolist() if not known[token][1]], int)
 

@@ -33,6 +33,7 @@ _NEAREST = 32  # walls whose slack is computed again from differences, without c
 _FURTHER = 1 - 1e-4  # of what it may go, so that rounding does not have it moved again
 _SHRUNK = 0.9  # of its way from the anchor, what a vector that does not survive rounding keeps
 _MOST_SHRINKS = 200
+_AT_ONCE = 2**23  # numbers of a (P, V) array, of which a few exist at once: 64 MiB each
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -121,7 +122,11 @@ class Cells(Vocabulary):
       squared_PxV[p, nearest] = np.sum(np.square(n_NxD), axis=1)
     return np.sqrt(squared_PxV)
 
-  @np.errstate(divide="ignore", invalid="ignore")
+  def parts(self, positions: int) -> list[slice]:
+    """Positions, as many at a time as there is memory for their walls."""
+    size = max(1, _AT_ONCE // len(self.table_VxD))
+    return [slice(start, start + size) for start in range(0, positions, size)]
+
   def margins(self, prompt_PxD, ids_P, metric: str) -> Margins:
     """How far vectors are from the walls of their tokens' cells.
 
@@ -130,20 +135,32 @@ class Cells(Vocabulary):
       ids_P: their tokens.
       metric: `euclidean`, `dot` or `cosine`.
     """
-    slack_PxV = self.slacks(prompt_PxD, ids_P, (metric,))[metric]
-    distance_PxV = slack_PxV / self.normals(ids_P, metric)
+    prompt_PxD, ids_P = np.asarray(prompt_PxD), np.asarray(ids_P)
+    distance_P, wall_P = map(
+      np.concatenate,
+      zip(*(self._nearest_wall(prompt_PxD[p], ids_P[p], metric) for p in self.parts(len(ids_P)))),
+    )
+    half_P = self.half_distances(ids_P)
+    with np.errstate(divide="ignore", invalid="ignore"):
+      relative_P = np.where(half_P > 0, distance_P / half_P, np.nan)
+    return Margins(distance_P, relative_P, np.where(np.isposinf(distance_P), -1, wall_P))
+
+  @np.errstate(divide="ignore", invalid="ignore")
+  def _nearest_wall(self, points_PxD, ids_P, metric: str) -> tuple[np.ndarray, np.ndarray]:
+    """The distance to it, and the token behind it, each (P,)."""
+    distance_PxV = self.slacks(points_PxD, ids_P, (metric,))[metric] / self.normals(ids_P, metric)
     distance_PxV = np.where(np.isnan(distance_PxV), -np.inf, distance_PxV)
     wall_P = np.argmin(distance_PxV, axis=1)
-    distance_P = distance_PxV[np.arange(len(wall_P)), wall_P]
-    half_P = self.half_distances(ids_P)
-    relative_P = np.where(half_P > 0, distance_P / half_P, np.nan)
-    return Margins(distance_P, relative_P, np.where(np.isposinf(distance_P), -1, wall_P))
+    return distance_PxV[np.arange(len(wall_P)), wall_P], wall_P
 
   def half_distances(self, ids_P) -> np.ndarray:
     """Half the distance from embeddings to the nearest other that is not their twin, (P,)."""
-    away_PxV = self.normals(ids_P, "euclidean")
-    away_PxV[self._absent(ids_P)] = np.inf
-    return away_PxV.min(axis=1) / 2
+    ids_P, half_P = np.asarray(ids_P), np.empty(len(ids_P))
+    for p in self.parts(len(ids_P)):
+      away_PxV = self.normals(ids_P[p], "euclidean")
+      away_PxV[self._absent(ids_P[p])] = np.inf
+      half_P[p] = away_PxV.min(axis=1) / 2
+    return half_P
 
   def reads(self, prompt_PxD, ids_P, metrics) -> np.ndarray:
     """Which vectors certainly read as their tokens; see `inside`.
@@ -166,14 +183,15 @@ class Cells(Vocabulary):
     types = DTYPES[self.dtype]
     stored_NxD = np.concatenate([prompt_PxD.astype(one).astype(np.float64) for one in types])
     ids_N = np.tile(ids_P, len(types))
-    slacks = self.slacks(stored_NxD, ids_N, metrics)
     # Readers square in float32: what is too long for that has no distance.
-    sound_N = np.square(stored_NxD).sum(axis=1) < np.finfo(np.float32).max
-    result = []
-    for metric in metrics:
-      left_N = (slacks[metric] - self._rounding(stored_NxD, ids_N, metric)).min(axis=1)
-      result.append((sound_N & (left_N > 0)).reshape(len(types), -1).all(axis=0))
-    return np.stack(result)
+    inside_CxN = np.empty((len(metrics), len(ids_N)), bool)
+    inside_CxN[:] = np.square(stored_NxD).sum(axis=1) < np.finfo(np.float32).max
+    for n in self.parts(len(ids_N)):
+      slacks = self.slacks(stored_NxD[n], ids_N[n], metrics)
+      for inside_N, metric in zip(inside_CxN, metrics):
+        left_NxV = slacks[metric] - self._rounding(stored_NxD[n], ids_N[n], metric)
+        inside_N[n] &= left_NxV.min(axis=1) > 0
+    return inside_CxN.reshape(len(metrics), len(types), -1).all(axis=1)
 
   def _rounding(self, points_NxD, ids_N, metric: str) -> np.ndarray:
     """Slack that float32 may lose at points, (N, 1) or (N, V)."""
@@ -228,15 +246,17 @@ class Cells(Vocabulary):
 
   def _share_inside(self, from_NxD, away_NxD, ids_N, metrics) -> np.ndarray:
     """How much of a way from an anchor may be gone, (N,), at most all of it."""
-    before, after = (
-      self.slacks(points, ids_N, metrics) for points in (from_NxD, from_NxD + away_NxD)
-    )
     share_N = np.ones(len(ids_N))
-    for metric in metrics:
-      with np.errstate(divide="ignore", invalid="ignore"):
-        used_NxV = (before[metric] - after[metric]) / before[metric]
-      used_N = np.nan_to_num(used_NxV, nan=0.0).max(axis=1)
-      share_N = np.minimum(share_N, (1 - self.room) / np.maximum(used_N, 1 - self.room))
+    for n in self.parts(len(ids_N)):
+      before, after = (
+        self.slacks(points_NxD[n], ids_N[n], metrics)
+        for points_NxD in (from_NxD, from_NxD + away_NxD)
+      )
+      for metric in metrics:
+        with np.errstate(divide="ignore", invalid="ignore"):
+          used_NxV = (before[metric] - after[metric]) / before[metric]
+        used_N = np.nan_to_num(used_NxV, nan=0.0).max(axis=1)
+        share_N[n] = np.minimum(share_N[n], (1 - self.room) / np.maximum(used_N, 1 - self.room))
     return share_N
 
   def _scores(self, products_PxV, metric: str):
