@@ -31,6 +31,9 @@ class Sequences(NamedTuple):
     prompt: the number of the prompt.
     input: the number of the input.
     live: whether it is a sequence at all, and not there to fill the batch.
+    states_PxI: in place of a soft prompt, hidden states that stand there after some layers, then
+      zeros; None in a program without them.
+    layer: after how many layers.
   """
 
   ids_L: jax.Array
@@ -41,6 +44,8 @@ class Sequences(NamedTuple):
   prompt: jax.Array
   input: jax.Array
   live: jax.Array
+  states_PxI: jax.Array | None = None
+  layer: jax.Array | None = None
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
@@ -71,7 +76,7 @@ def decode(
     return choose(sampling, seed, logits_V, sequence.prompt, sequence.input, step)
 
   def read(sequence: Sequences):
-    h_LxD, cache = decoder.hidden(*_read_at_first(model, sequence))
+    h_LxD, cache = decoder.hidden(*read_at_first(model, sequence), patch=patch_of(sequence))
     return choose_next(h_LxD[-1], sequence, 0), with_room(cache, tokens - 1)
 
   def go_on(sequence: Sequences, last, cache, step):
@@ -103,14 +108,32 @@ def decode(
   return lax.while_loop(unfinished, advance, state)[2].T
 
 
-def _read_at_first(model, sequence: Sequences):
+def read_at_first(model, sequence: Sequences):
   """Input embeddings, positions and what sees what, of one sequence."""
   places_L = jnp.arange(len(sequence.ids_L))
-  soft_L = places_L - sequence.start
-  is_soft_L = (soft_L >= 0) & (soft_L < sequence.vectors)
-  soft_LxD = sequence.soft_PxD[jnp.clip(soft_L, 0, len(sequence.soft_PxD) - 1)]
-  x_LxD = jnp.where(is_soft_L[:, None], soft_LxD, model.embed(sequence.ids_L))
+  x_LxD = model.embed(sequence.ids_L)
+  if sequence.states_PxI is None:
+    x_LxD = _put(sequence, sequence.soft_PxD, x_LxD)
   padding = len(places_L) - sequence.length
   seen_LxL = (places_L[None, :] <= places_L[:, None]) & (places_L >= padding)[None, :]
   itself_LxL = places_L[None, :] == places_L[:, None]  # also in the padding
   return x_LxD, jnp.maximum(places_L - padding, 0), seen_LxL | itself_LxL
+
+
+def patch_of(sequence: Sequences):
+  """What `CachedDecoder` does to a sequence's hidden states after each layer."""
+
+  def patch(h_LxI, n):
+    if sequence.states_PxI is None:
+      return h_LxI
+    return jnp.where(n == sequence.layer, _put(sequence, sequence.states_PxI, h_LxI), h_LxI)
+
+  return patch
+
+
+def _put(sequence: Sequences, vectors_PxI, x_LxI):
+  """A row with vectors in the place of the soft prompt."""
+  soft_L = jnp.arange(len(x_LxI)) - sequence.start
+  is_soft_L = (soft_L >= 0) & (soft_L < sequence.vectors)
+  there_LxI = vectors_PxI[jnp.clip(soft_L, 0, len(vectors_PxI) - 1)]
+  return jnp.where(is_soft_L[:, None], there_LxI, x_LxI)

@@ -91,7 +91,7 @@ def generate(
   for prompt in prompts:
     require_kind("each of prompts", prompt, SoftPrompt | None, "a SoftPrompt or None")
   frames = [
-    _frame(lm, None if chat else prompt, before, after, chat=chat, system=system)
+    frame_of(lm, None if chat else prompt, before, after, chat=chat, system=system)
     for prompt in prompts or [None]
   ]
   generator = Generator(
@@ -105,7 +105,7 @@ def generate(
   return [[_read(lm.tokenizer, ids_N, stop) for ids_N in of_prompt] for of_prompt in found]
 
 
-def _frame(lm, prompt: SoftPrompt | None, before, after, **chat) -> Frame:
+def frame_of(lm, prompt: SoftPrompt | None, before=None, after=None, **chat) -> Frame:
   """What stands around a prompt: what is asked for, else what it was tuned in."""
   recorded = (prompt.before, prompt.after, prompt.reply) if prompt else (None, None, None)
   texts = (own if asked is None else asked for asked, own in zip((before, after, None), recorded))

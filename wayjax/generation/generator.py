@@ -22,13 +22,31 @@ SEQUENCES_AT_ONCE = 64
 LENGTH_MULTIPLE = 8
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Patch:
+  """Hidden states in place of a soft prompt (Patchscopes: Ghandeharioun et al., 2024).
+
+  Attributes:
+    ids_P: the tokens that stand there in the layers before.
+    states_PxI: what stands there then, in the space between the layers.
+    layer: after how many layers.
+  """
+
+  ids_P: np.ndarray
+  states_PxI: np.ndarray
+  layer: int
+
+  def __len__(self) -> int:
+    return len(self.ids_P)
+
+
 @dataclasses.dataclass(frozen=True)
-class _Request:
-  """One sequence to go on with: a prompt and an input with their numbers, and the frame."""
+class Request:
+  """One sequence to read or to go on with, a prompt and an input with their numbers."""
 
   prompt_number: int
   input_number: int
-  prompt: SoftPrompt | None
+  prompt: SoftPrompt | Patch | None
   frame: Frame
   ids: np.ndarray
 
@@ -42,11 +60,17 @@ class _Request:
   def padded(self, length: int, vectors: int, width: int) -> Sequences:
     """As the program reads it, without the leading axis."""
     before, after = self.frame.before_ids, self.frame.after_ids
-    parts = [*before, *[0] * self.vectors, *after, *self.ids, *self.frame.reply_ids]
-    ids = np.array(parts, np.int32)
+    patch = self.prompt if isinstance(self.prompt, Patch) else None
+    under = [0] * self.vectors if patch is None else patch.ids_P.tolist()
+    ids = np.array([*before, *under, *after, *self.ids, *self.frame.reply_ids], np.int32)
     soft_PxD = np.zeros((vectors, width), np.float32)
-    if self.prompt is not None:
+    if isinstance(self.prompt, SoftPrompt):
       soft_PxD[: self.vectors] = self.prompt.vectors_PxD
+    states = {}
+    if patch is not None:
+      fill = vectors - self.vectors
+      states["states_PxI"] = np.pad(np.float32(patch.states_PxI), [(0, fill), (0, 0)])
+      states["layer"] = np.int32(patch.layer)
     return Sequences(
       ids_L=pad_left(ids, length),
       soft_PxD=soft_PxD,
@@ -56,6 +80,7 @@ class _Request:
       prompt=np.int32(self.prompt_number),
       input=np.int32(self.input_number),
       live=np.bool_(True),
+      **states,
     )
 
 
@@ -100,18 +125,18 @@ class Generator:
 
   def forget_programs(self) -> None:
     """Lets go of the compiled program; it is compiled again when it is needed."""
-    self._shape, self._size, self._program = None, 0, None
+    self._shapes, self._size, self._program = None, 0, None
 
   def __call__(
     self,
-    prompts: list[SoftPrompt | None],
+    prompts: list[SoftPrompt | Patch | None],
     inputs: list[np.ndarray],
     frame: Frame | list[Frame] = NO_FRAME,
   ) -> list[list[np.ndarray]]:
     """Goes on with `[before][soft prompt][after][input][reply]`, every prompt with every input.
 
     Args:
-      prompts: soft prompts of any lengths; None, or no prompt in the list, means none there.
+      prompts: soft prompts of any lengths, or patches; None, or no prompt in the list, means none.
       inputs: token ids of each input; it may have none.
       frame: the text around the prompts and after the inputs, or a list with that of each.
 
@@ -125,7 +150,10 @@ class Generator:
     """
     require_kind("prompts", prompts, list | tuple, "a list of SoftPrompts")
     prompts = list(prompts) or [None]
-    check_prompts([p for p in prompts if p is not None], self._lm.name, self._lm.width)
+    soft = [prompt for prompt in prompts if not isinstance(prompt, Patch | None)]
+    check_prompts(soft, self._lm.name, self._lm.width)
+    if len({isinstance(prompt, Patch) for prompt in prompts}) > 1:
+      raise WayjaxError("patches and other prompts take two programs: give them in two calls")
     inputs = [np.asarray(ids, np.int32).reshape(-1) for ids in inputs]
     frames = [frame] * len(prompts) if isinstance(frame, Frame) else list(frame)
     for ids in inputs:
@@ -136,11 +164,11 @@ class Generator:
     pairs = [(m, n) for m in range(len(prompts)) for n in range(len(inputs))]
     if not pairs:
       return [[] for _ in prompts]
-    found = self._generate([_Request(m, n, prompts[m], frames[m], inputs[n]) for m, n in pairs])
+    found = self._generate([Request(m, n, prompts[m], frames[m], inputs[n]) for m, n in pairs])
     rows = iter(found)
     return [[next(rows) for _ in inputs] for _ in prompts]
 
-  def _generate(self, requests: list[_Request]) -> list[np.ndarray]:
+  def _generate(self, requests: list[Request]) -> list[np.ndarray]:
     longest = max(requests, key=len)
     if len(min(requests, key=len)) == 0:
       raise WayjaxError("there is nothing to start from: give a prompt, a frame or an input")
@@ -155,33 +183,32 @@ class Generator:
     vectors = round_up(max(1, *(request.vectors for request in requests)), PROMPT_MULTIPLE)
     # Calls of equal parts, so that the last is not mostly empty.
     calls = -(-len(requests) // self._at_once)
-    program = self._fitted(length, vectors, -(-len(requests) // calls))
+
+    def padded(request: Request) -> Sequences:
+      return request.padded(length, vectors, self._lm.width)
+
+    program = self._fitted(padded(longest), -(-len(requests) // calls))
     count = self._lm.layout.rounded(program.size)
     found = []
     for start in range(0, len(requests), program.size):
-      chunk = [
-        request.padded(length, vectors, self._lm.width)
-        for request in requests[start : start + program.size]
-      ]
+      chunk = [padded(request) for request in requests[start : start + program.size]]
       filled = chunk + [chunk[0]._replace(live=np.bool_(False))] * (count - len(chunk))
       batch = place(jax.tree.map(lambda *x: np.stack(x), *filled), self._lm.layout.members())
       ids_BxN = fetch(program.compiled(self._lm.params, self._seed, batch, *self._masks))
       found += [ids_N[ids_N != NOTHING] for ids_N in ids_BxN[: len(chunk)]]
     return found
 
-  def _fitted(self, length: int, vectors: int, size: int) -> Fitted:
-    """The program for so many sequences of that shape, or for as many as fit the memory."""
-    if self._shape != (length, vectors) or self._size < size:
+  def _fitted(self, one: Sequences, size: int) -> Fitted:
+    """The program for so many sequences of one's shapes, or for as many as fit the memory."""
+    shapes = jax.tree.map(np.shape, one)
+    if self._shapes != shapes or self._size < size:
       self._program = None  # its memory is free for the next
-      self._program = compilation.compile_to_fit(
-        lambda size: self._lower(length, vectors, size), size
-      )
-      self._shape, self._size = (length, vectors), size
+      self._program = compilation.compile_to_fit(lambda size: self._lower(one, size), size)
+      self._shapes, self._size = shapes, size
     return self._program
 
-  def _lower(self, length: int, vectors: int, size: int) -> jax.stages.Lowered:
+  def _lower(self, one: Sequences, size: int) -> jax.stages.Lowered:
     lm = self._lm
-    one = _Request(0, 0, None, NO_FRAME, np.zeros(1, np.int32)).padded(length, vectors, lm.width)
     count, sharding = lm.layout.rounded(size), lm.layout.members()
     shapes = jax.tree.map(
       lambda x: jax.ShapeDtypeStruct((count, *x.shape), x.dtype, sharding=sharding), one

@@ -59,6 +59,10 @@ class _CachedRow:
     return y_SxHxK.reshape(len(y_SxHxK), -1)
 
 
+def _unchanged(h_SxD, n):
+  return h_SxD
+
+
 class CachedDecoder:
   """A decoder, its layers taken apart; made once, outside of the loop over steps.
 
@@ -79,7 +83,7 @@ class CachedDecoder:
         jax.tree.map(lambda w, i=i: take(w, i, keepdims=False), weights) for i in range(self._count)
       ]
 
-  def hidden(self, x_SxD, positions_S, pairs_SxW, cache=None, index=0):
+  def hidden(self, x_SxD, positions_S, pairs_SxW, cache=None, index=0, patch=_unchanged):
     """Final hidden states of the next positions of one sequence.
 
     Args:
@@ -88,11 +92,32 @@ class CachedDecoder:
       pairs_SxW: whether position i sees the kept position j; what is read now is kept first.
       cache: what an earlier call returned; None for the first positions, whose W is S.
       index: where in the cache the S positions begin.
+      patch: `(h_SxD, n)` -> what goes on after n layers, 0 being before the first; n may be traced.
 
     Returns:
       (S, D), float32, after the last norm; and the cache: keys and values, (G, W, K) of each layer
       where layers are unrolled, else (N, G, W, K).
     """
+    h_SxD, cache, _ = self._layers(x_SxD, positions_S, pairs_SxW, cache, index, patch)
+    return self._model.norm(h_SxD), cache
+
+  def states(self, x_SxD, positions_S, pairs_SxS, patch=_unchanged):
+    """Hidden states of one whole sequence after 0, 1, ... all layers, before the last norm.
+
+    Args:
+      x_SxD: input embeddings.
+      positions_S: position of each.
+      pairs_SxS: whether position i sees position j.
+      patch: as in `hidden`.
+
+    Returns:
+      (N + 1, S, D), float32.
+    """
+    first_SxD, rest_NxSxD = self._layers(x_SxD, positions_S, pairs_SxS, None, 0, patch)[2]
+    return jnp.concatenate([first_SxD[None], rest_NxSxD])
+
+  def _layers(self, x_SxD, positions_S, pairs_SxW, cache, index, patch):
+    """After all layers; the cache; and, at first, what each layer reads and returns."""
     h_SxD, turns = self._model.enter(x_SxD, positions_S)
     visible = Visible(pairs_SxW, prompt=0, reach=None)
 
@@ -102,32 +127,37 @@ class CachedDecoder:
       return nnx.merge(self._graphdef, weights)(h_SxD, cached), cached.kept
 
     through = _unrolled if self._unrolled else _scanned
-    h_SxD, cache = through(apply, self._weights, h_SxD, turns, cache)
-    return self._model.norm(h_SxD), cache
+    return through(apply, self._weights, patch(h_SxD, 0), turns, cache, patch)
 
 
-def _unrolled(apply, weights, h_SxD, turns: Turns, cache):
-  found = []
+def _unrolled(apply, weights, h_SxD, turns: Turns, cache, patch):
+  first_SxD, states, found = h_SxD, [], []
   for i, (layer_weights, kept) in enumerate(zip(weights, cache or [None] * len(weights))):
     h_SxD, kept = apply(layer_weights, h_SxD, turns.of(i), kept, None)
+    h_SxD = patch(h_SxD, i + 1)
+    states.append(h_SxD)
     found.append(kept)
-  return h_SxD, found
+  return h_SxD, found, (first_SxD, jnp.stack(states))
 
 
-def _scanned(apply, weights, h_SxD, turns: Turns, cache):
+def _scanned(apply, weights, h_SxD, turns: Turns, cache, patch):
   numbered = jnp.arange(len(jax.tree.leaves(weights)[0])), weights
 
   def first(h_SxD, layer):
-    return apply(layer[1], h_SxD, turns.of(layer[0]), None, None)
+    h_SxD, kept = apply(layer[1], h_SxD, turns.of(layer[0]), None, None)
+    h_SxD = patch(h_SxD, layer[0] + 1)
+    return h_SxD, (kept, h_SxD)
 
   def later(carry, layer):
     h_SxD, kept = carry
-    return apply(layer[1], h_SxD, turns.of(layer[0]), kept, layer[0]), None
+    h_SxD, kept = apply(layer[1], h_SxD, turns.of(layer[0]), kept, layer[0])
+    return (patch(h_SxD, layer[0] + 1), kept), None
 
   if cache is None:
-    return lax.scan(first, h_SxD, numbered)
-  carry, _ = lax.scan(later, (h_SxD, cache), numbered)
-  return carry
+    last_SxD, (cache, states_NxSxD) = lax.scan(first, h_SxD, numbered)
+    return last_SxD, cache, (h_SxD, states_NxSxD)
+  (h_SxD, cache), _ = lax.scan(later, (h_SxD, cache), numbered)
+  return h_SxD, cache, None
 
 
 def with_room(cache, positions: int):

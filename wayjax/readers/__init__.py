@@ -7,9 +7,9 @@ rows then hold what it says under `readings`.
 from collections.abc import Callable
 
 from wayjax.readers import nearest
-from wayjax.readers.reading import Reading
+from wayjax.readers.reading import Context, Reading
 
-__all__ = ["READERS", "Reading"]
+__all__ = ["READERS", "Context", "Reading"]
 
-# Name -> a function of a language model, soft prompts and a metric that returns a reading of each.
+# Name -> a function of a language model, soft prompts and a context that returns a reading of each.
 READERS: dict[str, Callable[..., list[Reading]]] = {"nearest": nearest.read}

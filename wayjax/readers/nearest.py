@@ -15,7 +15,7 @@ from wayjax.models import LanguageModel
 from wayjax.options import require_choice, require_kind
 from wayjax.projection import nearest_tokens
 from wayjax.prompts import SoftPrompt, check_prompts
-from wayjax.readers.reading import Reading, scores
+from wayjax.readers.reading import DEFAULT, Context, Reading, scores
 
 _NEAREST = 5  # tokens that are kept for every position
 
@@ -44,14 +44,14 @@ class NearestReading(Reading):
 
 
 def read(
-  lm: LanguageModel, prompts: list[SoftPrompt], metric: str = "euclidean"
+  lm: LanguageModel, prompts: list[SoftPrompt], context: Context = DEFAULT
 ) -> list[NearestReading]:
   """Projects prompts to the vocabulary, all positions of all prompts at once.
 
   Args:
     lm: the frozen language model.
     prompts: soft prompts of any lengths.
-    metric: `euclidean`, `dot` or `cosine`: the projection that text, F1 and token match are of.
+    context: its metric is that of the projection that text, F1 and token match are of.
 
   Returns:
     A reading of each prompt.
@@ -60,6 +60,7 @@ def read(
     WayjaxError: a prompt does not fit the model, or the metric is not one of these.
   """
   require_kind("lm", lm, LanguageModel, "what load_lm returns")
+  metric = context.metric
   require_choice("metric", metric, METRICS)
   check_prompts(prompts, lm.name, lm.width)
   if not prompts:

@@ -1,10 +1,52 @@
-"""What one soft prompt says to one reader."""
+"""What one soft prompt says to one reader, and what readers may ask for to find out."""
 
 import dataclasses
 
-from wayjax.data.encoding import as_read
+from wayjax.data.encoding import EncodedExamples, as_read
+from wayjax.data.frame import Frame
 from wayjax.data.targets import Target
+from wayjax.errors import WayjaxError
 from wayjax.metrics import prompt_f1, prompt_f1_lemma
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Context:
+  """What a reader may ask for besides the model and the prompts; each takes what it needs.
+
+  Attributes:
+    metric: `euclidean`, `dot` or `cosine`: which tokens are nearest.
+    frame: the text around the prompts; None means what each was tuned in.
+    examples: a task's rows, on which what prompts do is compared.
+    texts: real text, such as the inputs of these rows.
+    candidates: texts that a prompt may be a mixture of.
+    seed: of whatever is drawn.
+  """
+
+  metric: str = "euclidean"
+  frame: Frame | None = None
+  examples: EncodedExamples | None = None
+  texts: tuple[str, ...] = ()
+  candidates: tuple[str, ...] = ()
+  seed: int = 0
+
+  def require(self, reader: str, name: str, why: str):
+    """What a reader cannot do without.
+
+    Args:
+      reader: the reader's name.
+      name: of the attribute.
+      why: what it is for and how it is given, as the end of a sentence.
+
+    Raises:
+      WayjaxError: it is not there.
+    """
+    value = getattr(self, name)
+    if value is None or value == ():
+      raise WayjaxError(f"the reader {reader} needs {why}")
+    return value
+
+
+DEFAULT = Context()
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)

@@ -11,7 +11,7 @@ from wayjax.evaluation import Evaluation, Evaluator
 from wayjax.metrics import finite
 from wayjax.models import LanguageModel
 from wayjax.prompts import SoftPrompt
-from wayjax.readers import READERS, Reading
+from wayjax.readers import READERS, Context, Reading
 from wayjax.readers.nearest import project, token_texts
 from wayjax.results.folder import Run
 from wayjax.results.rows import Row
@@ -50,9 +50,8 @@ class Measure:
   def __call__(self, chunk: list[TunedPrompt]) -> tuple[list[dict], list[dict]]:
     """The rows of finished members, and records of the tokens nearest to their prompts."""
     prompts = [tuned.prompt for tuned in chunk]
-    readings = {
-      name: read(self._lm, prompts, self._config.projection) for name, read in READERS.items()
-    }
+    context = Context(metric=self._config.projection)
+    readings = {name: read(self._lm, prompts, context) for name, read in READERS.items()}
     evaluations = self._evaluator(prompts)
     nearest = readings["nearest"]
     self._score_discrete(
