@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tiny
 
-from wayjax import answers
+from wayjax import metrics
 from wayjax.answers import Answerer, matches, rouge_l
 from wayjax.data.encoding import encode
 from wayjax.data.examples import Examples
@@ -77,13 +77,13 @@ def test_matches_and_rouge(encoded):
 
 
 def test_without_rouge_score_there_is_none_and_one_warning(encoded, monkeypatch, caplog):
-  answers._rouge_scorer.cache_clear()
+  metrics.rouge_scorer.cache_clear()
   monkeypatch.setitem(sys.modules, "rouge_score.rouge_scorer", None)
   try:
     assert rouge_l(("1", "half", "1"), encoded) is None
     assert rouge_l(("1", "half", "1"), encoded) is None
   finally:
-    answers._rouge_scorer.cache_clear()
+    metrics.rouge_scorer.cache_clear()
   assert len([record for record in caplog.records if "rouge-score" in record.message]) == 1
 
 

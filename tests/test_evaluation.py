@@ -33,6 +33,21 @@ def test_prompts_are_scored_together_as_alone(lm, rng):
   assert len({result.losses_NxC.tobytes() for result in together}) == 4
 
 
+def test_no_prompt_is_scored_as_plain_rows_are(lm, rng):
+  encoded = tiny.examples(rng, (3, 7, 2, 5))
+  table_VxD = np.asarray(lm.table_VxD)
+  expected_NxC = [  # the first token of a row may as well be a prompt
+    [
+      tiny.unpacked_losses(table_VxD[prefix[:1]], prefix[1:], candidate).mean()
+      for candidate in encoded.candidates
+    ]
+    for prefix in encoded.prefixes
+  ]
+  some, none = evaluate(lm, encoded, [*prompts_of(rng, [3]), None])
+  np.testing.assert_allclose(none.losses_NxC, expected_NxC, rtol=1e-5)
+  assert np.abs(some.losses_NxC - none.losses_NxC).max() > 0.1
+
+
 def test_no_prompts_no_results(lm, rng):
   assert evaluate(lm, tiny.examples(rng), []) == []
 

@@ -1,21 +1,17 @@
 """Free-text answers: generated greedily, and compared with the true ones after normalisation."""
 
 import dataclasses
-import functools
-import logging
 
 import numpy as np
 
 from wayjax.data.encoding import EncodedExamples
 from wayjax.generation.generate import tokens_with
 from wayjax.generation.generator import Generator
-from wayjax.metrics import exact_match
+from wayjax.metrics import exact_match, rouge_scorer
 from wayjax.models import LanguageModel
 from wayjax.prompts import SoftPrompt
 
 _LINE_END = "\n"
-
-_log = logging.getLogger("wayjax")
 
 
 class Answerer:
@@ -65,21 +61,8 @@ def matches(answers: tuple[str, ...], examples: EncodedExamples) -> np.ndarray:
 
 def rouge_l(answers: tuple[str, ...], examples: EncodedExamples) -> float | None:
   """ROUGE-L (Lin, 2004), the mean F1 of stemmed words; None where rouge-score is not installed."""
-  score = _rouge_scorer()
+  score = rouge_scorer("rougeL")
   if score is None:
     return None
   true = [examples.answers[label] for label in examples.labels]
   return float(np.mean([score(right, answer) for right, answer in zip(true, answers, strict=True)]))
-
-
-@functools.cache
-def _rouge_scorer():
-  try:
-    from rouge_score.rouge_scorer import RougeScorer  # it takes a second
-  except ImportError:
-    _log.warning(
-      "rouge_l is left empty, because rouge-score is not installed: `pip install rouge-score`"
-    )
-    return None
-  scorer = RougeScorer(["rougeL"], use_stemmer=True)
-  return lambda right, answer: scorer.score(right, answer)["rougeL"].fmeasure

@@ -87,14 +87,18 @@ class Evaluator:
     self._padded = 0
     self._programs: dict[int, Fitted] = {}  # by how many prompts
 
-  def __call__(self, prompts: list[SoftPrompt]) -> list[Evaluation]:
-    """Scores prompts of any lengths.
+  def __call__(self, prompts: list[SoftPrompt | None]) -> list[Evaluation]:
+    """Scores prompts of any lengths; None is no prompt at all.
 
     Raises:
       WayjaxError: a prompt is of another width than the model, or too long for it.
     """
-    check_prompts(prompts, self._lm.name, self._lm.width)
-    longest = max((len(prompt) for prompt in prompts), default=0)
+    is_list = isinstance(prompts, list | tuple)
+    given = [prompt for prompt in prompts if prompt is not None] if is_list else prompts
+    check_prompts(given, self._lm.name, self._lm.width)
+    nothing_PxD = np.zeros((0, self._lm.width), np.float32)
+    vectors = [nothing_PxD if prompt is None else prompt.vectors_PxD for prompt in prompts]
+    longest = max(map(len, vectors), default=0)
     if longest + self.examples.longest() > self._lm.max_positions:
       raise WayjaxError(
         f"a prompt of {longest} tokens and an example of {self.examples.longest()} exceed the "
@@ -102,13 +106,14 @@ class Evaluator:
       )
     losses: dict[int, np.ndarray] = {}
     groups: dict[int, list[int]] = {}
-    for i, prompt in enumerate(prompts):
-      groups.setdefault(packing.round_up(len(prompt), packing.PROMPT_MULTIPLE), []).append(i)
+    for i, prompt_PxD in enumerate(vectors):
+      padded = packing.round_up(max(len(prompt_PxD), 1), packing.PROMPT_MULTIPLE)
+      groups.setdefault(padded, []).append(i)
     for padded, members in groups.items():
       while members:
         program = self._program(padded, min(len(members), self._at_once))
         chunk, members = members[: program.size], members[program.size :]
-        losses_MxNxC = self._losses(program, [prompts[i].vectors_PxD for i in chunk], padded)
+        losses_MxNxC = self._losses(program, [vectors[i] for i in chunk], padded)
         losses.update(zip(chunk, losses_MxNxC))
     answers = self._answerer(prompts) if self._answerer else [None] * len(prompts)
     return [self._summarise(losses[i], answers[i]) for i in range(len(prompts))]
@@ -197,14 +202,14 @@ class Evaluator:
 
 
 def evaluate(
-  lm: LanguageModel, examples: EncodedExamples, prompts: list[SoftPrompt]
+  lm: LanguageModel, examples: EncodedExamples, prompts: list[SoftPrompt | None]
 ) -> list[Evaluation]:
   """Scores prompts on examples.
 
   Args:
     lm: the frozen language model.
     examples: encoded examples with their true classes.
-    prompts: soft prompts of any lengths.
+    prompts: soft prompts of any lengths; None is no prompt at all.
 
   Returns:
     An evaluation of each prompt.

@@ -88,6 +88,28 @@ def _lemmatizer():
   return lemmatizer.lemmatize
 
 
+@functools.cache
+def rouge_scorer(kind: str):
+  """A function of a reference and a text: their ROUGE F1 (Lin, 2004) of stemmed words.
+
+  Args:
+    kind: `rouge1` or `rougeL`.
+
+  Returns:
+    None, with one warning, where rouge-score is not installed.
+  """
+  try:
+    from rouge_score.rouge_scorer import RougeScorer  # it takes a second
+  except ImportError:
+    name = kind.lower().replace("rouge", "rouge_")
+    _log.warning(
+      "%s is left empty, because rouge-score is not installed: `pip install rouge-score`", name
+    )
+    return None
+  scorer = RougeScorer([kind], use_stemmer=True)
+  return lambda reference, text: scorer.score(reference, text)[kind].fmeasure
+
+
 def macro_f1(labels, predictions) -> float:
   """F1 of each class, averaged over the classes that occur among labels or predictions."""
   labels, predictions = np.asarray(labels), np.asarray(predictions)
