@@ -19,7 +19,7 @@ SEEDS = (1, 10, 100)
 # Tasks whose prompts are scored on dev after the last step, because Figure 5 chooses gamma on it.
 CHOSEN_ON_DEV = ("sst2",)
 # The embedded groups that take the place of the paper's in the demo.
-DEMO_GROUPS = {"ni": "demo", "pile": "demo", "true": "demo-true"} | {
+DEMO_GROUPS = {"ni": "demo", "pile": "demo", "true": "demo-true", "other": "demo-other"} | {
   f"pile-{length}": f"demo-{length}" for length in LENGTHS
 }
 # Settings that tell an experiment's runs apart; the runs of a folder agree in all others.

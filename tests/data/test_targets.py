@@ -48,6 +48,23 @@ def test_true_means_this_tasks_descriptions(released):
     load_targets(own, groups=("true",), targets_dir=released)
 
 
+def test_other_means_the_other_tasks_descriptions(released):
+  names = json.loads((released / "good_prompts.json").read_text())
+  found = load_targets(SST2, groups=("other",), targets_dir=released)
+  assert [target.name for target in found] == [n for n in names if not n.startswith("SST-2_")]
+  assert found
+  own = Task("mine", "%s", ("a", "b"), ("a", "b"))
+  assert len(load_targets(own, groups=("other",), targets_dir=released)) == len(names)
+
+
+def test_other_of_the_demo_are_its_true_ones_of_the_other_tasks():
+  found = {target.name: target.text for target in load_targets(SST2, groups=("demo-other",))}
+  for name, task in TASKS.items():
+    own = {f"{name}_{t.name}": t.text for t in load_targets(task, groups=("demo-true",))}
+    assert own.items().isdisjoint(found.items()) == (name == "sst2")
+    assert own.keys().isdisjoint(found) == (name == "sst2")
+
+
 def test_literal_texts():
   assert load_targets(SST2, texts=("x", "y")) == [
     Target("text", "text-1", "x"),

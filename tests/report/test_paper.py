@@ -16,14 +16,21 @@ from wayjax.report import paper
     ("demo", "true", "description"),
     ("true", "a", "description"),
     ("demo-true", "ask", "description"),
+    ("other", "a", "description of another"),
+    ("demo-other", "sst2_ask", "description of another"),
     ("pile-28", "a", "length"),
     ("demo-4", "garden", "length"),
   ],
 )
 def test_a_row_is_of_one_kind(group, name, kind):
   row = {"target_group": group, "target_name": name}
-  found = paper.is_any_text(row), paper.describes_task(row), paper.has_set_length(row)
-  assert found == (kind == "any", kind == "description", kind == "length")
+  kinds = {
+    "any": paper.is_any_text,
+    "description": paper.describes_task,
+    "description of another": paper.describes_other_task,
+    "length": paper.has_set_length,
+  }
+  assert [name for name, is_of in kinds.items() if is_of(row)] == [kind]
 
 
 def test_the_length_that_a_group_stands_for():

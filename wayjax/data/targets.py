@@ -22,6 +22,7 @@ _MOST_BYTES = 16 * MIB  # of a file of targets
 _MOST_TARGETS = 100_000
 _MOST_CHARACTERS = 1_000_000  # of a target; no model has as many positions
 _TEXT, _FILE = "text", "file"
+OTHER = "other"  # true descriptions of the paper's other tasks
 _LINE = re.compile(r"line-\d+")
 
 # Group -> its file in the paper's released repository, and that file's sha256.
@@ -38,6 +39,7 @@ GROUPS = {
   "pile-56": ("pile_n=56.json", "f8aaf6e9249bf161b667c58a14fdc91562bcfde19f5013951d94e95b1c19f5af"),
   "true": ("good_prompts.json", "438ca0084f798fb7bfd065281b94ec7cebacded33dc33a436f524f6262c5b111"),
 }
+GROUPS[OTHER] = GROUPS["true"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +75,7 @@ def load_targets(
   """The targets of a run: those of the groups, then those of the file, then the literal texts.
 
   Args:
-    task: the task; the group `true` means the descriptions of this task.
+    task: the task; the group `true` means the descriptions of this task, `other` those of others.
     groups: names of the paper's or the demo's groups.
     file: a JSON object that maps names to texts, or a file with one text per line.
     texts: literal texts.
@@ -134,11 +136,23 @@ def _group(group: str, task: Task, targets_dir) -> list[Target]:
     if task.true_prefix is None:
       raise WayjaxError(f"target group 'true' has no descriptions of the task '{task.name}'")
     texts = {key: text for key, text in texts.items() if key.startswith(task.true_prefix)}
+  elif group == OTHER:
+    own = task.true_prefix
+    texts = {key: text for key, text in texts.items() if own is None or not key.startswith(own)}
   return [Target(group, key, text) for key, text in texts.items()]
 
 
 def _demo(group: str, task: Task) -> list[Target]:
-  by_task = json.loads(demo.TARGETS.read_text(encoding="utf-8"))[group]
+  by_group = json.loads(demo.TARGETS.read_text(encoding="utf-8"))
+  if group == demo.OTHER:
+    described = by_group[demo.TRUE]
+    return [
+      Target(group, f"{other}_{name}", text)
+      for other in described
+      if other != task.name
+      for name, text in described[other].items()
+    ]
+  by_task = by_group[group]
   texts = by_task.get(task.name, by_task.get("*"))
   if texts is None:
     raise WayjaxError(

@@ -9,9 +9,11 @@ NAME = "demo"
 _FOLDER = Path(__file__).parent
 MODEL, DATA, TARGETS = _FOLDER / "model", _FOLDER / "data", _FOLDER / "targets.json"
 
-# Groups of texts: arbitrary ones, true descriptions of the task, texts of 4 to 56 tokens.
+# Groups of texts: arbitrary ones, true descriptions of the task and of the others, texts of 4 to 56
+# tokens.
+TRUE, OTHER = f"{NAME}-true", f"{NAME}-other"
 LENGTHS = (4, 7, 14, 28, 56)
-GROUPS = (NAME, f"{NAME}-true", *(f"{NAME}-{length}" for length in LENGTHS))
+GROUPS = (NAME, TRUE, OTHER, *(f"{NAME}-{length}" for length in LENGTHS))
 
 # What `--demo` sets unless the command line does: under 90 seconds on two cores.
 DEFAULTS = {

@@ -3,6 +3,7 @@
 import re
 
 from wayjax import demo
+from wayjax.data.targets import OTHER
 
 MODEL = "GPT-2 large"
 
@@ -21,7 +22,8 @@ FIGURE_5_GAMMAS = (0.01, 0.005, 0.003)
 FIGURE_5_GROUP = "pile"
 
 _LENGTH = re.compile(r"(?:pile|demo)-(\d+)")
-_TRUE_GROUPS = ("true", "demo-true")
+_TRUE_GROUPS = ("true", demo.TRUE)
+_OTHER_GROUPS = (OTHER, demo.OTHER)
 
 
 def length_of(group: str) -> int | None:
@@ -41,6 +43,11 @@ def describes_task(row: dict) -> bool:
   return group in _TRUE_GROUPS or (group, name) == (demo.NAME, "true")
 
 
+def describes_other_task(row: dict) -> bool:
+  """Whether a row's target is of a group of true descriptions of other tasks."""
+  return row["target_group"] in _OTHER_GROUPS
+
+
 def is_any_text(row: dict) -> bool:
-  """Whether a row's target is a text like any other, neither a description nor of a set length."""
-  return not describes_task(row) and not has_set_length(row)
+  """Whether a row's target is a text like any other: no description, and not of a set length."""
+  return not (describes_task(row) or describes_other_task(row) or has_set_length(row))
