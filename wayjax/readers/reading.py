@@ -64,6 +64,11 @@ class Reading:
   prompt_f1: float | None
   prompt_f1_lemma: float | None
 
+  @property
+  def all_texts(self) -> tuple[str, ...]:
+    """Every text that the reader came up with; `text` is the one that it settles on."""
+    return (self.text,)
+
   def to_json(self) -> dict:
     """As a row holds it under `readings`."""
     return {name: getattr(self, name) for name in ("text", "prompt_f1", "prompt_f1_lemma")}

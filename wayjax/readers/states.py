@@ -1,15 +1,20 @@
-"""Hidden states between a model's layers, at the positions of prompts and texts."""
+"""Hidden states between a model's layers, at the positions of prompts and texts.
+
+Letters: L layers, S positions, P prompt positions, I the width between the layers, nearly always D.
+"""
 
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from wayjax.data.encoding import require_embeddings
+from wayjax.data.frame import Frame
 from wayjax.data.packing import PROMPT_MULTIPLE, round_up
 from wayjax.devices.compilation import compile_to_fit
 from wayjax.devices.sharding import fetch, place
+from wayjax.errors import WayjaxError
 from wayjax.generation.decoding import Sequences, patch_of, read_at_first
 from wayjax.generation.generate import frame_of
 from wayjax.generation.generator import LENGTH_MULTIPLE, Request
@@ -26,18 +31,6 @@ def layer_count(lm: LanguageModel) -> int:
   return len(jax.tree.leaves(lm.params["layers"])[0])
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _states(graphdef, params, layers_L, sequences: Sequences):
-  """Hidden states after some numbers of layers, (B, L, S, I)."""
-  model = nnx.merge(graphdef, params)
-  decoder = CachedDecoder(model)
-
-  def of_one(sequence):
-    return decoder.states(*read_at_first(model, sequence), patch_of(sequence))[layers_L]
-
-  return jax.vmap(of_one)(sequences)
-
-
 def hidden_states(lm: LanguageModel, requests: list[Request], layers: list[int]):
   """Hidden states at every position of sequences, which see what precedes them.
 
@@ -48,28 +41,14 @@ def hidden_states(lm: LanguageModel, requests: list[Request], layers: list[int])
       norm is not applied.
 
   Yields:
-    Of each sequence (L, S, I), float32: I is the width between the layers, nearly always D.
+    Of each sequence (L, S, I), float32.
+
+  Raises:
+    WayjaxError: a layer that the model does not have, a token without an embedding, or a sequence
+      that is empty or too long for the model.
   """
-  if not requests:
-    return
-  length = round_up(max(map(len, requests)), LENGTH_MULTIPLE)
-  vectors = round_up(max(1, *(request.vectors for request in requests)), PROMPT_MULTIPLE)
-  layers_L = jnp.array(layers, jnp.int32)
-
-  def batch_of(chunk: list[Request], size: int) -> Sequences:
-    padded = [request.padded(length, vectors, lm.width) for request in chunk]
-    filled = padded + [padded[0]] * (lm.layout.rounded(size) - len(chunk))
-    return place(jax.tree.map(lambda *x: np.stack(x), *filled), lm.layout.members())
-
-  program = compile_to_fit(
-    lambda size: _states.lower(lm.graphdef, lm.params, layers_L, batch_of(requests[:1], size)),
-    min(len(requests), _AT_ONCE),
-  )
-  for start in range(0, len(requests), program.size):
-    chunk = requests[start : start + program.size]
-    found = fetch(program.compiled(lm.params, layers_L, batch_of(chunk, program.size)))
-    for request, states_LxSxI in zip(chunk, found):
-      yield states_LxSxI[:, length - len(request) :]
+  for request, states_LxSxI in zip(requests, over_states(lm, requests, layers, _every_position)):
+    yield states_LxSxI[:, states_LxSxI.shape[1] - len(request) :]
 
 
 def prompt_states(
@@ -85,15 +64,107 @@ def prompt_states(
 
   Returns:
     (L, P, I) of each.
+
+  Raises:
+    WayjaxError: as `hidden_states`.
   """
-  nothing = np.zeros(0, np.int32)
-  requests = [
-    Request(i, 0, prompt, context.frame or frame_of(lm, prompt), nothing)
-    for i, prompt in enumerate(prompts)
-  ]
-  starts = [len(request.frame.before_ids) for request in requests]
-  states = hidden_states(lm, requests, layers)
+  requests = requests_of(lm, prompts, context)
+  found = over_states(lm, requests, layers, prompt_positions)
   return [
-    states_LxSxI[:, start : start + len(prompt)]
-    for states_LxSxI, start, prompt in zip(states, starts, prompts, strict=True)
+    states_LxPxI[:, states_LxPxI.shape[1] - len(prompt) :]
+    for states_LxPxI, prompt in zip(found, prompts)
   ]
+
+
+def requests_of(lm: LanguageModel, prompts: list[SoftPrompt], context: Context) -> list[Request]:
+  """Sequences that end with a prompt: its states do not depend on what follows it."""
+  frames = [context.frame or frame_of(lm, prompt) for prompt in prompts]
+  nothing = np.zeros(0, np.int32)
+  return [
+    Request(i, 0, prompt, Frame(before=frame.before, before_ids=frame.before_ids), nothing)
+    for i, (frame, prompt) in enumerate(zip(frames, prompts))
+  ]
+
+
+def over_states(lm: LanguageModel, requests: list[Request], layers: list[int], compute, *arrays):
+  """What is computed on the device of the hidden states of each sequence.
+
+  Args:
+    lm: the frozen language model.
+    requests: the sequences, of any lengths.
+    layers: as in `hidden_states`.
+    compute: of the model, the states (L, S, I) of a sequence, the sequence as the program reads it,
+      padded on its left, and the arrays; it is hashable, and equal ones share a program.
+    *arrays: what it takes besides, the same of every sequence.
+
+  Yields:
+    Of each sequence what it returns, on the host.
+
+  Raises:
+    WayjaxError: as `hidden_states`.
+  """
+  if not requests:
+    return
+  _check(lm, requests, layers)
+  length = round_up(max(map(len, requests)), LENGTH_MULTIPLE)
+  vectors = round_up(max(1, *(request.vectors for request in requests)), PROMPT_MULTIPLE)
+  shared = place((np.array(layers, np.int32), *arrays), lm.layout.everywhere())
+
+  def batch_of(chunk: list[Request], size: int) -> Sequences:
+    padded = [request.padded(length, vectors, lm.width) for request in chunk]
+    filled = padded + [padded[0]] * (lm.layout.rounded(size) - len(chunk))
+    return place(jax.tree.map(lambda *x: np.stack(x), *filled), lm.layout.members())
+
+  program = compile_to_fit(
+    lambda size: _over_sequences.lower(
+      lm.graphdef, compute, lm.params, batch_of(requests[:1], size), *shared
+    ),
+    min(len(requests), _AT_ONCE),
+  )
+  for start in range(0, len(requests), program.size):
+    chunk = requests[start : start + program.size]
+    found = fetch(program.compiled(lm.params, batch_of(chunk, program.size), *shared))
+    yield from (jax.tree.map(lambda x, i=i: x[i], found) for i in range(len(chunk)))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _over_sequences(graphdef, compute, params, sequences: Sequences, layers_L, *arrays):
+  model = nnx.merge(graphdef, params)
+  decoder = CachedDecoder(model)
+
+  def of_one(sequence: Sequences):
+    states_NxSxI = decoder.states(*read_at_first(model, sequence), patch_of(sequence))
+    return compute(model, states_NxSxI[layers_L], sequence, *arrays)
+
+  return jax.vmap(of_one)(sequences)
+
+
+def _every_position(model, states_LxSxI, sequence: Sequences):
+  return states_LxSxI
+
+
+def prompt_positions(model, states_LxSxI, sequence: Sequences):
+  """For `over_states`: the last positions of sequences that end with a prompt, padded as it is."""
+  return states_LxSxI[:, states_LxSxI.shape[1] - len(sequence.soft_PxD) :]
+
+
+def _check(lm: LanguageModel, requests: list[Request], layers: list[int]) -> None:
+  # Wrong numbers would be clamped by XLA, and other states read.
+  count = layer_count(lm)
+  for layer in layers:
+    whole = isinstance(layer, int | np.integer) and not isinstance(layer, bool)
+    if not whole or not 0 <= layer <= count:
+      raise WayjaxError(
+        f"states are read after 0 to {count} layers of {lm.name}, not after {layer!r}"
+      )
+  for request in requests:
+    if not len(request):
+      raise WayjaxError("there is nothing to read: give a prompt, a frame or a text")
+    if len(request) > lm.max_positions:
+      raise WayjaxError(
+        f"{request.vectors} prompt tokens and {len(request) - request.vectors} of text exceed the "
+        f"model's {lm.room}: give fewer"
+      )
+    frame = request.frame
+    ids = [*frame.before_ids, *frame.after_ids, *request.ids, *frame.reply_ids]
+    require_embeddings(lm, np.array(ids, np.int32), "a sequence that is read")
