@@ -147,19 +147,24 @@ function settings(row, names) {
 
 const hasOtherConstraint = (row) => (row.constraint ?? C_DIST) !== C_DIST;
 
-function readings(row) {
+// What every reader says, side by side; the nearest tokens by every metric.
+function readings(entry) {
+  const { row } = entry;
   const others = ["euclidean", "dot", "cosine"].filter((metric) => metric !== row.projection);
+  const told = entry.readings.filter(([name]) => name !== "nearest");
   const known = [
     ["target", row.target_text],
     [row.projection ? `reads as (${row.projection})` : "reads as", row.projected_text],
     ...others.map((metric) => [metric, row[`projected_text_${metric}`]]),
+    ...told.map(([name, text, f1]) => [seen(name), text, f1]),
   ].filter(([, text]) => text !== null);
-  const lines = known.flatMap(([name, text]) => [
-    make("dt", {}, name),
-    make("dd", {}, visible(text, false)),
+  const lines = known.flatMap(([name, text, f1]) => [
+    make("dt", {}, name, f1 === undefined ? null : make("small", {}, ` F1 ${percent(f1)}`)),
+    make("dd", {}, text === "" ? DASH : visible(text, false)),
   ]);
   if (!lines.length) return null;
-  return titled("As plain text, under every metric", make("dl", { class: "texts" }, ...lines));
+  const title = told.length ? "By every reader" : "As plain text, under every metric";
+  return titled(title, make("dl", { class: "texts" }, ...lines));
 }
 
 function nearest(entry, texts) {
@@ -256,6 +261,6 @@ function opened(entry, texts, names) {
     drawn.length ? titled("Training", make("div", { class: "panels" }, ...drawn)) : null,
     walls(entry, texts),
     nearest(entry, texts),
-    readings(row),
+    readings(entry),
   ].filter(Boolean);
 }
