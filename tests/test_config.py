@@ -60,13 +60,14 @@ class TestRoles:
       "model_parallel",
       "members_at_once",
       "eval_every",
+      "readers",
     }
 
   def test_commands_name_all_that_decides_numbers(self):
     named = {name for name, field in FIELDS.items() if field.metadata["in_command"]}
     places = {field.name for field in options(Role.PLACE)}
     assert FIELDS.keys() - places <= named
-    assert named & places == {"device", "model_parallel", "eval_every"}
+    assert named & places == {"device", "model_parallel", "eval_every", "readers"}
 
   def test_an_option_is_recorded_under_its_own_name_unless_it_says_otherwise(self):
     assert recorded_names(FIELDS["steps"]) == ("steps",)

@@ -68,8 +68,8 @@ TOY = Constraint(_penalise_toy, _project_toy, _prepare_toy)
 
 
 # A reader, as one that is added to READERS would be written.
-def _read_toy(lm, prompts, metric) -> list[Reading]:
-  texts = [f"{len(prompt)} vectors by {metric}" for prompt in prompts]
+def _read_toy(lm, prompts, context) -> list[Reading]:
+  texts = [f"{len(prompt)} vectors by {context.metric}" for prompt in prompts]
   return [
     Reading(text=text, **scores(text, prompt.reads_as, lm.tokenizer))
     for text, prompt in zip(texts, prompts)
@@ -158,6 +158,7 @@ def options(model_dir, data_dir):
   return [
     "--dataset", "sst2", "--data-dir", str(data_dir), "--model", str(model_dir),
     "--seeds", "1", "--steps", "20", "--precision", "float32", "--target", SHORT,
+    "--readers", "toy",
   ]  # fmt: skip
 
 
@@ -208,6 +209,12 @@ class TestRun:
         "prompt_f1": 0.0,
         "prompt_f1_lemma": toy["prompt_f1_lemma"],
       }
+
+  def test_an_unknown_reader_is_refused_before_anything_is_loaded(self, capsys, tmp_path):
+    options = ["--dataset", "sst2", "--model", "nowhere/none", "--target", "x"]
+    assert main([*options, "--readers", "oracle", "--out", str(tmp_path / "no")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("wayjax: error: unknown reader 'oracle': choose among nearest, logit_l")
 
   def test_an_unknown_name_is_refused_before_anything_is_loaded(self, capsys, tmp_path):
     options = ["--dataset", "sst2", "--model", "nowhere/none", "--target", "x"]

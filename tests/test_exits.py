@@ -102,6 +102,7 @@ COMMANDS = {
   "run": ["wayjax.run", "--demo", "--dataset", "sst2", "--dry-run"],
   "report": ["wayjax.report", "nowhere"],
   "export": ["wayjax.export", "nowhere", "--format", "peft", "--out", "nowhere"],
+  "audit": ["wayjax.audit", "nowhere"],
   "experiment": ["experiments.table2_main", "--demo", "--dry-run"],
 }
 
@@ -112,6 +113,7 @@ COMMANDS = {
   [
     ("run", "wayjax.run"), ("run", "argparse"), ("run", "numpy"), ("report", "wayjax.report"),
     ("report", "numpy"), ("export", "wayjax.export"), ("export", "jax"),
+    ("audit", "wayjax.audit"), ("audit", "jax"),
     ("experiment", "experiments"), ("experiment", "numpy"),
   ],
 )  # fmt: skip

@@ -30,7 +30,7 @@ ORDER = [
     "constraints",
   ),
   *("generation", "generate", "answers", "evaluation", "readers"),
-  *("export", "report", "tuning", "run", "experiments"),
+  *("export", "report", "tuning", "audit", "run", "experiments"),
 ]
 MOST_LINES = 300
 

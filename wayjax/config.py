@@ -170,6 +170,10 @@ class RunConfig:
   prompt_tokens: int | None = option(
     None, "sweep", SETTING, "prompt length", unset="the target's", **_COUNT)
   projection: str = option("euclidean", "sweep", SETTING, "how a prompt is read", choices=METRICS)
+  readers: tuple[str, ...] = option(
+    (), "sweep", PLACE, "who reads the prompts besides their nearest tokens: logit_lens, "
+    "contextual, inspect, verbalise, mixture, hard", nargs="+", metavar="NAME", unset="nobody",
+    may_change=False, in_command=True, absent=())
   members_at_once: int | str = option(
     AUTO, "sweep", PLACE, "members in one compiled program; auto is what fits the memory",
     type=_members_at_once, metavar="N", least=1,
@@ -229,6 +233,7 @@ class RunConfig:
 
   def _check_axes(self) -> None:
     several = ("gamma", "constraint", "cell_gamma", "certify_metrics", "seeds", "targets")
+    several += ("readers",)
     for field in (field for field in options() if field.name in several):
       values = getattr(self, field.name)
       if len(set(values)) < len(values):

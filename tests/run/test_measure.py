@@ -183,17 +183,18 @@ class TestRows:
     row = row_of(Measure(config, get_task("sst2"), lm, evaluator), tuned(lm))
     assert row["demo"] is expected
 
-  def test_every_reader_reads(self, lm, measure, monkeypatch):
+  def test_every_reader_that_is_asked_reads(self, lm, evaluator, monkeypatch):
     nearest = READERS["nearest"]
 
-    def shouting(lm, prompts, metric):
+    def shouting(lm, prompts, context):
       return [
         dataclasses.replace(found, text=found.text.upper())
-        for found in nearest(lm, prompts, metric)
+        for found in nearest(lm, prompts, context)
       ]
 
     monkeypatch.setitem(READERS, "shouting", shouting)
-    row = row_of(measure, tuned(lm))
+    config = dataclasses.replace(CONFIG, readers=("shouting",))
+    row = row_of(Measure(config, get_task("sst2"), lm, evaluator), tuned(lm))
     assert {name: found["text"] for name, found in row["readings"].items()} == {
       "nearest": "read me",
       "shouting": "READ ME",

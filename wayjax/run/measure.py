@@ -1,5 +1,7 @@
 """Turns tuned prompts into what a run records of them: rows, and points of the training curves."""
 
+import dataclasses
+
 import numpy as np
 
 from wayjax import demo
@@ -11,8 +13,9 @@ from wayjax.evaluation import Evaluation, Evaluator
 from wayjax.metrics import finite
 from wayjax.models import LanguageModel
 from wayjax.prompts import SoftPrompt
-from wayjax.readers import READERS, Context, Reading
+from wayjax.readers import Context, Reading, get_reader
 from wayjax.readers.nearest import project, token_texts
+from wayjax.readers.reading import DEFAULT
 from wayjax.results.folder import Run
 from wayjax.results.rows import Row
 from wayjax.results.writer import RunWriter
@@ -20,6 +23,7 @@ from wayjax.run.display import Display
 from wayjax.tuning.callbacks import Progress
 from wayjax.tuning.members import Member, TunedPrompt
 
+NEAREST = "nearest"  # always reads, as the paper does
 _TRAIN_LOSS_STEPS = 100  # train_loss is the mean over the last of them
 
 
@@ -31,10 +35,19 @@ class Measure:
     task: its task.
     lm: the frozen language model.
     evaluator: scores prompts on the reported split.
+    context: what readers may ask for.
   """
 
-  def __init__(self, config: RunConfig, task: Task, lm: LanguageModel, evaluator: Evaluator):
+  def __init__(
+    self,
+    config: RunConfig,
+    task: Task,
+    lm: LanguageModel,
+    evaluator: Evaluator,
+    context: Context = DEFAULT,
+  ):
     self._config, self._task, self._lm, self._evaluator = config, task, lm, evaluator
+    self._context = dataclasses.replace(context, metric=config.projection)
     self._table_VxD = fetch(lm.table_VxD)
     self._discrete: dict[bytes, float] = {}
 
@@ -50,10 +63,12 @@ class Measure:
   def __call__(self, chunk: list[TunedPrompt]) -> tuple[list[dict], list[dict]]:
     """The rows of finished members, and records of the tokens nearest to their prompts."""
     prompts = [tuned.prompt for tuned in chunk]
-    context = Context(metric=self._config.projection)
-    readings = {name: read(self._lm, prompts, context) for name, read in READERS.items()}
+    readings = {
+      name: get_reader(name)(self._lm, prompts, self._context)
+      for name in dict.fromkeys((NEAREST, *self._config.readers))
+    }
     evaluations = self._evaluator(prompts)
-    nearest = readings["nearest"]
+    nearest = readings[NEAREST]
     self._score_discrete(
       [tuned.member.target_ids for tuned in chunk] + [reading.ids_P for reading in nearest]
     )
@@ -112,7 +127,7 @@ class Measure:
     readings: dict[str, Reading],
     certificate: Certificate | None,
   ) -> Row:
-    member, config, nearest = tuned.member, self._config, readings["nearest"]
+    member, config, nearest = tuned.member, self._config, readings[NEAREST]
     losses_T = tuned.cross_entropy_T + member.gamma * tuned.c_dist_T
     losses_T = losses_T[: tuned.diverged_at][-_TRAIN_LOSS_STEPS:]
     return Row(

@@ -128,7 +128,7 @@ def _tune(prepared: Prepared, display: Display, writer: RunWriter, stop: StopReq
   if config.members_at_once != AUTO:
     at_once = min(at_once, config.members_at_once)
   evaluator = Evaluator(prepared.lm, prepared.evaluation, at_once)
-  measure = Measure(config, prepared.task, prepared.lm, evaluator)
+  measure = Measure(config, prepared.task, prepared.lm, evaluator, prepared.context)
   dev = Evaluator(prepared.lm, prepared.dev, at_once) if config.eval_every else None
   with contextlib.ExitStack() as stack:
     rows, recovery = _recover(prepared, measure, writer, stack)

@@ -22,6 +22,7 @@ from wayjax.devices.sharding import fetch
 from wayjax.metrics import majority
 from wayjax.models import LanguageModel, load_lm
 from wayjax.models.identity import tokenizer_sha256
+from wayjax.readers import Context, get_reader
 from wayjax.tuning.groups import by_length
 from wayjax.tuning.members import Member, make_members, take_shard
 
@@ -60,6 +61,17 @@ class Prepared:
   def frame(self) -> Frame:
     """What stands around the prompts."""
     return self.train.frame
+
+  @property
+  def context(self) -> Context:
+    """What readers of the prompts may ask for."""
+    return Context(
+      examples=self.evaluation,
+      texts=tuple(
+        text if isinstance(text, str) else " ".join(text) for text in self.data.train.texts
+      ),
+      candidates=tuple(dict.fromkeys(target.text for target in self.targets)),
+    )
 
   @property
   def majority(self) -> float:
@@ -154,6 +166,8 @@ def prepare(config: RunConfig, task: Task, targets: list[Target]) -> Prepared:
   """
   for name in config.constraint:
     get_constraint(name)  # a wrong name is told before anything is loaded
+  for name in config.readers:
+    get_reader(name)
   compilation.keep_programs()
   data = load_rows(config, task)
   lm = load_lm(
