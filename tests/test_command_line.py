@@ -48,7 +48,7 @@ def test_every_field_is_an_option():
     --eval-every 8 --out o --dry-run --model-parallel 2 --shard 1/3 --checkpoint-every 9
     --distributed --coordinator host:1 --processes 2 --process-id 1 --log-to tensorboard
     --constraint c-dist ball --cell-gamma 0.5 --certify-dtype float16 --certify-metrics dot
-    --before <s> --after a --chat --system s
+    --before <s> --after a --chat --system s --readers hard
   """
   config = parse_args(arguments.split())
   changed = dataclasses.asdict(config)
