@@ -214,7 +214,7 @@ class TestRun:
     options = ["--dataset", "sst2", "--model", "nowhere/none", "--target", "x"]
     assert main([*options, "--readers", "oracle", "--out", str(tmp_path / "no")]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("wayjax: error: unknown reader 'oracle': choose among nearest, logit_l")
+    assert error.startswith("wayjax: error: unknown reader 'oracle': choose among nearest, ")
 
   def test_an_unknown_name_is_refused_before_anything_is_loaded(self, capsys, tmp_path):
     options = ["--dataset", "sst2", "--model", "nowhere/none", "--target", "x"]

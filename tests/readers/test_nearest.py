@@ -15,7 +15,7 @@ from wayjax.errors import WayjaxError
 from wayjax.loss import c_dist
 from wayjax.metrics import prompt_f1
 from wayjax.prompts import SoftPrompt, text_prompt
-from wayjax.readers import READERS, nearest
+from wayjax.readers import READERS, Context, nearest
 
 TARGET = Target("text", "t", "read me")  # 7 tokens
 
@@ -46,7 +46,7 @@ def scores_by_hand(vector_D, table_VxD, metric) -> np.ndarray:
 
 def test_the_nearest_tokens_are_those_found_by_brute_force(lm, prompts):
   table_VxD = np.asarray(lm.table_VxD)
-  readings = {metric: nearest.read(lm, prompts, metric) for metric in METRICS}
+  readings = {metric: nearest.read(lm, prompts, Context(metric=metric)) for metric in METRICS}
   for i, prompt in enumerate(prompts):
     for metric, found in readings.items():
       by_hand = [scores_by_hand(v_D, table_VxD, metric) for v_D in prompt.vectors_PxD]
@@ -97,7 +97,9 @@ def test_a_prompt_is_compared_with_what_it_is_to_read_as(lm, prompts):
   target_ids = lm.tokenizer(TARGET.text)["input_ids"]
   assert reading.token_match == np.mean(reading.ids_P == target_ids)
   assert 0 < reading.prompt_f1 <= 1
-  by_dot = nearest.read(lm, prompts, "dot")[1]  # whose scores are those of its own text
+  by_dot = nearest.read(lm, prompts, Context(metric="dot"))[
+    1
+  ]  # whose scores are those of its own text
   assert by_dot.text != reading.text
   assert by_dot.token_match == np.mean(by_dot.ids_P == target_ids) != reading.token_match
   assert by_dot.prompt_f1 == prompt_f1(by_dot.text, TARGET.text) != reading.prompt_f1
@@ -127,7 +129,7 @@ def test_parts_of_characters_are_told_apart(lm):
 def test_projected_ids_are_those_of_the_reading(lm, prompts):
   for metric in METRICS:
     ids = nearest.project(lm, prompts, metric)
-    readings = nearest.read(lm, prompts, metric)
+    readings = nearest.read(lm, prompts, Context(metric=metric))
     chex.assert_trees_all_equal(ids, [reading.ids_P for reading in readings])
 
 
@@ -147,7 +149,7 @@ def test_prompts_of_another_width_are_refused(lm):
 
 def test_an_unknown_metric_is_refused(lm):
   with pytest.raises(WayjaxError, match="metric must be one of euclidean, dot, cosine"):
-    nearest.read(lm, [text_prompt(lm, TARGET)], "manhattan")
+    nearest.read(lm, [text_prompt(lm, TARGET)], Context(metric="manhattan"))
 
 
 def test_it_is_the_reader_named_nearest():
@@ -163,8 +165,8 @@ def test_a_hole_in_the_vocabulary_is_never_read(lm, monkeypatch):
   assert holed.unused_U.tolist() == list(range(100, 140))
   prompt = SoftPrompt(np.asarray(lm.table_VxD)[95:145], lm.name)
   for metric in METRICS:
-    (whole,) = nearest.read(lm, [prompt], metric)
-    (found,) = nearest.read(holed, [prompt], metric)
+    (whole,) = nearest.read(lm, [prompt], Context(metric=metric))
+    (found,) = nearest.read(holed, [prompt], Context(metric=metric))
     assert not set(found.ids_P.tolist()) & set(range(100, 140))
     np.testing.assert_array_equal(found.ids_P, nearest.project(holed, [prompt], metric)[0])
     if metric == "euclidean":

@@ -60,6 +60,7 @@ def read(
     WayjaxError: a prompt does not fit the model, or the metric is not one of these.
   """
   require_kind("lm", lm, LanguageModel, "what load_lm returns")
+  require_kind("context", context, Context, "a Context")
   metric = context.metric
   require_choice("metric", metric, METRICS)
   check_prompts(prompts, lm.name, lm.width)
