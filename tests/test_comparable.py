@@ -73,6 +73,7 @@ OTHER = {
   "device": {"device": "cpu"},
   "members_at_once": {"members_at_once": 1},
   "eval_every": {"eval_every": 1},
+  "readers": {"readers": ("logit_lens",)},
   "out": {"out": "elsewhere"},
   "checkpoint_every": {"checkpoint_every": 1.0},
   "resume": {"resume": "somewhere"},
