@@ -58,7 +58,7 @@ def cut(monkeypatch, owner, name, times):
   monkeypatch.setattr(owner, name, counted)
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("when", [pytest.param("before", marks=pytest.mark.nightly), "after"])
 @pytest.mark.parametrize(
   ("owner", "name", "number"),
   [
