@@ -132,3 +132,27 @@ def hub_cache(tmp_path, monkeypatch):
   """An empty Hub cache."""
   monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
   return tmp_path
+
+
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory):
+  """A browser, started once; tests that use it carry the marker `browser`."""
+  webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+  chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+  chromedriver = shutil.which("chromedriver")
+  if not (chromium and chromedriver):
+    pytest.skip("chromium or chromedriver not installed")
+  options = webdriver.ChromeOptions()
+  options.binary_location = chromium
+  options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+  for flag in (
+    "--headless=new",
+    "--no-sandbox",  # which root cannot have
+    "--disable-dev-shm-usage",
+    "--host-resolver-rules=MAP * ~NOTFOUND",
+    f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
+  ):
+    options.add_argument(flag)
+  driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(chromedriver))
+  yield driver
+  driver.quit()

@@ -15,7 +15,7 @@ from wayjax.devices.sharding import place
 from wayjax.errors import WayjaxError
 from wayjax.loss import c_dist, weighted_c_dist
 from wayjax.readers import READERS, Reading
-from wayjax.readers.reading import scores
+from wayjax.readers.reading import f1_with_target
 from wayjax.run import main
 from wayjax.tuning import program
 from wayjax.tuning.settings import TrainSettings
@@ -71,7 +71,7 @@ TOY = Constraint(_penalise_toy, _project_toy, _prepare_toy)
 def _read_toy(lm, prompts, context) -> list[Reading]:
   texts = [f"{len(prompt)} vectors by {context.metric}" for prompt in prompts]
   return [
-    Reading(text=text, **scores(text, prompt.reads_as, lm.tokenizer))
+    Reading(text=text, **f1_with_target(text, prompt.reads_as, lm.tokenizer))
     for text, prompt in zip(texts, prompts)
   ]
 

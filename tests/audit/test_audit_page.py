@@ -5,7 +5,6 @@ import hashlib
 import html.parser
 import json
 import re
-import shutil
 from base64 import b64encode
 
 import pytest
@@ -168,7 +167,6 @@ def test_a_terminal_sees_one_line_of_each_text():
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(not shutil.which("chromedriver"), reason="chromedriver is not installed")
 @pytest.mark.parametrize("width", [390, 1280])
 def test_no_text_widens_the_page(driver, tmp_path, width):
   for name, found in (("plain", made.several()), ("evil", hostile(LONG + reports.HOSTILE))):
@@ -184,20 +182,3 @@ def test_no_text_widens_the_page(driver, tmp_path, width):
       "return [...document.querySelectorAll('table')].every((t) => t.closest('.scroll'))"
     )
     assert driver.get_log("browser") == []
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory):
-  """A browser, started once."""
-  webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-  options = webdriver.ChromeOptions()
-  options.binary_location = shutil.which("chromium") or shutil.which("chromium-browser")
-  options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-  profile = tmp_path_factory.mktemp("profile")
-  flags = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage")
-  for flag in (*flags, f"--user-data-dir={profile}"):
-    options.add_argument(flag)
-  service = webdriver.ChromeService(shutil.which("chromedriver"))
-  driver = webdriver.Chrome(options=options, service=service)
-  yield driver
-  driver.quit()

@@ -9,7 +9,7 @@ import tiny
 from wayjax.data.frame import NO_FRAME, Frame
 from wayjax.data.targets import Target
 from wayjax.errors import WayjaxError
-from wayjax.generation.generator import Request
+from wayjax.generation.requests import Request
 from wayjax.prompts import SoftPrompt, text_prompt
 from wayjax.readers import Context, contextual
 from wayjax.readers.nearest import token_texts

@@ -9,19 +9,22 @@ from transformers import PreTrainedTokenizerFast
 from wayjax.data.targets import Target
 from wayjax.metrics import prompt_f1, prompt_f1_lemma
 from wayjax.readers import READERS, Reading
-from wayjax.readers.reading import scores
+from wayjax.readers.reading import f1_with_target
 
 ALPHABET = sorted(pre_tokenizers.ByteLevel.alphabet())
 
 
 def test_a_text_is_scored_against_what_the_prompt_is_to_read_as(lm):
-  found = scores("read the book", Target("text", "t", "read a letter"), lm.tokenizer)
+  found = f1_with_target("read the book", Target("text", "t", "read a letter"), lm.tokenizer)
   assert found["prompt_f1"] == prompt_f1("read the book", "read a letter") == 0.5
   assert found["prompt_f1_lemma"] == prompt_f1_lemma("read the book", "read a letter")
 
 
 def test_a_prompt_that_was_found_has_no_scores(lm):
-  assert scores("read the book", None, lm.tokenizer) == {"prompt_f1": None, "prompt_f1_lemma": None}
+  assert f1_with_target("read the book", None, lm.tokenizer) == {
+    "prompt_f1": None,
+    "prompt_f1_lemma": None,
+  }
 
 
 NORMALIZERS = {
@@ -49,7 +52,7 @@ def test_a_target_that_is_read_token_by_token_has_f1_1_whatever_normalises_it(na
   tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend)
   target = Target("text", "t", unicodedata.normalize(form, "Ｌe café Ångström ﬁt, 한국 ①"))
   read = tokenizer.decode(tokenizer(target.text)["input_ids"])
-  assert scores(read, target, tokenizer)["prompt_f1"] == 1
+  assert f1_with_target(read, target, tokenizer)["prompt_f1"] == 1
 
 
 def test_what_a_tokenizer_does_not_know_is_not_read_as_any_text():
@@ -57,8 +60,8 @@ def test_what_a_tokenizer_does_not_know_is_not_read_as_any_text():
   backend.pre_tokenizer = pre_tokenizers.Whitespace()
   tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>")
   target = Target("text", "t", "unheard of")
-  assert scores("<unk> <unk>", target, tokenizer)["prompt_f1"] == 0
-  assert scores("read", Target("text", "t", "read"), tokenizer)["prompt_f1"] == 1
+  assert f1_with_target("<unk> <unk>", target, tokenizer)["prompt_f1"] == 0
+  assert f1_with_target("read", Target("text", "t", "read"), tokenizer)["prompt_f1"] == 1
 
 
 def test_rows_hold_text_and_scores():

@@ -12,7 +12,8 @@ from tiny import GOLDENS
 
 from wayjax.data.frame import NO_FRAME
 from wayjax.errors import WayjaxError
-from wayjax.generation.generator import Generator, Patch, Request
+from wayjax.generation.generator import Generator
+from wayjax.generation.requests import Patch, Request
 from wayjax.models import LanguageModel, load_lm
 from wayjax.prompts import SoftPrompt, text_prompt
 from wayjax.readers import Context, states

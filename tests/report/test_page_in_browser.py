@@ -1,7 +1,6 @@
 """The page in a browser, opened from the disk."""
 
 import dataclasses
-import shutil
 import socket
 from collections.abc import Callable
 
@@ -10,35 +9,9 @@ import reports
 
 from wayjax.report.page import render
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 waiting = pytest.importorskip("selenium.webdriver.support.wait")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-DRIVER = shutil.which("chromedriver")
-pytestmark = [
-  pytest.mark.browser,
-  pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium or chromedriver not installed"),
-]
-FLAGS = (
-  "--headless=new",
-  "--no-sandbox",  # which root cannot have
-  "--disable-dev-shm-usage",
-  "--host-resolver-rules=MAP * ~NOTFOUND",
-)
+pytestmark = pytest.mark.browser
 ACCURACIES = (0.5, None, 0.75, 0.25)
-
-
-@pytest.fixture(scope="session")
-def driver(tmp_path_factory):
-  """A browser, started once."""
-  options = webdriver.ChromeOptions()
-  options.binary_location = CHROMIUM
-  options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-  profile = tmp_path_factory.mktemp("profile")
-  for flag in (*FLAGS, f"--user-data-dir={profile}"):
-    options.add_argument(flag)
-  driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-  yield driver
-  driver.quit()
 
 
 class Opened:

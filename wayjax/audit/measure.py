@@ -27,7 +27,7 @@ from wayjax.prompts import SoftPrompt, check_prompts, text_prompt
 from wayjax.readers import READERS, Context, Reading
 from wayjax.readers import scores as behaviour
 from wayjax.readers.nearest import NearestReading
-from wayjax.readers.reading import scores
+from wayjax.readers.reading import f1_with_target
 
 AUTO = "auto"
 SLOW = ("hard",)  # readers that are asked only by name
@@ -63,10 +63,9 @@ class Trial:
 
   def context(self, lm: LanguageModel, prompt: SoftPrompt, candidates: tuple[str, ...]) -> Context:
     """What readers may ask for: never the rows that prompts are evaluated on."""
-    train, layout = self.data.train.first(_TEXTS), self.task.layout
     return Context(
       examples=self.encode(lm, prompt, _draw(self.data.train, _ROWS)),
-      texts=train.texts if self.task.is_plain else tuple(map(layout.input, train.texts)),
+      texts=self.task.inputs(self.data.train.first(_TEXTS).texts),
       candidates=candidates,
     )
 
@@ -191,7 +190,7 @@ def _said(lm: LanguageModel, prompt: SoftPrompt, name: str, reading: Reading) ->
     return [Said(reader=name, text=reading.text, prompt_f1=reading.prompt_f1, record=record)]
   found = []
   for metric, text in reading.texts.items():
-    f1 = scores(text, prompt.reads_as, lm.tokenizer)
+    f1 = f1_with_target(text, prompt.reads_as, lm.tokenizer)
     record = {"text": text, **f1}
     found.append(
       Said(reader=name, metric=metric, text=text, prompt_f1=f1["prompt_f1"], record=record)

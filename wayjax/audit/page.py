@@ -23,24 +23,22 @@ def render(findings: Findings) -> str:
   Returns:
     The HTML: styles are inside, there is no script, and nothing is loaded.
   """
-  style = f"{markup.style()}\n{_read('page.css')}"
-  names = " and ".join(prompt.name for prompt in findings.prompts)
+  title = f"Audit of {' and '.join(prompt.name for prompt in findings.prompts)}"
   parts = [
     ("readings", "What it reads as", [_readings(findings)]),
     ("positions", "Position by position", _tables(tables.positions(findings))),
     ("possible", "What else it could have been made to read as", _possible(findings)),
     ("task", "What it does", _tables(tables.on_task(findings))),
   ]
-  return string.Template(_read("page.html")).substitute(
-    policy=markup.policy(style, ""),
-    style=style,
-    title=markup.one_line(f"Audit of {names}"),
+  body = string.Template(_read("page.html")).substitute(
+    title=markup.one_line(title),
     verdict=_verdict(findings),
     numbers="".join(_numbers(prompt, letter) for letter, prompt in tables.lettered(findings)),
     facts=markup.facts(tables.facts(findings)),
     contents=markup.contents(parts),
     sections="".join(markup.part(*part) for part in parts),
   )
+  return markup.document(title, body, style=_read("page.css"))
 
 
 def _read(name: str) -> str:

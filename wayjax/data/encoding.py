@@ -160,9 +160,9 @@ def encode_template(
 
 def _inputs(tokenizer, task: Task, texts, most: int) -> list[list[int]]:
   """The inputs of rows, each of at most `most` tokens; of several columns the longest are cut."""
+  encoded = token_ids(tokenizer, list(task.inputs(texts)))
   if task.is_plain:
-    return [ids[:most] for ids in token_ids(tokenizer, list(texts))]
-  encoded = token_ids(tokenizer, [task.layout.input(values) for values in texts])
+    return [ids[:most] for ids in encoded]
   return [
     ids if len(ids) <= most else _shortened(tokenizer, task, values, len(ids), most)
     for ids, values in zip(encoded, texts, strict=True)

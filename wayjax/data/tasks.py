@@ -92,6 +92,14 @@ class Task:
     """Whether an example is its column `text`, then the template, as in the paper's tasks."""
     return self.layout.head == (("", TEXT),) and not self.layout.end
 
+  def inputs(self, texts) -> tuple[str, ...]:
+    """What of rows stands before the label or answer, as texts.
+
+    Args:
+      texts: of each row its text, or those of all its input's columns.
+    """
+    return tuple(texts) if self.is_plain else tuple(map(self.layout.input, texts))
+
   def fill(self) -> list[str]:
     """What follows the input, with each class's label word, in class order."""
     return [self.layout.lead + word + self.layout.tail for word in self.label_words]

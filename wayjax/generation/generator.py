@@ -7,81 +7,18 @@ import numpy as np
 
 from wayjax.data.encoding import require_embeddings
 from wayjax.data.frame import NO_FRAME, Frame
-from wayjax.data.packing import PROMPT_MULTIPLE, pad_left, round_up
 from wayjax.devices import compilation
 from wayjax.devices.compilation import Fitted
 from wayjax.devices.sharding import fetch, place
 from wayjax.errors import WayjaxError
 from wayjax.generation.decoding import NOTHING, Sequences, decode
+from wayjax.generation.requests import Batches, Patch, Request
 from wayjax.generation.sampling import Sampling
 from wayjax.models import LanguageModel
 from wayjax.options import require_kind
 from wayjax.prompts import SoftPrompt, check_prompts
 
 SEQUENCES_AT_ONCE = 64
-LENGTH_MULTIPLE = 8
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Patch:
-  """Hidden states in place of a soft prompt (Patchscopes: Ghandeharioun et al., 2024).
-
-  Attributes:
-    ids_P: the tokens that stand there in the layers before.
-    states_PxI: what stands there then, in the space between the layers.
-    layer: after how many layers.
-  """
-
-  ids_P: np.ndarray
-  states_PxI: np.ndarray
-  layer: int
-
-  def __len__(self) -> int:
-    return len(self.ids_P)
-
-
-@dataclasses.dataclass(frozen=True)
-class Request:
-  """One sequence to read or to go on with, a prompt and an input with their numbers."""
-
-  prompt_number: int
-  input_number: int
-  prompt: SoftPrompt | Patch | None
-  frame: Frame
-  ids: np.ndarray
-
-  @property
-  def vectors(self) -> int:
-    return 0 if self.prompt is None else len(self.prompt)
-
-  def __len__(self) -> int:
-    return self.frame.size + self.vectors + len(self.ids) + len(self.frame.reply_ids)
-
-  def padded(self, length: int, vectors: int, width: int) -> Sequences:
-    """As the program reads it, without the leading axis."""
-    before, after = self.frame.before_ids, self.frame.after_ids
-    patch = self.prompt if isinstance(self.prompt, Patch) else None
-    under = [0] * self.vectors if patch is None else patch.ids_P.tolist()
-    ids = np.array([*before, *under, *after, *self.ids, *self.frame.reply_ids], np.int32)
-    soft_PxD = np.zeros((vectors, width), np.float32)
-    if isinstance(self.prompt, SoftPrompt):
-      soft_PxD[: self.vectors] = self.prompt.vectors_PxD
-    states = {}
-    if patch is not None:
-      fill = vectors - self.vectors
-      states["states_PxI"] = np.pad(np.float32(patch.states_PxI), [(0, fill), (0, 0)])
-      states["layer"] = np.int32(patch.layer)
-    return Sequences(
-      ids_L=pad_left(ids, length),
-      soft_PxD=soft_PxD,
-      start=np.int32(length - len(ids) + len(before)),
-      vectors=np.int32(self.vectors),
-      length=np.int32(len(ids)),
-      prompt=np.int32(self.prompt_number),
-      input=np.int32(self.input_number),
-      live=np.bool_(True),
-      **states,
-    )
 
 
 class Generator:
@@ -179,21 +116,14 @@ class Generator:
         f"{len(longest) - longest.vectors - len(longest.ids)} around them and {self._new} new "
         f"tokens exceed the model's {self._lm.room}"
       )
-    length = round_up(len(longest), LENGTH_MULTIPLE)
-    vectors = round_up(max(1, *(request.vectors for request in requests)), PROMPT_MULTIPLE)
+    batches = Batches(self._lm, requests)
     # Calls of equal parts, so that the last is not mostly empty.
     calls = -(-len(requests) // self._at_once)
-
-    def padded(request: Request) -> Sequences:
-      return request.padded(length, vectors, self._lm.width)
-
-    program = self._fitted(padded(longest), -(-len(requests) // calls))
-    count = self._lm.layout.rounded(program.size)
+    program = self._fitted(batches.one(longest), -(-len(requests) // calls))
     found = []
     for start in range(0, len(requests), program.size):
-      chunk = [padded(request) for request in requests[start : start + program.size]]
-      filled = chunk + [chunk[0]._replace(live=np.bool_(False))] * (count - len(chunk))
-      batch = place(jax.tree.map(lambda *x: np.stack(x), *filled), self._lm.layout.members())
+      chunk = requests[start : start + program.size]
+      batch = batches.of(chunk, program.size)
       ids_BxN = fetch(program.compiled(self._lm.params, self._seed, batch, *self._masks))
       found += [ids_N[ids_N != NOTHING] for ids_N in ids_BxN[: len(chunk)]]
     return found

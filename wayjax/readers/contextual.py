@@ -17,13 +17,13 @@ from wayjax.data.encoding import token_ids
 from wayjax.data.packing import PROMPT_MULTIPLE, round_up
 from wayjax.devices.sharding import fetch, place
 from wayjax.errors import WayjaxError
-from wayjax.generation.generator import Request
+from wayjax.generation.requests import Request
 from wayjax.models import LanguageModel
 from wayjax.options import require_kind
 from wayjax.projection import nearest_tokens
 from wayjax.prompts import SoftPrompt, check_prompts
 from wayjax.readers.nearest import token_texts
-from wayjax.readers.reading import DEFAULT, Context, Reading, scores
+from wayjax.readers.reading import DEFAULT, Context, Reading, f1_with_target
 from wayjax.readers.states import hidden_states, layer_count, prompt_states, requests_of
 
 _LONGEST = 64  # tokens of a text, so that the bank has many texts
@@ -205,7 +205,7 @@ def _reading(
   text = " ".join(word for _, _, word in once)
   return ContextualReading(
     text=text,
-    **scores(text, prompt.reads_as, lm.tokenizer),
+    **f1_with_target(text, prompt.reads_as, lm.tokenizer),
     layer=layer,
     nearest=nearest,
   )

@@ -24,7 +24,7 @@ from wayjax.readers.divergence import (
   scored_rows,
 )
 from wayjax.readers.nearest import project
-from wayjax.readers.reading import DEFAULT, Context, Reading, scores
+from wayjax.readers.reading import DEFAULT, Context, Reading, f1_with_target
 
 NEAREST, RANDOM, TEXT = "nearest", "random", "text"
 ENOUGH = 1e-6  # nats, about what float32 tells from 0
@@ -138,7 +138,7 @@ def read(
     readings.append(
       HardReading(
         text=text,
-        **scores(text, prompt.reads_as, lm.tokenizer),
+        **f1_with_target(text, prompt.reads_as, lm.tokenizer),
         ids_P=best.ids_P,
         kl_start=max(best.start, 0.0),  # it may round to less
         kl_end=max(best.loss, 0.0),

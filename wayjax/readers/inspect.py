@@ -16,11 +16,12 @@ from wayjax.data.encoding import require_embeddings, token_ids
 from wayjax.data.frame import Frame, make_frame, own_beginning
 from wayjax.errors import WayjaxError
 from wayjax.generation.generate import tokens_with
-from wayjax.generation.generator import Generator, Patch
+from wayjax.generation.generator import Generator
+from wayjax.generation.requests import Patch
 from wayjax.models import LanguageModel
 from wayjax.options import require_choice, require_kind
 from wayjax.prompts import SoftPrompt, check_prompts
-from wayjax.readers.reading import DEFAULT, Context, Reading, scores
+from wayjax.readers.reading import DEFAULT, Context, Reading, f1_with_target
 from wayjax.readers.states import hidden_states, layer_count, prompt_states, requests_of
 
 # Of tasks that prompts are rarely tuned for: what a model copies is not taken for a reading.
@@ -134,7 +135,7 @@ def read(
   for prompt in prompts:
     pairs = [{"source": s, "target": t, "text": next(texts)} for s in sources for t in targets]
     text = pairs[middle]["text"]
-    found = scores(text, prompt.reads_as, lm.tokenizer)
+    found = f1_with_target(text, prompt.reads_as, lm.tokenizer)
     readings.append(InspectReading(text=text, **found, variant=variant, pairs=pairs))
   return readings
 

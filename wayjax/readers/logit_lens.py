@@ -18,7 +18,7 @@ from wayjax.models import LanguageModel
 from wayjax.options import require_kind
 from wayjax.prompts import SoftPrompt, check_prompts
 from wayjax.readers.nearest import token_texts
-from wayjax.readers.reading import DEFAULT, Context, Reading, scores
+from wayjax.readers.reading import DEFAULT, Context, Reading, f1_with_target
 from wayjax.readers.states import layer_count, over_states, prompt_positions, requests_of
 
 _LOGITS = 2**22  # of one prompt that exist at a time
@@ -126,7 +126,7 @@ def _reading(
   places_LxPxK = places.reshape(ids_LxPxK.shape)
   return LogitLensReading(
     text=text,
-    **scores(text, prompt.reads_as, lm.tokenizer),
+    **f1_with_target(text, prompt.reads_as, lm.tokenizer),
     layers=layers,
     ids_LxPxK=ids_LxPxK,
     probabilities_LxPxK=probabilities_LxPxK,

@@ -21,7 +21,7 @@ from wayjax.models import LanguageModel
 from wayjax.options import require_kind
 from wayjax.prompts import SoftPrompt, check_prompts, text_prompt
 from wayjax.readers.divergence import drawn_rows
-from wayjax.readers.reading import DEFAULT, Context, Reading, scores
+from wayjax.readers.reading import DEFAULT, Context, Reading, f1_with_target
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -104,7 +104,7 @@ def read(
     readings.append(
       MixtureReading(
         text=text,
-        **scores(text, prompt.reads_as, lm.tokenizer),
+        **f1_with_target(text, prompt.reads_as, lm.tokenizer),
         texts=tuple(texts),
         weights_K=weights_K,
         kl=float(kl),

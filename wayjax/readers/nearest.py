@@ -15,7 +15,7 @@ from wayjax.models import LanguageModel
 from wayjax.options import require_choice, require_kind
 from wayjax.projection import nearest_tokens
 from wayjax.prompts import SoftPrompt, check_prompts
-from wayjax.readers.reading import DEFAULT, Context, Reading, scores
+from wayjax.readers.reading import DEFAULT, Context, Reading, f1_with_target
 
 _NEAREST = 5  # tokens that are kept for every position
 
@@ -82,7 +82,7 @@ def read(
     readings.append(
       NearestReading(
         text=texts[metric],
-        **scores(texts[metric], prompt.reads_as, lm.tokenizer),
+        **f1_with_target(texts[metric], prompt.reads_as, lm.tokenizer),
         ids_P=ids[metric],
         texts=texts,
         token_match=match,

@@ -74,7 +74,7 @@ class Reading:
     return {name: getattr(self, name) for name in ("text", "prompt_f1", "prompt_f1_lemma")}
 
 
-def scores(text: str, reads_as: Target | None, tokenizer) -> dict:
+def f1_with_target(text: str, reads_as: Target | None, tokenizer) -> dict:
   """The scores of a text that was read, as fields of `Reading`.
 
   Args:

@@ -11,13 +11,12 @@ from flax import nnx
 
 from wayjax.data.encoding import require_embeddings
 from wayjax.data.frame import Frame
-from wayjax.data.packing import PROMPT_MULTIPLE, round_up
 from wayjax.devices.compilation import compile_to_fit
 from wayjax.devices.sharding import fetch, place
 from wayjax.errors import WayjaxError
 from wayjax.generation.decoding import Sequences, patch_of, read_at_first
 from wayjax.generation.generate import frame_of
-from wayjax.generation.generator import LENGTH_MULTIPLE, Request
+from wayjax.generation.requests import Batches, Request
 from wayjax.models import LanguageModel
 from wayjax.models.cached import CachedDecoder
 from wayjax.prompts import SoftPrompt
@@ -106,24 +105,18 @@ def over_states(lm: LanguageModel, requests: list[Request], layers: list[int], c
   if not requests:
     return
   _check(lm, requests, layers)
-  length = round_up(max(map(len, requests)), LENGTH_MULTIPLE)
-  vectors = round_up(max(1, *(request.vectors for request in requests)), PROMPT_MULTIPLE)
+  batches = Batches(lm, requests)
   shared = place((np.array(layers, np.int32), *arrays), lm.layout.everywhere())
-
-  def batch_of(chunk: list[Request], size: int) -> Sequences:
-    padded = [request.padded(length, vectors, lm.width) for request in chunk]
-    filled = padded + [padded[0]] * (lm.layout.rounded(size) - len(chunk))
-    return place(jax.tree.map(lambda *x: np.stack(x), *filled), lm.layout.members())
 
   program = compile_to_fit(
     lambda size: _over_sequences.lower(
-      lm.graphdef, compute, lm.params, batch_of(requests[:1], size), *shared
+      lm.graphdef, compute, lm.params, batches.of(requests[:1], size), *shared
     ),
     min(len(requests), _AT_ONCE),
   )
   for start in range(0, len(requests), program.size):
     chunk = requests[start : start + program.size]
-    found = fetch(program.compiled(lm.params, batch_of(chunk, program.size), *shared))
+    found = fetch(program.compiled(lm.params, batches.of(chunk, program.size), *shared))
     yield from (jax.tree.map(lambda x, i=i: x[i], found) for i in range(len(chunk)))
 
 

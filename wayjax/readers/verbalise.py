@@ -12,7 +12,7 @@ from wayjax.generation.generator import Generator
 from wayjax.models import LanguageModel
 from wayjax.options import require_kind
 from wayjax.prompts import SoftPrompt, check_prompts
-from wayjax.readers.reading import DEFAULT, Context, Reading, scores
+from wayjax.readers.reading import DEFAULT, Context, Reading, f1_with_target
 from wayjax.visible import is_unicode
 
 DEFAULT_QUESTION = "What did I just ask you to do? Answer in one short sentence."
@@ -70,7 +70,7 @@ def read(
       ids_N.tolist(), skip_special_tokens=True, clean_up_tokenization_spaces=False
     )
     text = first_line(answer)
-    readings.append(Reading(text=text, **scores(text, prompt.reads_as, lm.tokenizer)))
+    readings.append(Reading(text=text, **f1_with_target(text, prompt.reads_as, lm.tokenizer)))
   return readings
 
 

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import html
 import re
+import string
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,15 +14,31 @@ from wayjax.visible import visible, visible_lines
 _NUMERIC = re.compile(r"[\d\s.,:±%()\[\]<>≤≥+−–e-]+")
 
 
+_FOLDER = Path(__file__).parent
 _STYLES = "page.css", "page.entry.css"
 
 
-def style() -> str:
-  """The style sheet of a page."""
-  return "\n".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in _STYLES)
+def document(title: str, body: str, *, style: str = "", script: str = "") -> str:
+  """A whole page.
+
+  Args:
+    title: its title, a text.
+    body: its content, markup.
+    style: what it needs besides the style sheet that all pages share.
+    script: the one script that it may hold; it stands in the body.
+  """
+  styles = [_read(name) for name in _STYLES] + [style] * bool(style)
+  sheet = "\n".join(styles)
+  return string.Template(_read("document.html")).substitute(
+    policy=_policy(sheet, script), title=one_line(title), style=sheet, body=body
+  )
 
 
-def policy(style: str, script: str) -> str:
+def _read(name: str) -> str:
+  return (_FOLDER / name).read_text(encoding="utf-8")
+
+
+def _policy(style: str, script: str) -> str:
   """A content security policy under which only this style and this script count."""
   return (
     f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; "

@@ -38,15 +38,12 @@ def render(report: Report) -> str:
   Returns:
     The HTML: styles, script, figures and data are inside, and nothing is loaded.
   """
-  style = markup.style()
   script = '"use strict";\n' + "\n".join(map(_read, _SCRIPTS))
   parts = [
     ("tables", "Tables", [markup.table(table) for table in report.tables]),
     ("figures", "Figures", [markup.figure(figure) for figure in report.figures]),
   ]
-  return string.Template(_read("page.html")).substitute(
-    policy=markup.policy(style, script),
-    style=style,
+  body = string.Template(_read("page.html")).substitute(
     script=script,
     title=markup.one_line(report.title),
     badge=" <span class=badge>demo</span>" if is_demo([e.row for e in report.entries]) else "",
@@ -55,6 +52,7 @@ def render(report: Report) -> str:
     data=_json(_data(report.entries)),
     **{name: markup.part(name, title, blocks) for name, title, blocks in parts},
   )
+  return markup.document(report.title, body, script=script)
 
 
 def _read(name: str) -> str:

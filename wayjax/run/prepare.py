@@ -67,9 +67,7 @@ class Prepared:
     """What readers of the prompts may ask for."""
     return Context(
       examples=self.evaluation,
-      texts=tuple(
-        text if isinstance(text, str) else " ".join(text) for text in self.data.train.texts
-      ),
+      texts=self.task.inputs(self.data.train.texts),
       candidates=tuple(dict.fromkeys(target.text for target in self.targets)),
     )
 
