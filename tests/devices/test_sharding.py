@@ -90,7 +90,13 @@ def alone(lm, encoded, members):
   return gradients(lm, encoded, members), tuned, prompts, evaluate(lm, encoded, prompts)
 
 
-@pytest.mark.parametrize(("devices", "model_parallel"), [(2, 1), (4, 1), (8, 1), (4, 2), (8, 4)])
+@pytest.mark.parametrize(
+  ("devices", "model_parallel"),
+  [
+    *((2, 1), (4, 1), (4, 2)),
+    *(pytest.param(*case, marks=pytest.mark.nightly) for case in ((8, 1), (8, 4))),
+  ],
+)
 def test_any_number_of_devices(lm, encoded, members, alone, devices, model_parallel):
   several = tiny.over(lm, devices, model_parallel)
   expected, tuned_alone, prompts, evaluations = alone

@@ -145,7 +145,7 @@ def members(lm):
 
 
 def test_any_number_of_devices(lm, members):
-  alone, several = train(lm, members, lr=LR), train(tiny.over(lm, 8), members, lr=LR)
+  alone, several = train(lm, members, lr=LR), train(tiny.over(lm, 4), members, lr=LR)
   assert list(several) == list(alone)
   for key, found in several.items():
     np.testing.assert_allclose(

@@ -6,7 +6,7 @@ All paths are relative to a folder of their own, so that none of this machine is
 import os
 
 # As the tests compute: a checkpoint holds as many members as there are devices, or a multiple.
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
 os.environ["JAX_DEFAULT_MATMUL_PRECISION"] = "highest"
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
