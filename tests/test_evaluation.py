@@ -33,6 +33,23 @@ def test_prompts_are_scored_together_as_alone(lm, rng):
   assert len({result.losses_NxC.tobytes() for result in together}) == 4
 
 
+def test_prompts_of_all_lengths_may_share_one_program(lm, rng, monkeypatch):
+  encoded = tiny.examples(rng, (3, 7, 2, 5))
+  prompts = [*prompts_of(rng, (3, 16, 9)), None]
+  sizes, lower = [], evaluation._score_rows.lower
+
+  def counted(graphdef, params, prompts_MxPxD, *others):
+    sizes.append(prompts_MxPxD.shape[1])
+    return lower(graphdef, params, prompts_MxPxD, *others)
+
+  monkeypatch.setattr(evaluation._score_rows, "lower", counted, raising=False)
+  found = Evaluator(lm, encoded, one_length=True)(prompts)
+  assert sizes == [16]
+  for one, other in zip(found, evaluate(lm, encoded, prompts), strict=True):
+    np.testing.assert_allclose(one.losses_NxC, other.losses_NxC, rtol=1e-5)
+  assert set(sizes) == {8, 16}
+
+
 def test_no_prompt_is_scored_as_plain_rows_are(lm, rng):
   encoded = tiny.examples(rng, (3, 7, 2, 5))
   table_VxD = np.asarray(lm.table_VxD)

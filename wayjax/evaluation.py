@@ -67,18 +67,25 @@ class Evaluator:
     lm: the frozen language model.
     examples: encoded examples with their true classes or answers.
     prompts_at_once: how many prompts are scored in one program, where the memory allows it.
+    one_length: whether prompts of all lengths are padded to the longest given at once: a few
+      prompts of many lengths take longer to compile for than to score.
 
   Attributes:
     examples: the examples.
   """
 
   def __init__(
-    self, lm: LanguageModel, examples: EncodedExamples, prompts_at_once: int = PROMPTS_AT_ONCE
+    self,
+    lm: LanguageModel,
+    examples: EncodedExamples,
+    prompts_at_once: int = PROMPTS_AT_ONCE,
+    *,
+    one_length: bool = False,
   ):
     require_kind("lm", lm, LanguageModel, "what load_lm returns")
     require_kind("examples", examples, EncodedExamples, "what encode returns")
     examples.require_fit(lm)
-    self._lm, self._at_once = lm, prompts_at_once
+    self._lm, self._at_once, self._one_length = lm, prompts_at_once, one_length
     self.examples = examples
     self._answerer = None if examples.answers is None else Answerer(lm, examples)
     self._rows, self._slots = packing.pack_evaluation(
@@ -107,7 +114,8 @@ class Evaluator:
     losses: dict[int, np.ndarray] = {}
     groups: dict[int, list[int]] = {}
     for i, prompt_PxD in enumerate(vectors):
-      padded = packing.round_up(max(len(prompt_PxD), 1), packing.PROMPT_MULTIPLE)
+      size = longest if self._one_length else len(prompt_PxD)
+      padded = packing.round_up(max(size, 1), packing.PROMPT_MULTIPLE)
       groups.setdefault(padded, []).append(i)
     for padded, members in groups.items():
       while members:

@@ -202,7 +202,7 @@ def _try_on(
   lm: LanguageModel, prompt: SoftPrompt, found: PromptFindings, trial: Trial
 ) -> tuple[PromptFindings, Evaluation]:
   """The same with what the prompt, no prompt and the readings' texts do on a task."""
-  evaluator = Evaluator(lm, trial.encode(lm, prompt, trial.drawn()))
+  evaluator = Evaluator(lm, trial.encode(lm, prompt, trial.drawn()), one_length=True)
   room = lm.max_positions - evaluator.examples.longest()
   sizes = dict.fromkeys(said.text for said in found.said)
   for text, ids in zip(sizes, token_ids(lm.tokenizer, list(sizes)) if sizes else []):
