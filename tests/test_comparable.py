@@ -74,6 +74,8 @@ OTHER = {
   "members_at_once": {"members_at_once": 1},
   "eval_every": {"eval_every": 1},
   "readers": {"readers": ("logit_lens",)},
+  "fool": {"fool": "logit_lens"},
+  "fool_weight": {"fool": "logit_lens", "fool_weight": 2.0},
   "out": {"out": "elsewhere"},
   "checkpoint_every": {"checkpoint_every": 1.0},
   "resume": {"resume": "somewhere"},
@@ -84,6 +86,7 @@ OTHER = {
   "process_id": {"process_id": 1},
   "dry_run": {"dry_run": True},
 }
+GOES_WITH = {"system": ("--chat",), "fool_weight": ("--fool", "logit_lens")}
 PLACES = {field.name for field in options(PLACE)} | {"demo"}  # which only sets other options
 SETTINGS = {field.name for field in options(SETTING)} - {"demo"}
 OVER_SEEDS = {"seeds", "shard"}  # of which a line is the mean
@@ -224,8 +227,8 @@ def test_experiments_take_no_run_for_one_that_differs_in_an_option(tmp_path, nam
     sweep = Sweep(("agnews",), ("ni",))
     words = [] if field.metadata.get("action") == "store_true" else map(str, values)
     given = [flag(field), *words] if values else []
-    if values and name == "system":
-      given.append("--chat")
+    if values:
+      given += GOES_WITH.get(name, ())
     return needed_runs.calls(sweep, None, tmp_path, given, demo=False, resume=False)
 
   (call,) = needed()
@@ -243,7 +246,7 @@ def test_experiments_take_no_run_for_one_that_differs_in_an_option(tmp_path, nam
   elif name in MORE_MEMBERS:
     assert len(needed(*values)) == 1
   else:
-    named = "--chat" if name == "system" else flag(field)  # the first that differs
+    named = GOES_WITH.get(name, (flag(field),))[0]  # the first that differs
     with pytest.raises(WayjaxError, match=f"was run with {named} .*: give the same"):
       needed(*values)
 

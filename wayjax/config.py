@@ -15,6 +15,7 @@ DEVICES = (AUTO, "cpu", "gpu", "tpu")
 CERTIFIED = ("float32", "float16", "bfloat16")  # types, from fine to coarse
 INITS = ("target", "vocab", "random")
 METRICS = ("euclidean", "dot", "cosine")
+FOOLED = ("inspect", "logit_lens", "verbalise")  # readers that are differentiable in a prompt
 MOST_STEPS = 1_000_000  # the order of the examples is drawn in advance
 
 
@@ -174,6 +175,13 @@ class RunConfig:
     (), "sweep", PLACE, "who reads the prompts besides their nearest tokens: logit_lens, "
     "contextual, inspect, verbalise, mixture, hard", nargs="+", metavar="NAME", unset="nobody",
     may_change=False, in_command=True, absent=())
+  fool: str | None = option(
+    None, "sweep", SETTING, "a reader that is to say the target, too, as an attack on it: its "
+    "negative log-likelihood by that reader is added to the loss", choices=FOOLED, unset="none",
+    absent=None)
+  fool_weight: float = option(
+    1.0, "sweep", SETTING, "with --fool: its weight in the loss", type=float, metavar="B",
+    least=0, absent=1.0)
   members_at_once: int | str = option(
     AUTO, "sweep", PLACE, "members in one compiled program; auto is what fits the memory",
     type=_members_at_once, metavar="N", least=1,
@@ -228,6 +236,8 @@ class RunConfig:
       check_value(field, value)
     if self.system is not None and not self.chat:
       raise WayjaxError("--system is the system's text of a chat: it goes with --chat")
+    if self.fool is None and self.fool_weight != RunConfig.fool_weight:
+      raise WayjaxError("--fool-weight is that of a reader that is fooled: it goes with --fool")
     self._check_axes()
     self._check_folders_and_processes()
 

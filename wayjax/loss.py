@@ -36,13 +36,27 @@ def token_losses(model, prompt_PxD, mask_P, row: packing.PackedRow):
   h_RxD = model.hidden(
     x_SxD, packing.positions(row, mask_P), packing.visible(row, mask_P), scored_RxS
   )
+  return head_losses(model, h_RxD, row.labels_R)
+
+
+def head_losses(model, h_RxD, labels_R):
+  """Log-losses of labels under the vocabulary head, a block of the logits at a time.
+
+  Args:
+    model: a frozen language model.
+    h_RxD: final hidden states.
+    labels_R: the token that each is to predict.
+
+  Returns:
+    (R,), nats.
+  """
   head = nnx.split(model.lm_head)
-  scored, vocabulary = len(row.labels_R), len(model.embedding_table())
+  scored, vocabulary = len(labels_R), len(model.embedding_table())
   size = even_size(scored, max(1, min(SCORE_BLOCK, _LOGITS // vocabulary)))
   blocks = -(-scored // size)
   fill = blocks * size - scored
   h_NxRxD = jnp.pad(h_RxD, [(0, fill), (0, 0)]).reshape(blocks, size, -1)
-  labels_NxR = jnp.pad(row.labels_R, (0, fill)).reshape(blocks, size)
+  labels_NxR = jnp.pad(labels_R, (0, fill)).reshape(blocks, size)
   if blocks == 1:
     return _head_losses(*head, h_NxRxD[0], labels_NxR[0])
   losses_NxR = jax.lax.map(lambda block: _head_losses(*head, *block), (h_NxRxD, labels_NxR))

@@ -18,8 +18,9 @@ from wayjax.data.encoding import EncodedExamples
 from wayjax.data.targets import Target
 from wayjax.tuning import sweep
 from wayjax.tuning.batches import make_schedules, training_batches
+from wayjax.tuning.groups import Group
 from wayjax.tuning.members import Member, TunedPrompt, make_members
-from wayjax.tuning.program import Group, stack_leaves
+from wayjax.tuning.program import stack_leaves
 from wayjax.tuning.settings import TrainSettings
 from wayjax.tuning.step import init_state, member_gradient, train_step
 
@@ -81,12 +82,15 @@ def rows_of(batches_NxB) -> packing.PackedRow:
   return jax.tree.map(np.asarray, _pack(tokens, batches_NxB))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _step(constraint: Constraint, steps: int, leaves, state, step, rows):
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _step(constraint: Constraint, fooling, steps: int, leaves, state, step, rows):
   model = tiny.random_model()
   row = jax.tree.map(lambda x: x[0], rows)
-  gradient_PxD, *_ = member_gradient(model, constraint, leaves, state.prompt_PxD, row)
-  return gradient_PxD, *train_step(model, constraint, steps, leaves, state, step, rows)
+  gradient_PxD, *_ = member_gradient(
+    model, constraint, leaves, state.prompt_PxD, row, fooling, step
+  )
+  after = train_step(model, constraint, steps, leaves, state, step, rows, fooling=fooling)
+  return gradient_PxD, *after
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +115,7 @@ def alone(member: Member) -> Alone:
   state, found = init_state(jnp.asarray(member.init_PxD), STEPS), []
   for step in range(STEPS):
     rows = jax.tree.map(lambda x, step=step: x[step : step + 1], rows_T)
-    constraint = get_constraint(member.constraint)
-    gradient_PxD, state, losses = _step(constraint, STEPS, leaves, state, jnp.int32(step), rows)
+    static = get_constraint(member.constraint), member.fooling, STEPS
+    gradient_PxD, state, losses = _step(*static, leaves, state, jnp.int32(step), rows)
     found.append((gradient_PxD, state.prompt_PxD, losses.cross_entropy))
   return Alone(*map(np.stack, zip(*found)))

@@ -113,11 +113,11 @@ def read(
       f"the layers of {lm.name} are {inner} wide and its embeddings {lm.width}, so prompts cannot "
       f"take the place of a layer's output: use the variant {EMBEDDINGS}"
     )
-  frame, placeholder = _target(lm, descriptions), _placeholder(lm)
+  frame, token = target_frame(lm, descriptions), placeholder(lm)
   generator = Generator(lm, max_new_tokens=max_new_tokens, end_ids=tokens_with(lm, [_END]))
   if not prompts:
     return []
-  under = [np.full(len(prompt), placeholder, np.int32) for prompt in prompts]
+  under = [np.full(len(prompt), token, np.int32) for prompt in prompts]
   if variant == LAYER0:
     states = _states_over_layer_0(lm, prompts, context, sources, under)
   else:
@@ -168,12 +168,7 @@ def _layers(lm: LanguageModel, name: str, given: list[int] | None, least: int = 
   """Numbers of layers in order, each once."""
   count = layer_count(lm)
   if given is None:
-    if count < 2:
-      raise WayjaxError(
-        f"there is nothing between the layers of {lm.name}, which has {count}: name {name}, from "
-        f"{least} to {count}"
-      )
-    return sorted({round(layer) for layer in np.linspace(1, count - 1, _SPREAD).tolist()})
+    return spread(lm, f"name {name}, from {least} to {count}")
   require_kind(name, given, list | tuple | range, "a list of whole numbers")
   if not len(given):
     raise WayjaxError(f"{name} is empty: name a layer from {least} to {count}")
@@ -187,8 +182,26 @@ def _layers(lm: LanguageModel, name: str, given: list[int] | None, least: int = 
   return sorted({int(layer) for layer in given})
 
 
-def _target(lm: LanguageModel, descriptions: tuple[str, ...]) -> Frame:
-  """The text before the placeholders."""
+def spread(lm: LanguageModel, otherwise: str = "take another reader") -> list[int]:
+  """The layers of either kind that are looked at unless others are named.
+
+  Raises:
+    WayjaxError: the model has none in between, with what to do otherwise.
+  """
+  count = layer_count(lm)
+  if count < 2:
+    raise WayjaxError(
+      f"there is nothing between the layers of {lm.name}, which has {count}: {otherwise}"
+    )
+  return sorted({round(layer) for layer in np.linspace(1, count - 1, _SPREAD).tolist()})
+
+
+def target_frame(lm: LanguageModel, descriptions: tuple[str, ...] = DEFAULT_DESCRIPTIONS) -> Frame:
+  """The text before the placeholders.
+
+  Raises:
+    WayjaxError: there is no description, or one is empty or not a text.
+  """
   require_kind("descriptions", descriptions, list | tuple, "a list of texts")
   if not descriptions:
     raise WayjaxError("descriptions is empty: give a few short ones of tasks")
@@ -201,7 +214,12 @@ def _target(lm: LanguageModel, descriptions: tuple[str, ...]) -> Frame:
   return make_frame(lm.tokenizer, before, "", "")
 
 
-def _placeholder(lm: LanguageModel) -> int:
+def placeholder(lm: LanguageModel) -> int:
+  """The token under the states.
+
+  Raises:
+    WayjaxError: the model has none.
+  """
   ids = token_ids(lm.tokenizer, [_PLACEHOLDER])[0]
   if not ids:
     raise WayjaxError(

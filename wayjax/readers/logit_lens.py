@@ -72,7 +72,7 @@ def read(
   require_kind("lm", lm, LanguageModel, "what load_lm returns")
   check_prompts(prompts, lm.name, lm.width)
   require_kind("context", context, Context, "a Context")
-  layers = quarters(lm) if layers is None else list(layers)
+  layers = quarters(layer_count(lm)) if layers is None else list(layers)
   if not layers:
     raise WayjaxError("there are no layers to read: give at least one, or None for some of all")
   tokens = lm.vocab_size - len(lm.rows_of_no_token)
@@ -87,9 +87,8 @@ def read(
   ]
 
 
-def quarters(lm: LanguageModel) -> list[int]:
-  """A quarter, a half, three quarters and all of a model's layers, each number once."""
-  count = layer_count(lm)
+def quarters(count: int) -> list[int]:
+  """A quarter, a half, three quarters and all of so many layers, each number once."""
   return sorted({-(-count * part // 4) for part in (1, 2, 3, 4)})
 
 

@@ -63,9 +63,9 @@ def read(
   if not prompts:
     return []
   frames = _frames(lm, prompts, context, framed)
-  asked = [_with_question(lm, frame, question) for frame in frames]
+  in_question = [asked(lm, frame, question) for frame in frames]
   readings = []
-  for prompt, (ids_N,) in zip(prompts, generator(prompts, [np.zeros(0, np.int32)], asked)):
+  for prompt, (ids_N,) in zip(prompts, generator(prompts, [np.zeros(0, np.int32)], in_question)):
     answer = lm.tokenizer.decode(
       ids_N.tolist(), skip_special_tokens=True, clean_up_tokenization_spaces=False
     )
@@ -95,21 +95,26 @@ def _frames(
   else:
     kept = [framed] * len(prompts)
   # A chat template that fails is nobody's concern where it is not needed.
-  other = None if all(kept) else _frame_of_question(lm)
+  other = None if all(kept) else own_frame(lm)
   return [
     (context.frame or frame_of(lm, prompt)) if keep else other
     for prompt, keep in zip(prompts, kept, strict=True)
   ]
 
 
-def _frame_of_question(lm: LanguageModel) -> Frame:
-  """A user's turn of a chat, or what stands for one."""
+def own_frame(lm: LanguageModel) -> Frame:
+  """A user's turn of a chat, or what stands for one, yet without the question.
+
+  Raises:
+    WayjaxError: a chat template that fails.
+  """
   if getattr(lm.tokenizer, "chat_template", None):
     return make_frame(lm.tokenizer, chat=True)
   return make_frame(lm.tokenizer, own_beginning(lm.tokenizer) + _ASK, "", _ANSWER)
 
 
-def _with_question(lm: LanguageModel, frame: Frame, question: str) -> Frame:
+def asked(lm: LanguageModel, frame: Frame, question: str = DEFAULT_QUESTION) -> Frame:
+  """A frame with the question after the prompt, and a place for the answer."""
   line = "\n" + question
   line_ids, answer_ids = map(tuple, token_ids(lm.tokenizer, [line, _ANSWER]))
   return dataclasses.replace(

@@ -47,6 +47,8 @@ class Measure:
     context: Context = DEFAULT,
   ):
     self._config, self._task, self._lm, self._evaluator = config, task, lm, evaluator
+    fooled = [config.fool] if config.fool else []
+    self._readers = tuple(dict.fromkeys((NEAREST, *config.readers, *fooled)))
     self._context = dataclasses.replace(context, metric=config.projection)
     self._table_VxD = fetch(lm.table_VxD)
     self._discrete: dict[bytes, float] = {}
@@ -63,10 +65,7 @@ class Measure:
   def __call__(self, chunk: list[TunedPrompt]) -> tuple[list[dict], list[dict]]:
     """The rows of finished members, and records of the tokens nearest to their prompts."""
     prompts = [tuned.prompt for tuned in chunk]
-    readings = {
-      name: get_reader(name)(self._lm, prompts, self._context)
-      for name in dict.fromkeys((NEAREST, *self._config.readers))
-    }
+    readings = {name: get_reader(name)(self._lm, prompts, self._context) for name in self._readers}
     evaluations = self._evaluator(prompts)
     nearest = readings[NEAREST]
     self._score_discrete(

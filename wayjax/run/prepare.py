@@ -23,6 +23,7 @@ from wayjax.metrics import majority
 from wayjax.models import LanguageModel, load_lm
 from wayjax.models.identity import tokenizer_sha256
 from wayjax.readers import Context, get_reader
+from wayjax.readers.fooling import make_fooling
 from wayjax.tuning.groups import by_length
 from wayjax.tuning.members import Member, make_members, take_shard
 
@@ -183,6 +184,7 @@ def prepare(config: RunConfig, task: Task, targets: list[Target]) -> Prepared:
   )
   for part in (train, dev, evaluation):
     part.require_fit(lm)
+  fooling = config.fool and make_fooling(lm, config.fool, config.fool_weight, frame, targets)
   members = make_members(
     lm,
     targets,
@@ -195,6 +197,7 @@ def prepare(config: RunConfig, task: Task, targets: list[Target]) -> Prepared:
     init=config.init,
     prompt_tokens=config.prompt_tokens,
     longest_example=max(part.longest() for part in (train, dev, evaluation)),
+    fooling=fooling,
   )
   whole = len(members)
   if config.shard:

@@ -14,8 +14,9 @@ from wayjax.prompts import SoftPrompt
 from wayjax.tuning.batches import Schedule
 from wayjax.tuning.callbacks import Callbacks, Meter, Progress, Recovery, Stopped
 from wayjax.tuning.checkpoint import Checkpoints
+from wayjax.tuning.groups import Group
 from wayjax.tuning.members import TunedPrompt
-from wayjax.tuning.program import Group, Program, begin, unstack_prompts
+from wayjax.tuning.program import Program, begin, unstack_prompts
 from wayjax.tuning.settings import TrainSettings
 from wayjax.tuning.step import StepLosses, TrainState
 

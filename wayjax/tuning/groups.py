@@ -1,16 +1,57 @@
 """Which members of a sweep train together: those of one prompt length that read the same rows."""
 
 import collections
+from typing import NamedTuple
 
 from wayjax.data.encoding import EncodedExamples
+from wayjax.data.frame import NO_FRAME, Frame
 from wayjax.data.packing import PROMPT_MULTIPLE, TrainingTokens, round_up
-from wayjax.tuning.batches import choose_seeds, make_schedules
+from wayjax.readers.fooling import Fooling
+from wayjax.tuning.batches import Schedule, choose_seeds, make_schedules
 from wayjax.tuning.decisions import Decisions
 from wayjax.tuning.members import Member
-from wayjax.tuning.program import Group
 from wayjax.tuning.settings import TrainSettings
 
 STEPS_PER_DISPATCH = 20
+
+
+class Group(NamedTuple):
+  """Members that one program can train at once, or a chunk of them.
+
+  Attributes:
+    members: the members, all of one constraint.
+    padded: P that their prompts are padded to.
+    schedule: what their steps read.
+    before: members of the whole sweep that come before them.
+    largest: members of the largest group that shares their program.
+    frame: what stands around their prompts.
+  """
+
+  members: list[Member]
+  padded: int
+  schedule: Schedule
+  before: int = 0
+  largest: int = 1
+  frame: Frame = NO_FRAME
+
+  @property
+  def constraint(self) -> str:
+    """How the members' prompts are held to their targets."""
+    return self.members[0].constraint
+
+  @property
+  def fooling(self) -> Fooling | None:
+    """The reader that they are to fool."""
+    return self.members[0].fooling
+
+  @property
+  def keys(self) -> list[str]:
+    """The members' names in a run folder."""
+    return [member.key for member in self.members]
+
+  def chunk(self, start: int, size: int) -> "Group":
+    """At most `size` of the members, from number `start` on."""
+    return self._replace(members=self.members[start : start + size], before=self.before + start)
 
 
 def make_groups(

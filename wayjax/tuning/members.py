@@ -14,6 +14,7 @@ from wayjax.models import LanguageModel
 from wayjax.options import check_value, require_choice
 from wayjax.projection import c_proj
 from wayjax.prompts import SoftPrompt
+from wayjax.readers.fooling import Fooling
 
 _BLOCK = 2**20  # numbers of the embedding table, of which a copy exists at a time
 
@@ -32,6 +33,8 @@ class Member:
     constraint: how the prompt is held to its target, a name in CONSTRAINTS.
     held: what the constraint prepared for the target: a tree of arrays whose first axis is P.
     cells: the cells of the model's tokens; shared by a sweep.
+    fooling: the reader that the prompt is to fool, shared by a sweep; None for none.
+    said_S: the tokens that this reader is to say.
   """
 
   target: Target
@@ -43,6 +46,8 @@ class Member:
   constraint: str = C_DIST
   held: object = ()
   cells: Cells | None = None
+  fooling: Fooling | None = None
+  said_S: np.ndarray | None = None
 
   @property
   def prompt_tokens(self) -> int:
@@ -96,6 +101,7 @@ def make_members(
   init: str = "target",
   prompt_tokens: int | None = None,
   longest_example: int = 0,
+  fooling: Fooling | None = None,
 ) -> list[Member]:
   """All members of a sweep.
 
@@ -113,6 +119,7 @@ def make_members(
       as far as constraints let them, those that differ in constraint.
     prompt_tokens: prompt length; None means the target's.
     longest_example: positions that the longest example needs after the prompt.
+    fooling: the reader that prompts are to fool, made for these targets; None for none.
 
   Returns:
     Members: target by target, then constraint by constraint, then gamma by gamma.
@@ -140,7 +147,7 @@ def make_members(
     length = len(ids) if prompt_tokens is None else prompt_tokens
     _check_length(lm, target, ids, length, longest_example)
     if length != len(ids):
-      _require_free(target, ids, length, init, constraints, gammas)
+      _require_free(target, ids, length, init, constraints, gammas, fooling)
     target_PxD = c_proj(ids, table_VxD)
     starts = [initial_prompt(table_VxD, ids, init, length, seed, lm.unused_U) for seed in seeds]
     for name in constraints:
@@ -148,7 +155,19 @@ def make_members(
       held = constraint.prepare(ids, cells)
       settled = [constraint.settle(start, ids, held, cells) for start in starts]
       members += [
-        Member(target, ids, target_PxD, float(gamma), int(seed), start, name, held, cells)
+        Member(
+          target=target,
+          target_ids=ids,
+          target_PxD=target_PxD,
+          gamma=float(gamma),
+          seed=int(seed),
+          init_PxD=start,
+          constraint=name,
+          held=held,
+          cells=cells,
+          fooling=fooling,
+          said_S=fooling and fooling.encode(lm, target),
+        )
         for held_by, gamma in held_in
         if held_by == name
         for seed, start in zip(seeds, settled, strict=True)
@@ -174,7 +193,7 @@ def _check_length(
       )
 
 
-def _require_free(target: Target, ids, length: int, init: str, constraints, gammas) -> None:
+def _require_free(target: Target, ids, length: int, init: str, constraints, gammas, fooling):
   """Raises where prompts of another length than their target are compared with it."""
   if init == "target":
     why = "--init target"
@@ -182,6 +201,8 @@ def _require_free(target: Target, ids, length: int, init: str, constraints, gamm
     why = "a gamma above 0"
   elif any(not is_unconstrained(name, 0.0) for name in constraints):
     why = f"--constraint {' '.join(constraints)}"
+  elif fooling is not None:
+    why = "--fool"
   else:
     return
   raise WayjaxError(

@@ -22,48 +22,16 @@ from wayjax.devices import compilation, processes
 from wayjax.devices.sharding import Layout, fetch, place
 from wayjax.errors import WayjaxError
 from wayjax.models import LanguageModel
-from wayjax.tuning.batches import Dispatch, RowSize, Schedule
+from wayjax.readers.fooling import Fooling
+from wayjax.tuning.batches import Dispatch, RowSize
 from wayjax.tuning.decisions import Decision
+from wayjax.tuning.groups import Group
 from wayjax.tuning.members import Member
 from wayjax.tuning.settings import TrainSettings
 from wayjax.tuning.step import MemberLeaves, StepLosses, TrainState, init_state, train_step
 
 _PRODUCTS = 2**25  # of a chunk's vectors with embeddings, that are in memory at a time
 CPU_MEMBERS = 16  # a CPU is fastest with 4 to 16; 32 took 1.4 times as long a member-step
-
-
-class Group(NamedTuple):
-  """Members that one program can train at once, or a chunk of them.
-
-  Attributes:
-    members: the members, all of one constraint.
-    padded: P that their prompts are padded to.
-    schedule: what their steps read.
-    before: members of the whole sweep that come before them.
-    largest: members of the largest group that shares their program.
-    frame: what stands around their prompts.
-  """
-
-  members: list[Member]
-  padded: int
-  schedule: Schedule
-  before: int = 0
-  largest: int = 1
-  frame: Frame = NO_FRAME
-
-  @property
-  def constraint(self) -> str:
-    """How the members' prompts are held to their targets."""
-    return self.members[0].constraint
-
-  @property
-  def keys(self) -> list[str]:
-    """The members' names in a run folder."""
-    return [member.key for member in self.members]
-
-  def chunk(self, start: int, size: int) -> "Group":
-    """At most `size` of the members, from number `start` on."""
-    return self._replace(members=self.members[start : start + size], before=self.before + start)
 
 
 def stack_leaves(chunk: Group, lr: float, size: int) -> MemberLeaves:
@@ -78,6 +46,7 @@ def stack_leaves(chunk: Group, lr: float, size: int) -> MemberLeaves:
       gamma=np.float32(member.gamma),
       lr=np.float32(lr),
       seed_index=np.int32(chunk.schedule.seeds.index(member.seed)),
+      said_S=() if member.fooling is None else member.fooling.padded(member.said_S, chunk.padded),
     )
     for member in chunk.members
   ]
@@ -125,6 +94,7 @@ class Static(NamedTuple):
     unused: rows of the embedding table that belong to no token.
     remat: whether layers are computed again in the backward pass, to save memory.
     frame: what stands around the prompts.
+    fooling: the reader that they are to fool; None for none.
   """
 
   steps: int
@@ -134,6 +104,7 @@ class Static(NamedTuple):
   unused: tuple[int, ...] = ()
   remat: bool = False
   frame: Frame = NO_FRAME
+  fooling: Fooling | None = None
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=(5,))
@@ -161,7 +132,9 @@ def train_dispatch(graphdef, static: Static, params, tokens, leaves_M, state_M, 
   def step_members(size: RowSize, state_M, step, batches_NxB):
     pack = functools.partial(packing.pack_training, tokens, **size._asdict(), frame=static.frame)
     rows_N = jax.vmap(pack)(batches_NxB)
-    step_member = functools.partial(train_step, model, static.constraint, static.steps)
+    step_member = functools.partial(
+      train_step, model, static.constraint, static.steps, fooling=static.fooling
+    )
     in_axes = (0, 0, None, None, None)
     return jax.vmap(step_member, in_axes)(leaves_M, state_M, step, rows_N, squares_NxB)
 
@@ -270,6 +243,7 @@ def _lower(
     lm.rows_of_no_token,
     remat,
     example.frame,
+    example.fooling,
   )
   dispatch = example.schedule.dispatch(0, 0)
   return train_dispatch.lower(lm.graphdef, static, lm.params, tokens, leaves_M, state_M, dispatch)

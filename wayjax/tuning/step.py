@@ -1,6 +1,5 @@
 """One training step of ONE member; `program.py` batches it."""
 
-import functools
 from typing import NamedTuple
 
 import jax
@@ -10,6 +9,7 @@ import optax
 from wayjax.constraints import Constraint
 from wayjax.data.packing import PackedRow
 from wayjax.loss import wayward_loss
+from wayjax.readers.fooling import Fooling
 
 
 class MemberLeaves(NamedTuple):
@@ -22,6 +22,7 @@ class MemberLeaves(NamedTuple):
     gamma: weight of the constraint's penalty.
     lr: learning rate of the first step.
     seed_index: which of the chunk's seeds orders the member's examples.
+    said_S: what a reader is to say, padded on the left with -1; nothing where none is fooled.
   """
 
   target_PxD: jax.Array
@@ -30,6 +31,7 @@ class MemberLeaves(NamedTuple):
   gamma: jax.Array
   lr: jax.Array
   seed_index: jax.Array
+  said_S: jax.Array | tuple = ()
 
 
 class TrainState(NamedTuple):
@@ -72,7 +74,13 @@ def init_state(prompt_PxD, steps: int) -> TrainState:
 
 
 def member_gradient(
-  model, constraint: Constraint, leaves: MemberLeaves, prompt_PxD, row: PackedRow
+  model,
+  constraint: Constraint,
+  leaves: MemberLeaves,
+  prompt_PxD,
+  row: PackedRow,
+  fooling: Fooling | None = None,
+  step=0,
 ):
   """The gradient of one member's loss at its prompt.
 
@@ -82,6 +90,8 @@ def member_gradient(
     leaves: the member.
     prompt_PxD: its prompt.
     row: a batch as a packed row.
+    fooling: the reader that the prompt is to fool; None for none.
+    step: the number of the step, by which that draws.
 
   Returns:
     The gradient, (P, D) and zero on padding; the loss; and the losses that runs record.
@@ -90,7 +100,13 @@ def member_gradient(
   def penalty(prompt_PxD, target_PxD, mask_P, gamma):
     return constraint.penalty(prompt_PxD, target_PxD, mask_P, leaves.held, gamma)
 
-  loss = functools.partial(wayward_loss, model, penalty=penalty)
+  def loss(prompt_PxD, *others):
+    total, losses = wayward_loss(model, prompt_PxD, *others, penalty=penalty)
+    if fooling is not None:
+      said = fooling(model, prompt_PxD, leaves.mask_P, leaves.said_S, step)
+      total = total + fooling.weight * said
+    return total, losses
+
   (total, losses), gradient_PxD = jax.value_and_grad(loss, has_aux=True)(
     prompt_PxD, leaves.target_PxD, leaves.mask_P, leaves.gamma, row
   )
@@ -108,6 +124,7 @@ def train_step(
   step,
   rows_by_seed,
   squares_NxB=None,
+  fooling: Fooling | None = None,
 ):
   """One step of ONE member: gradient, update, and the constraint's projection.
 
@@ -121,6 +138,7 @@ def train_step(
     rows_by_seed: the step's packed rows, stacked over the chunk's seeds.
     squares_NxB: squared lengths of the embeddings, infinite for rows that belong to no token, in
       blocks; None for a constraint that does not need them.
+    fooling: the reader that the prompt is to fool; None for none.
 
   Returns:
     The next state and the step's losses. Where the loss or the next prompt is not finite the state
@@ -129,7 +147,9 @@ def train_step(
   # The one row of a single seed stays unbatched under vmap: all members read it.
   alone = len(rows_by_seed.ids_T) == 1
   row = jax.tree.map(lambda x: x[0] if alone else x[leaves.seed_index], rows_by_seed)
-  gradient_PxD, total, losses = member_gradient(model, constraint, leaves, state.prompt_PxD, row)
+  gradient_PxD, total, losses = member_gradient(
+    model, constraint, leaves, state.prompt_PxD, row, fooling, step
+  )
   # Optax mixes its integer step count with floats, which are to be of 32 bits wherever it runs.
   with jax.numpy_dtype_promotion("standard"), _enable_x64(False):
     updates, optimizer = make_optimizer(leaves.lr, steps).update(

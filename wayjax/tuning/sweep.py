@@ -26,13 +26,14 @@ from wayjax.devices.sharding import place
 from wayjax.errors import WayjaxError
 from wayjax.models import LanguageModel
 from wayjax.options import require_kind
+from wayjax.readers.fooling import make_fooling
 from wayjax.tuning import program as programs
 from wayjax.tuning.callbacks import Callbacks, Meter, Recovery, Stopped
 from wayjax.tuning.chunk import train_chunk
 from wayjax.tuning.decisions import Decision
-from wayjax.tuning.groups import make_groups
+from wayjax.tuning.groups import Group, make_groups
 from wayjax.tuning.members import Member, TunedPrompt, make_members
-from wayjax.tuning.program import Group, Program
+from wayjax.tuning.program import Program
 from wayjax.tuning.settings import TrainSettings
 
 _log = logging.getLogger("wayjax")
@@ -160,6 +161,8 @@ def tune(
   lr: float = 0.01,
   batch_size: int = 8,
   members_at_once: int | None = None,
+  fool: str | None = None,
+  fool_weight: float = 1.0,
 ) -> list[TunedPrompt]:
   """Tunes a prompt for every target, constraint, gamma and seed, in one sweep.
 
@@ -180,6 +183,8 @@ def tune(
     lr: learning rate of the first step; it decays linearly to 0.
     batch_size: examples in a batch.
     members_at_once: prompts in one program; None means as many as fit the memory.
+    fool: a reader that is to say the targets, too, as an attack on it; see `make_fooling`.
+    fool_weight: weight of the targets' negative log-likelihood by that reader in the loss.
 
   Returns:
     Tuned prompts: target by target, then constraint by constraint, gamma by gamma, seed by seed.
@@ -200,6 +205,7 @@ def tune(
   ]
   for target in targets:
     require_kind("a target", target, Target, "a text or a Target")
+  fooling = fool and make_fooling(lm, fool, fool_weight, examples.frame, targets)
   members = make_members(
     lm,
     targets,
@@ -212,6 +218,7 @@ def tune(
     init=init,
     prompt_tokens=prompt_tokens,
     longest_example=examples.longest(),
+    fooling=fooling,
   )
   finished = tune_chunks(lm, examples, members, settings)
   found = {id(tuned.member): tuned for chunk in finished for tuned in chunk}
