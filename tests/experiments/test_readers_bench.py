@@ -285,7 +285,7 @@ def test_what_a_text_does_is_measured_in_the_prompts_place(small, given, only, l
 def test_what_was_read_is_never_read_again(out, given, only, capsys):
   said = Counted(("film mood",))
   only(says=said)
-  configs = configs_of(given)
+  configs = configs_of(given, "--readers", "says")
   first = readers_bench.measure(configs, out)
   assert said.read == 2 * 21  # of either task; both texts have the same true description
   assert "says reads sst2: 21 of 21, " in capsys.readouterr().out
@@ -309,10 +309,10 @@ def test_a_file_of_other_things_is_a_sentence(out, given, only):
 
 @pytest.mark.parametrize("tuned_apart", [False, True])
 def test_shards_together_are_the_whole(tmp_path, lm, given, only, tuned_apart):
-  said = Counted(("film mood",))
+  said, asked = Counted(("film mood",)), [*given, "--readers", "says"]
   only(says=said)
   whole, parts = tmp_path / "whole", tmp_path / "parts"
-  for config in configs_of(given):
+  for config in configs_of(asked):
     texts = TEXTS[config.dataset]
     write_run(whole / f"000-{config.dataset}", lm, config, texts)
     for i, seed in enumerate((1, 2)):
@@ -321,16 +321,16 @@ def test_shards_together_are_the_whole(tmp_path, lm, given, only, tuned_apart):
         write_run(parts / name, lm, config, texts, seeds=(seed,), shard=shard)
       elif not i:
         write_run(parts / name, lm, config, texts)
-  expected = readers_bench.measure(configs_of(given), whole)
+  expected = readers_bench.measure(configs_of(asked), whole)
   said.read = 0
-  first = readers_bench.measure(configs_of(given, "--shard", "0/2"), parts)
+  first = readers_bench.measure(configs_of(asked, "--shard", "0/2"), parts)
   assert "Readings that are not there yet: " in first["table"]["caption"]
   assert 0 < said.read < 42
-  readers_bench.measure(configs_of(given, "--shard", "1/2"), parts)
+  readers_bench.measure(configs_of(asked, "--shard", "1/2"), parts)
   assert said.read == 42
   names = {path.name for path in parts.glob("*.jsonl")}
   assert names == {f"readers_bench.readings-{i}-of-2.jsonl" for i in (0, 1)}
-  assert readers_bench.measure(configs_of(given), parts) == expected
+  assert readers_bench.measure(configs_of(asked), parts) == expected
   assert said.read == 42
 
 
