@@ -19,6 +19,7 @@ from wayjax.devices.select import select_device
 from wayjax.errors import WayjaxError, in_one_sentence
 from wayjax.exits import exit_code
 from wayjax.options import flag, path
+from wayjax.readers import READERS, get_reader
 from wayjax.results.storage import open_files
 from wayjax.visible import visible
 
@@ -31,12 +32,13 @@ class Experiment:
     name: the name of its module.
     sweeps: members that it needs; other experiments in the same folder may have tuned them already.
     models: its models where the command line names none; None is wayjax.run's default.
-    measure: what it measures besides, of the runs in a folder or without any. It returns a `table`
-      or a `figure` for the report, as `wayjax.report.build.make_report` describes them, and
+    measure: what it measures besides, of the runs in a folder or without any. It returns a `table`,
+      a `figure` or both for the report, as `wayjax.report.build.make_report` describes them, and
       whatever else is worth keeping; all of it is written to `<name>.measured.json`.
     measured_on: the tasks whose configurations `measure` is given.
-    in_demo: of its `datasets` and its sweeps' settings those that the demo has, which is to take
-      minutes, unless the command line names others.
+    takes_readers: whether `--readers` says who reads for `measure`; it does not go to its runs.
+    in_demo: of its `datasets`, its sweeps' settings and other options of wayjax.run what the demo
+      has, which is to take minutes, unless the command line names others.
   """
 
   name: str
@@ -44,6 +46,7 @@ class Experiment:
   models: tuple[str | None, ...] = (None,)
   measure: Callable[[list[RunConfig], Path], dict] | None = None
   measured_on: tuple[str, ...] = ()
+  takes_readers: bool = False
   in_demo: dict[str, tuple] = dataclasses.field(default_factory=dict)
 
   @property
@@ -99,15 +102,22 @@ def _parse(experiment: Experiment, description: str, argv: list[str] | None) -> 
   for name, values in settings.items():
     kind, known = fields[name].metadata.get("type"), ", ".join(map(str, values))
     add(flag(fields[name]), nargs="+", type=kind, metavar="X", help=f"only these of {known}")
+  if experiment.takes_readers:
+    add("--readers", nargs="+", metavar="NAME", help=f"who reads: {', '.join(READERS)}")
   args, args.options = parser.parse_known_args(argv)
+  for name in getattr(args, "readers", None) or ():
+    get_reader(name)  # a wrong name is told before anything is tuned
   for name, values in settings.items():
     for value in getattr(args, name) or ():
       if value not in values:
         known = ", ".join(map(str, values))
         raise WayjaxError(f"{flag(fields[name])} {value}: {experiment.name} has {known}")
-  for name, chosen in experiment.in_demo.items():
-    if args.demo and getattr(args, name) is None:
-      setattr(args, name, list(chosen))
+  given = [word.split("=")[0] for word in args.options]
+  for name, chosen in experiment.in_demo.items() if args.demo else ():
+    if name in ("datasets", *settings):
+      setattr(args, name, getattr(args, name) or list(chosen))
+    elif flag(fields[name]) not in given:
+      args.options += [flag(fields[name]), *map(str, chosen)]
   return args
 
 
@@ -141,6 +151,8 @@ def _measure(experiment: Experiment, args: argparse.Namespace) -> None:
   (model,) = _models(experiment, args)
   given = [*(["--demo"] if args.demo else []), *(["--model", model] if model else [])]
   given += args.options
+  if readers := getattr(args, "readers", None):
+    given += ["--readers", *readers]
   datasets = _chosen(experiment, experiment.measured_on, args.datasets)
   configs = [parse_args(["--dataset", name, *given]) for name in datasets]
   select_device(configs[0].device)

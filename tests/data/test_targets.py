@@ -10,7 +10,7 @@ import urllib.request
 import pytest
 
 from wayjax.data import targets
-from wayjax.data.targets import Target, load_targets
+from wayjax.data.targets import Target, load_targets, task_described
 from wayjax.data.tasks import TASKS, Task
 from wayjax.errors import WayjaxError
 
@@ -63,6 +63,19 @@ def test_other_of_the_demo_are_its_true_ones_of_the_other_tasks():
     own = {f"{name}_{t.name}": t.text for t in load_targets(task, groups=("demo-true",))}
     assert own.items().isdisjoint(found.items()) == (name == "sst2")
     assert own.keys().isdisjoint(found) == (name == "sst2")
+
+
+def test_a_description_of_another_task_tells_which(released):
+  found = [
+    *load_targets(SST2, groups=("other",), targets_dir=released),
+    *load_targets(TASKS["trec"], groups=("other",), targets_dir=released),
+    *load_targets(SST2, groups=("demo-other",))[:4:3],
+  ]
+  told = [task_described(target.group, target.name) for target in found]
+  assert told == ["trec", "sst2", "sst2", "sst5", "agnews"]
+  assert task_described("true", "trec_0") is None
+  assert task_described("demo", "true") is None
+  assert task_described("other", "mine_0") is None
 
 
 def test_literal_texts():

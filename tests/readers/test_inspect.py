@@ -204,6 +204,18 @@ def test_its_text_is_that_of_the_middle_pair_and_scored(lm):
   assert inspect.read(lm, [], **OPTIONS) == []
 
 
+def test_its_sequences_are_those_that_its_text_is_of(lm):
+  prompts, layers = prompts_of(lm), {"sources": SOURCES, "targets": TARGETS}
+  requests = inspect.sequences(lm, prompts, **layers, descriptions=DESCRIPTIONS)
+  readings = inspect.read(lm, prompts, **ALL_PAIRS)
+  before_ids = tuple(token_ids(lm.tokenizer, [BEFORE])[0])
+  for request, reading in zip(requests, readings, strict=True):
+    assert (request.frame.before_ids, request.prompt.layer) == (before_ids, 1)
+    said = target_by_hand(lm, request.prompt.states_PxI, request.prompt.layer, before_ids)
+    assert said == reading.text
+  assert inspect.sequences(lm, [], **layers) == []
+
+
 @pytest.mark.parametrize(
   ("layers", "spread"),
   [(2, [1]), (3, [1, 2]), (7, [1, 2, 3, 4, 5, 6]), (12, [1, 3, 5, 7, 9, 11])],

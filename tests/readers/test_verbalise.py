@@ -63,6 +63,16 @@ def test_without_a_chat_template_it_is_a_question_to_answer(model_type, lm, tmp_
   assert len({reading.text for reading in readings}) == len(prompts)
 
 
+def test_its_sequences_are_those_that_answers_go_on_from(lm):
+  prompts = prompts_of(lm)
+  requests = verbalise.sequences(lm, prompts, question="why")
+  for request, prompt in zip(requests, prompts, strict=True):
+    assert request.prompt is prompt
+    frame = request.frame
+    assert (frame.before, frame.after + frame.reply) == ("Q:", "\nwhy\nA:")
+    assert not len(request.ids)
+
+
 def test_the_question_begins_as_the_tokenizer_begins_a_text(lm):
   begun = with_tokenizer(lm, bos_token="!")
   begun.tokenizer.backend_tokenizer.post_processor = TemplateProcessing(

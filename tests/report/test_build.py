@@ -109,14 +109,39 @@ def test_any_experiment_may_have_a_table_or_a_figure_of_its_own(tmp_path):
   assert [(figure.title, figure.command) for figure in report.figures] == [("Mine", "b")]
 
 
+DOTS = {
+  "figure": "dots",
+  "name": "shares",
+  "title": "Shares",
+  "caption": "c",
+  "rows": ["one", "another"],
+  "labels": ["_a", "b"],
+  "panels": [
+    {"x_label": "share", "dots": [{"row": "one", "label": "b", "mean": 0.5, "low": 0, "high": 1}]},
+    {"x_label": "of nothing", "dots": []},
+  ],
+}
+
+
+def test_an_experiment_may_have_both_which_are_then_two_parts(tmp_path):
+  content = {"command": "a", "table": TABLE, **DOTS}
+  (tmp_path / "toy.measured.json").write_text(json.dumps(content))
+  report = build.make_report([], gather.find_measured([str(tmp_path)]))
+  (table,), (figure,) = report.tables, report.figures
+  assert (table.name, table.command, figure.name, figure.command) == ("toy", "a", "shares", "a")
+  assert figure.svg.startswith("<?xml")
+
+
 @pytest.mark.parametrize(
   ("content", "problem"),
   [
     ({"table": {}}, "it lacks 'lines'"),
+    ({"table": TABLE, "figure": "dots"}, "it lacks 'rows'"),
+    (DOTS | {"panels": [{"x_label": "x", "dots": [{"label": "b"}]}]}, "it lacks 'mean'"),
     ({"table": []}, "is damaged"),
     ({"table": TABLE | {"lines": [["1"]]}}, "more cells or fewer"),
     ({"table": TABLE | {"name": "../x"}}, "cannot be the name of a file"),
-    ({"figure": "pie"}, "its figure is not one of cells, histogram"),
+    ({"figure": "pie"}, "its figure is not one of cells, histogram, dots"),
     ({"figure": ["cells"]}, "is damaged"),
     ({"figure": "histogram"}, "it lacks 'edges'"),
   ],

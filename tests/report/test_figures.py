@@ -167,7 +167,10 @@ def test_what_experiments_may_have_drawn():
   counts, edges = np.histogram([0.1, 0.2, 0.9], 4)
   counted = {"counts": counts.tolist(), "edges": edges.tolist(), "marks": {"50 %": 0.2}}
   counted |= {"x_label": "x", "y_label": "y"}
-  data = {"cells": slice_of, "histogram": counted}
+  dot = {"row": "one", "label": "b", "mean": 0.5, "low": 0.25, "high": 0.75}
+  panels = [{"x_label": "x", "dots": [dot]}, {"x_label": "of nothing", "dots": []}]
+  shares = {"rows": ["one", "another"], "labels": ["_a", "b"], "panels": panels}
+  data = {"cells": slice_of, "histogram": counted, "dots": shares}
   assert figures.FIGURES.keys() == data.keys()
   for kind, draw in figures.FIGURES.items():
     figure = draw(data[kind] | WORDS)

@@ -122,7 +122,6 @@ def test_a_member_may_not_come_twice(tmp_path):
     ('"command table"', "does not hold a measurement"),
     ('{"command": ""}', "does not hold a measurement"),
     ('{"table": {}}', "does not hold a measurement"),
-    ('{"command": "", "table": {}, "figure": "cells"}', "does not hold a measurement"),
     ('{"command": "", "tasks": [{}]}', "it lacks 'task'"),
     ('{"command": "", "tasks": 1}', "is damaged"),
     ('{"command": "", "edges": []}', "it lacks 'tokens'"),

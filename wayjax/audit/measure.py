@@ -27,11 +27,10 @@ from wayjax.prompts import SoftPrompt, check_prompts, text_prompt
 from wayjax.readers import READERS, Context, Reading
 from wayjax.readers import scores as behaviour
 from wayjax.readers.nearest import NearestReading
-from wayjax.readers.reading import f1_with_target
+from wayjax.readers.reading import f1_with_target, task_context
 
 AUTO = "auto"
 SLOW = ("hard",)  # readers that are asked only by name
-_TEXTS, _ROWS = 2000, 256  # training inputs and rows that readers may draw from
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Trial:
 
   def drawn(self) -> Examples:
     """The rows to evaluate on, in file order: files are often sorted by class."""
-    return _draw(self.data.evaluation, self.rows)
+    return self.data.evaluation.drawn(self.rows)
 
   def encode(self, lm: LanguageModel, prompt: SoftPrompt, rows: Examples) -> EncodedExamples:
     """Rows as token ids, in the text that a prompt was tuned in."""
@@ -63,16 +62,14 @@ class Trial:
 
   def context(self, lm: LanguageModel, prompt: SoftPrompt, candidates: tuple[str, ...]) -> Context:
     """What readers may ask for: never the rows that prompts are evaluated on."""
-    return Context(
-      examples=self.encode(lm, prompt, _draw(self.data.train, _ROWS)),
-      texts=self.task.inputs(self.data.train.first(_TEXTS).texts),
+    return task_context(
+      lm.tokenizer,
+      self.task,
+      self.data.train,
+      frame_of(lm, prompt),
+      max_length=self.max_length,
       candidates=candidates,
     )
-
-
-def _draw(examples: Examples, count: int) -> Examples:
-  drawn = np.random.default_rng(0).permutation(len(examples))[:count]
-  return examples.take(sorted(drawn.tolist()))
 
 
 def audit(

@@ -45,6 +45,11 @@ class Examples:
     """The rows with these numbers, in this order."""
     return Examples(tuple(self.texts[i] for i in rows), tuple(self.labels[i] for i in rows))
 
+  def drawn(self, count: int) -> "Examples":
+    """So many rows, drawn from all and in file order: files are often sorted by class."""
+    numbers = np.random.default_rng(0).permutation(len(self))[:count]
+    return self.take(sorted(numbers.tolist()))
+
   def first(self, count: int | None) -> "Examples":
     """The first `count` rows, or all of them if it is None."""
     return self if count is None else self.take(range(min(count, len(self))))

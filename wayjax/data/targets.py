@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 
 from wayjax import demo, hub
-from wayjax.data.tasks import Task
+from wayjax.data.tasks import TASKS, Task
 from wayjax.errors import WayjaxError, reason
 from wayjax.files import MIB, exists, parse_json, read_text
 from wayjax.visible import is_unicode
@@ -61,6 +61,17 @@ class Target:
 def is_numbered(group: str, name: str) -> bool:
   """Whether a target is named after its place on a command line or in a file, not by anyone."""
   return group == _TEXT or (group == _FILE and bool(_LINE.fullmatch(name)))
+
+
+def task_described(group: str, name: str) -> str | None:
+  """The task that a target describes, of a group of other tasks' true descriptions; else None."""
+  if group not in (OTHER, demo.OTHER):
+    return None
+  prefixes = {
+    task.name: f"{task.name}_" if group == demo.OTHER else task.true_prefix
+    for task in TASKS.values()
+  }
+  return next((task for task, prefix in prefixes.items() if name.startswith(prefix)), None)
 
 
 def load_targets(

@@ -89,23 +89,34 @@ class Generator:
     prompts = list(prompts) or [None]
     soft = [prompt for prompt in prompts if not isinstance(prompt, Patch | None)]
     check_prompts(soft, self._lm.name, self._lm.width)
-    if len({isinstance(prompt, Patch) for prompt in prompts}) > 1:
-      raise WayjaxError("patches and other prompts take two programs: give them in two calls")
     inputs = [np.asarray(ids, np.int32).reshape(-1) for ids in inputs]
     frames = [frame] * len(prompts) if isinstance(frame, Frame) else list(frame)
-    for ids in inputs:
-      require_embeddings(self._lm, ids, "an input")
-    for one in frames:
-      around = one.before_ids + one.after_ids + one.reply_ids
-      require_embeddings(self._lm, np.array(around, np.int32), "the text around a prompt")
     pairs = [(m, n) for m in range(len(prompts)) for n in range(len(inputs))]
-    if not pairs:
-      return [[] for _ in prompts]
-    found = self._generate([Request(m, n, prompts[m], frames[m], inputs[n]) for m, n in pairs])
+    found = self.go_on([Request(m, n, prompts[m], frames[m], inputs[n]) for m, n in pairs])
     rows = iter(found)
     return [[next(rows) for _ in inputs] for _ in prompts]
 
-  def _generate(self, requests: list[Request]) -> list[np.ndarray]:
+  def go_on(self, requests: list[Request]) -> list[np.ndarray]:
+    """Goes on with sequences.
+
+    Args:
+      requests: the sequences, all of patches or none.
+
+    Returns:
+      As `__call__` of each sequence.
+
+    Raises:
+      WayjaxError: see `__call__`.
+    """
+    if not requests:
+      return []
+    if len({isinstance(request.prompt, Patch) for request in requests}) > 1:
+      raise WayjaxError("patches and other prompts take two programs: give them in two calls")
+    for ids in {id(request.ids): request.ids for request in requests}.values():
+      require_embeddings(self._lm, ids, "an input")
+    for frame in {request.frame for request in requests}:
+      around = frame.before_ids + frame.after_ids + frame.reply_ids
+      require_embeddings(self._lm, np.array(around, np.int32), "the text around a prompt")
     longest = max(requests, key=len)
     if len(min(requests, key=len)) == 0:
       raise WayjaxError("there is nothing to start from: give a prompt, a frame or an input")

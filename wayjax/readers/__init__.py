@@ -7,6 +7,7 @@ To add a reader, write `readers/x.py` with a function like `nearest.read` and na
 from collections.abc import Callable
 
 from wayjax.errors import WayjaxError
+from wayjax.generation.requests import Request
 from wayjax.readers import (
   contextual,
   hard,
@@ -18,7 +19,7 @@ from wayjax.readers import (
 )
 from wayjax.readers.reading import Context, Reading
 
-__all__ = ["READERS", "Context", "Reading", "get_reader"]
+__all__ = ["READERS", "SEQUENCES", "Context", "Reading", "get_reader"]
 
 # Name -> a function of a language model, soft prompts and a context that returns a reading of each.
 READERS: dict[str, Callable[..., list[Reading]]] = {
@@ -29,6 +30,12 @@ READERS: dict[str, Callable[..., list[Reading]]] = {
   "verbalise": verbalise.read,
   "mixture": mixture.read,
   "hard": hard.read,
+}
+
+# Of readers whose text the model makes: a function of the same that returns what it goes on from.
+SEQUENCES: dict[str, Callable[..., list[Request]]] = {
+  "inspect": inspect.sequences,
+  "verbalise": verbalise.sequences,
 }
 
 

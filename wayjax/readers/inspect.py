@@ -17,7 +17,7 @@ from wayjax.data.frame import Frame, make_frame, own_beginning
 from wayjax.errors import WayjaxError
 from wayjax.generation.generate import tokens_with
 from wayjax.generation.generator import Generator
-from wayjax.generation.requests import Patch
+from wayjax.generation.requests import Patch, Request
 from wayjax.models import LanguageModel
 from wayjax.options import require_choice, require_kind
 from wayjax.prompts import SoftPrompt, check_prompts
@@ -102,42 +102,37 @@ def read(
       the model, or the variant `layer0` of a model whose layers are of another width than its
       embeddings.
   """
-  require_kind("lm", lm, LanguageModel, "what load_lm returns")
-  check_prompts(prompts, lm.name, lm.width)
-  require_choice("variant", variant, VARIANTS)
-  # Before the first layer, that variant has placeholders only.
-  sources = _layers(lm, "sources", sources, least=1 if variant == LAYER0 else 0)
-  targets = _layers(lm, "targets", targets)
-  if variant == LAYER0 and (inner := _inner_width(lm)) != lm.width:
-    raise WayjaxError(
-      f"the layers of {lm.name} are {inner} wide and its embeddings {lm.width}, so prompts cannot "
-      f"take the place of a layer's output: use the variant {EMBEDDINGS}"
-    )
-  frame, token = target_frame(lm, descriptions), placeholder(lm)
+  sources, targets = _checked(lm, prompts, sources, targets, variant)
   generator = Generator(lm, max_new_tokens=max_new_tokens, end_ids=tokens_with(lm, [_END]))
-  if not prompts:
-    return []
-  under = [np.full(len(prompt), token, np.int32) for prompt in prompts]
-  if variant == LAYER0:
-    states = _states_over_layer_0(lm, prompts, context, sources, under)
-  else:
-    states = prompt_states(lm, prompts, context, sources)
-  patches = [
-    Patch(ids_P, states_PxI, target)
-    for ids_P, states_LxPxI in zip(under, states, strict=True)
-    for states_PxI in states_LxPxI
-    for target in targets
-  ]
-  nothing = np.zeros(0, np.int32)
-  texts = iter([cut(_decoded(lm, ids_N)) for (ids_N,) in generator(patches, [nothing], frame)])
-  middle = (len(sources) - 1) // 2 * len(targets) + (len(targets) - 1) // 2
+  requests = _requests(lm, prompts, context, sources, targets, descriptions, variant)
+  texts = iter([cut(_decoded(lm, ids_N)) for ids_N in generator.go_on(requests)])
+  settled = _middle(sources), _middle(targets)
   readings = []
   for prompt in prompts:
     pairs = [{"source": s, "target": t, "text": next(texts)} for s in sources for t in targets]
-    text = pairs[middle]["text"]
+    (text,) = (pair["text"] for pair in pairs if (pair["source"], pair["target"]) == settled)
     found = f1_with_target(text, prompt.reads_as, lm.tokenizer)
     readings.append(InspectReading(text=text, **found, variant=variant, pairs=pairs))
   return readings
+
+
+def sequences(
+  lm: LanguageModel,
+  prompts: list[SoftPrompt],
+  context: Context = DEFAULT,
+  *,
+  sources: list[int] | None = None,
+  targets: list[int] | None = None,
+  descriptions: tuple[str, ...] = DEFAULT_DESCRIPTIONS,
+  variant: str = EMBEDDINGS,
+) -> list[Request]:
+  """What the model goes on from: of each prompt the sequence of the pair that is its text's.
+
+  For arguments and errors see `read`.
+  """
+  sources, targets = _checked(lm, prompts, sources, targets, variant)
+  middle = [_middle(sources)], [_middle(targets)]
+  return _requests(lm, prompts, context, *middle, descriptions, variant)
 
 
 def cut(text: str) -> str:
@@ -156,6 +151,61 @@ def cut(text: str) -> str:
   if len(early) == len(places):
     return text.strip()
   return text[early[-1] + 1 if early else 0 : places[len(early)]].strip()
+
+
+def _middle(layers: list[int]) -> int:
+  """The one in the middle, or the lower of two."""
+  return layers[(len(layers) - 1) // 2]
+
+
+def _checked(
+  lm: LanguageModel,
+  prompts: list[SoftPrompt],
+  sources: list[int] | None,
+  targets: list[int] | None,
+  variant: str,
+) -> tuple[list[int], list[int]]:
+  """The layers of either kind; raises WayjaxError where an argument is wrong."""
+  require_kind("lm", lm, LanguageModel, "what load_lm returns")
+  check_prompts(prompts, lm.name, lm.width)
+  require_choice("variant", variant, VARIANTS)
+  # Before the first layer, that variant has placeholders only.
+  sources = _layers(lm, "sources", sources, least=1 if variant == LAYER0 else 0)
+  targets = _layers(lm, "targets", targets)
+  if variant == LAYER0 and (inner := _inner_width(lm)) != lm.width:
+    raise WayjaxError(
+      f"the layers of {lm.name} are {inner} wide and its embeddings {lm.width}, so prompts cannot "
+      f"take the place of a layer's output: use the variant {EMBEDDINGS}"
+    )
+  return sources, targets
+
+
+def _requests(
+  lm: LanguageModel,
+  prompts: list[SoftPrompt],
+  context: Context,
+  sources: list[int],
+  targets: list[int],
+  descriptions: tuple[str, ...],
+  variant: str,
+) -> list[Request]:
+  """The target runs, prompt by prompt and source by source, after the source runs."""
+  frame, token = target_frame(lm, descriptions), placeholder(lm)
+  if not prompts:
+    return []
+  under = [np.full(len(prompt), token, np.int32) for prompt in prompts]
+  if variant == LAYER0:
+    states = _states_over_layer_0(lm, prompts, context, sources, under)
+  else:
+    states = prompt_states(lm, prompts, context, sources)
+  patches = [
+    Patch(ids_P, states_PxI, target)
+    for ids_P, states_LxPxI in zip(under, states, strict=True)
+    for states_PxI in states_LxPxI
+    for target in targets
+  ]
+  nothing = np.zeros(0, np.int32)
+  return [Request(i, 0, patch, frame, nothing) for i, patch in enumerate(patches)]
 
 
 def _decoded(lm: LanguageModel, ids_N: np.ndarray) -> str:

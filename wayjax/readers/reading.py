@@ -2,11 +2,15 @@
 
 import dataclasses
 
-from wayjax.data.encoding import EncodedExamples, as_read
+from wayjax.data.encoding import EncodedExamples, as_read, encode
+from wayjax.data.examples import Examples
 from wayjax.data.frame import Frame
 from wayjax.data.targets import Target
+from wayjax.data.tasks import Task
 from wayjax.errors import WayjaxError
 from wayjax.metrics import prompt_f1, prompt_f1_lemma
+
+_TEXTS, _ROWS = 2000, 256  # training inputs and rows that readers may draw from
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -47,6 +51,32 @@ class Context:
 
 
 DEFAULT = Context()
+
+
+def task_context(
+  tokenizer,
+  task: Task,
+  train: Examples,
+  frame: Frame,
+  *,
+  max_length: int | None = None,
+  candidates: tuple[str, ...] = (),
+) -> Context:
+  """What readers of a task's prompts may ask for: never the rows that prompts are evaluated on.
+
+  Args:
+    tokenizer: the model's.
+    task: the task.
+    train: its training rows.
+    frame: the text around the prompts.
+    max_length: inputs are cut to `max_length - 16` tokens; None means the task's own.
+    candidates: texts that a prompt may be a mixture of.
+  """
+  return Context(
+    examples=encode(tokenizer, task, train.drawn(_ROWS), max_length, frame=frame),
+    texts=task.inputs(train.first(_TEXTS).texts),
+    candidates=candidates,
+  )
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)

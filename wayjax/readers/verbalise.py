@@ -9,6 +9,7 @@ from wayjax.data.frame import Frame, make_frame, own_beginning
 from wayjax.errors import WayjaxError
 from wayjax.generation.generate import frame_of
 from wayjax.generation.generator import Generator
+from wayjax.generation.requests import Request
 from wayjax.models import LanguageModel
 from wayjax.options import require_kind
 from wayjax.prompts import SoftPrompt, check_prompts
@@ -51,6 +52,30 @@ def read(
     WayjaxError: a wrong argument, a chat template that fails, or a prompt that does not fit the
       model.
   """
+  requests = sequences(lm, prompts, context, question=question, framed=framed)
+  generator = Generator(lm, max_new_tokens=max_new_tokens, end_ids=_special_ids(lm))
+  readings = []
+  for prompt, ids_N in zip(prompts, generator.go_on(requests), strict=True):
+    answer = lm.tokenizer.decode(
+      ids_N.tolist(), skip_special_tokens=True, clean_up_tokenization_spaces=False
+    )
+    text = first_line(answer)
+    readings.append(Reading(text=text, **f1_with_target(text, prompt.reads_as, lm.tokenizer)))
+  return readings
+
+
+def sequences(
+  lm: LanguageModel,
+  prompts: list[SoftPrompt],
+  context: Context = DEFAULT,
+  *,
+  question: str = DEFAULT_QUESTION,
+  framed: bool | None = None,
+) -> list[Request]:
+  """What the model goes on from: of each prompt the sequence that ends where the answer begins.
+
+  For arguments and errors see `read`.
+  """
   require_kind("lm", lm, LanguageModel, "what load_lm returns")
   check_prompts(prompts, lm.name, lm.width)
   require_kind("question", question, str, "a text")
@@ -59,19 +84,12 @@ def read(
   if not is_unicode(question):
     raise WayjaxError("question is not valid Unicode: give another")
   require_kind("framed", framed, bool | None, "True, False or None")
-  generator = Generator(lm, max_new_tokens=max_new_tokens, end_ids=_special_ids(lm))
-  if not prompts:
-    return []
   frames = _frames(lm, prompts, context, framed)
-  in_question = [asked(lm, frame, question) for frame in frames]
-  readings = []
-  for prompt, (ids_N,) in zip(prompts, generator(prompts, [np.zeros(0, np.int32)], in_question)):
-    answer = lm.tokenizer.decode(
-      ids_N.tolist(), skip_special_tokens=True, clean_up_tokenization_spaces=False
-    )
-    text = first_line(answer)
-    readings.append(Reading(text=text, **f1_with_target(text, prompt.reads_as, lm.tokenizer)))
-  return readings
+  nothing = np.zeros(0, np.int32)
+  return [
+    Request(i, 0, prompt, asked(lm, frame, question), nothing)
+    for i, (prompt, frame) in enumerate(zip(prompts, frames, strict=True))
+  ]
 
 
 def first_line(answer: str) -> str:

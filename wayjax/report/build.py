@@ -19,9 +19,9 @@ def make_report(results: list[Results], measured: dict[str, dict]) -> Report:
 
   Args:
     results: rows by setting.
-    measured: what experiments measured without tuning, by name. Each has a `command`, and either a
-      `table`, the other fields of `content.Table`, or a `figure`: a name in `figures.FIGURES`,
-      beside what that draws and the `name`, `title` and `caption` of the figure.
+    measured: what experiments measured without tuning, by name. Each has a `command`, and a
+      `table`, the other fields of `content.Table`, or a `figure`, or both: a name in
+      `figures.FIGURES`, beside what that draws and the `name`, `title` and `caption` of the figure.
 
   Raises:
     WayjaxError: a measurement is damaged.
@@ -29,7 +29,7 @@ def make_report(results: list[Results], measured: dict[str, dict]) -> Report:
   any_text = _only(results, paper.is_any_text)
   of_group = _only(results, lambda row: row["target_group"] == paper.FIGURE_5_GROUP)
   sized = [found for found in of_group or any_text if tables.chosen_lines(found)]
-  made = [_measured(name, content) for name, content in measured.items()]
+  made = [part for name, content in measured.items() for part in _measured(name, content)]
   # Tables of what was measured come first, such figures last: as in the paper.
   found_tables = [part for part in made if isinstance(part, Table)]
   found_tables += _tables(results, any_text, sized)
@@ -55,8 +55,9 @@ def _only(results: list[Results], belongs: Callable[[dict], bool]) -> list[Resul
   return [found for found in kept if any(not is_free(line) for line in found.lines)]
 
 
-def _measured(experiment: str, content: dict) -> Table | Figure:
-  """The table or figure that an experiment measured."""
+def _measured(experiment: str, content: dict) -> list[Table | Figure]:
+  """The table, the figure or both that an experiment measured."""
+  parts = []
   try:
     if "table" in content:
       table = content["table"]
@@ -64,20 +65,21 @@ def _measured(experiment: str, content: dict) -> Table | Figure:
       columns = tuple(map(str, table["columns"]))
       if any(len(line) != len(columns) for line in lines):
         raise ValueError("a line of its table has more cells or fewer than there are columns")
-      part = Table(table["name"], table["title"], table["caption"], columns, lines)
-    else:
+      parts.append(Table(table["name"], table["title"], table["caption"], columns, lines))
+    if "figure" in content:
       if (draw := figures.FIGURES.get(content["figure"])) is None:
         raise ValueError(f"its figure is not one of {', '.join(figures.FIGURES)}")
-      part = draw(content)
-    if not re.fullmatch(r"[\w-]+", part.name):  # files are named after it
-      raise ValueError(f"{part.name!r} cannot be the name of a file")
+      parts.append(draw(content))
+    for part in parts:
+      if not re.fullmatch(r"[\w-]+", part.name):  # files are named after it
+        raise ValueError(f"{part.name!r} cannot be the name of a file")
   except KeyError as error:
     raise WayjaxError(f"{experiment}.measured.json is damaged: it lacks {error}") from error
   except (TypeError, ValueError, AttributeError) as error:
     raise WayjaxError(f"{experiment}.measured.json is damaged: {reason(error)}") from error
-  part = dataclasses.replace(part, command=content["command"])
-  schema.check(vars(part), type(part), f"{experiment}.measured.json")
-  return part
+  for part in parts:
+    schema.check(vars(part), type(part), f"{experiment}.measured.json")
+  return [dataclasses.replace(part, command=content["command"]) for part in parts]
 
 
 def _tables(results, any_text, sized) -> list[Table]:

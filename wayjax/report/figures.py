@@ -9,6 +9,7 @@ from matplotlib.figure import Figure as Canvas
 
 from wayjax.config import C_DIST
 from wayjax.report import content, paper
+from wayjax.report.dots import dots
 from wayjax.report.drawing import COLOURS, MARKS, drawing, named
 from wayjax.report.gather import MODEL, Results, labels
 from wayjax.report.slices import cells
@@ -195,7 +196,11 @@ def histogram(measured: dict) -> content.Figure:
 
 
 # What an experiment may have drawn of what it measured, by the name that it gives as `figure`.
-FIGURES: dict[str, Callable[[dict], content.Figure]] = {"cells": cells, "histogram": histogram}
+FIGURES: dict[str, Callable[[dict], content.Figure]] = {
+  "cells": cells,
+  "histogram": histogram,
+  "dots": dots,
+}
 
 
 def _point(x: float, lines: list[dict]) -> Point:

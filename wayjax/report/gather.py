@@ -157,7 +157,7 @@ def find_measured(folders: Iterable[str]) -> dict[str, dict]:
   """What experiments measured without tuning, by the experiment's name.
 
   Returns:
-    Objects with a `command`, and with a `table` or a `figure`: see `build.make_report`.
+    Objects with a `command`, and with a `table`, a `figure` or both: see `build.make_report`.
 
   Raises:
     WayjaxError: a file is damaged.
@@ -174,7 +174,7 @@ def find_measured(folders: Iterable[str]) -> dict[str, dict]:
         raise WayjaxError(f"{path} is damaged: it lacks {error}") from error
       except (ValueError, RecursionError, TypeError, AttributeError) as error:
         raise WayjaxError(f"{path} is damaged: {reason(error)}") from error
-      if "command" not in content or ("table" in content) == ("figure" in content):
+      if "command" not in content or not content.keys() & {"table", "figure"}:
         raise WayjaxError(f"{path} is damaged: it does not hold a measurement")
       found[path.name.split(".")[0]] = content
   return found

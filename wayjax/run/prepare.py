@@ -24,6 +24,7 @@ from wayjax.models import LanguageModel, load_lm
 from wayjax.models.identity import tokenizer_sha256
 from wayjax.readers import Context, get_reader
 from wayjax.readers.fooling import make_fooling
+from wayjax.readers.reading import task_context
 from wayjax.tuning.groups import by_length
 from wayjax.tuning.members import Member, make_members, take_shard
 
@@ -66,9 +67,12 @@ class Prepared:
   @property
   def context(self) -> Context:
     """What readers of the prompts may ask for."""
-    return Context(
-      examples=self.evaluation,
-      texts=self.task.inputs(self.data.train.texts),
+    return task_context(
+      self.lm.tokenizer,
+      self.task,
+      self.data.train,
+      self.frame,
+      max_length=self.config.max_length,
       candidates=tuple(dict.fromkeys(target.text for target in self.targets)),
     )
 

@@ -1,0 +1,170 @@
+"""What readers see of wayward prompts: which task they name, and whether what they say does it.
+
+Claim: prompts solve a task A and read as a text of another task B, or of none; the table says which
+readers name A all the same, which name B, and what controls have by the same scores. It claims
+nothing beforehand: the sentences below it are what its numbers bear out.
+Paper: it reads by nearest tokens alone; InSPEcT (arXiv 2410.11660) is motivated by it, and nobody
+has reported it, or another reader by hidden states, on wayward prompts.
+Command: python -m experiments.readers_bench --model gpt2-large --out runs/paper
+A part: python -m experiments.readers_bench --datasets sst2 trec --readers nearest inspect
+--readers names who reads, else all but slow ones do; what was read is never read again.
+Time: not measured on an accelerator.
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import jax
+
+from experiments.experiment import Experiment, main
+from experiments.needed_runs import DEMO_GROUPS, Sweep
+from experiments.readings.asking import Asker, Progress
+from experiments.readings.cases import TUNED, Case, cases, tuned_prompts
+from experiments.readings.kept import Kept
+from experiments.readings.scoring import Scorer, lines_of
+from experiments.readings.table import to_figure, to_table, verdicts
+from wayjax.audit.measure import SLOW, Trial
+from wayjax.config import C_DIST, CELL, RunConfig
+from wayjax.data.targets import OTHER, load_targets
+from wayjax.data.tasks import TASKS
+from wayjax.devices.compilation import keep_programs
+from wayjax.errors import WayjaxError
+from wayjax.models import load_lm
+from wayjax.prompts import SoftPrompt
+from wayjax.readers import READERS, SEQUENCES
+from wayjax.report import gather, paper
+from wayjax.run.prepare import load_rows
+
+GAMMA = (0.0, paper.GAMMA)
+
+
+def measure(configs: list[RunConfig], out: Path) -> dict:
+  """Has readers read the prompts that a folder holds, and controls, and scores what they say."""
+  first = configs[0]
+  found = tuned_prompts(configs, out)
+  descriptions = _descriptions(first)
+  keep_programs()
+  lm = load_lm(
+    first.model,
+    revision=first.revision,
+    precision=first.precision,
+    model_parallel=first.model_parallel,
+  )
+  kept, scorer = Kept(out, first.shard), Scorer(descriptions, lm.tokenizer)
+  readers = [name for name in READERS if name in (first.readers or set(READERS) - set(SLOW))]
+  show = Progress(len(found) * (len(readers) + len(set(readers) & set(SEQUENCES)) + 1))
+  made = cases(lm, found, descriptions)
+  scored, not_asked, missing, too_long = [], {}, 0, 0
+  for config in (config for config in configs if config.dataset in found):
+    task, own = TASKS[config.dataset], [case for case in made if case.task == config.dataset]
+    data = load_rows(config, task)
+    trial = Trial(task, data, config.split, max_length=config.max_length)
+    asker = Asker(lm, trial, descriptions, config.projection, kept)
+    refused = _ask(asker, readers, _prompts(asker, own, config.shard), show, bool(first.readers))
+    not_asked |= {f"{reader} of {task.name}": why for reader, why in refused.items()}
+    for reader in (reader for reader in readers if reader not in refused):
+      for case in own:
+        record = kept[asker.key(case.prompt, reader)]
+        if "behaviour" not in record:
+          missing += 1
+          continue
+        too_long += record["behaviour"] is None
+        scored.append((reader, case, *scorer(case, record)))
+    jax.clear_caches()  # compiled programs take memory maps, and a process has so many
+  lines = lines_of(scored)
+  sentences = verdicts(lines)
+  notes = _notes(found, made, trial.rows) + _left_out(found, not_asked, missing, too_long)
+  return {
+    "table": to_table(lines, notes + sentences),
+    "numbers": [dataclasses.asdict(line) for line in lines],
+    "verdicts": sentences,
+    **to_figure(lines),
+  }
+
+
+def _descriptions(config: RunConfig) -> dict[str, tuple[str, ...]]:
+  """True descriptions of every task, by task."""
+  group = DEMO_GROUPS["true"] if config.demo else "true"
+  return {
+    name: tuple(
+      target.text for target in load_targets(task, groups=(group,), targets_dir=config.targets_dir)
+    )
+    for name, task in TASKS.items()
+  }
+
+
+def _prompts(asker: Asker, own: list[Case], shard: tuple[int, int] | None) -> list[SoftPrompt]:
+  """The different prompts of a task that this process reads, in an order of their own.
+
+  Of a sharded sweep they are what its part tuned; all others are divided by their keys.
+  """
+
+  def is_ours(case: Case, key: str) -> bool:
+    if shard is None or case.shard is not None:
+      return case.shard == shard or shard is None
+    return int(key, 16) % shard[1] == shard[0]
+
+  found = {}
+  for case in own:
+    if is_ours(case, key := asker.key(case.prompt, "")):
+      found[len(case.prompt), key] = case.prompt
+  return [found[key] for key in sorted(found)]  # those of a length share programs
+
+
+def _ask(
+  asker: Asker, readers: list[str], prompts: list[SoftPrompt], show: Progress, named: bool
+) -> dict[str, str]:
+  """Has readers read prompts; returns why some cannot, which is an error where they are named."""
+  refused = {}
+  for reader in readers:
+    try:
+      asker.read(reader, prompts, show)
+    except WayjaxError as error:
+      if named:
+        raise
+      refused[reader] = str(error)
+      continue
+    if reader in SEQUENCES:
+      asker.compare(reader, prompts, show)
+  asker.try_out([reader for reader in readers if reader not in refused], prompts, show)
+  return refused
+
+
+def _notes(found: dict[str, gather.Results], made: list[Case], rows: int) -> list[str]:
+  """What was read."""
+  tuned = sum(case.arm in TUNED.values() for case in made)
+  return [
+    f"Read: {tuned:,} tuned prompts of {', '.join(found)}, and {len(made) - tuned:,} controls; "
+    f"what readings do is measured on up to {rows} rows that no reader saw."
+  ]
+
+
+def _left_out(
+  found: dict[str, gather.Results], not_asked: dict[str, str], missing: int, too_long: int
+) -> list[str]:
+  """What was not, and why."""
+  sentences = []
+  if diverged := sum(row["status"] != "done" for each in found.values() for row in each.rows):
+    sentences.append(f"Prompts left out because they diverged: {diverged:,}.")
+  if not_asked:
+    reasons = "; ".join(f"{reader} ({why})" for reader, why in not_asked.items())
+    sentences.append(f"Readers that could not be asked: {reasons}.")
+  if missing:
+    sentences.append(f"Readings that are not there yet: {missing:,}.")
+  if too_long:
+    sentences.append(f"Readings too long for the model to be tried: {too_long:,}.")
+  return sentences
+
+
+EXPERIMENT = Experiment(
+  "readers_bench",
+  (Sweep(tuple(TASKS), (OTHER, "pile"), GAMMA, (C_DIST, CELL)),),
+  measure=measure,
+  measured_on=tuple(TASKS),
+  takes_readers=True,
+  in_demo={"datasets": ("trec", "subj"), "max_targets": (3,), "seeds": (1,), "eval_rows": (100,)},
+)
+
+if __name__ == "__main__":
+  sys.exit(main(EXPERIMENT, __doc__))

@@ -1,0 +1,1 @@
+"""What readers see of wayward prompts: parts of `experiments.readers_bench`."""
