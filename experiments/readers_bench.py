@@ -18,15 +18,22 @@ from pathlib import Path
 import jax
 
 from experiments.experiment import Experiment, main
-from experiments.needed_runs import DEMO_GROUPS, Sweep
-from experiments.readings.asking import Asker, Progress
-from experiments.readings.cases import TUNED, Case, cases, tuned_prompts
+from experiments.needed_runs import Sweep
+from experiments.readings.asking import Asker, Progress, prompts_to_read
+from experiments.readings.cases import (
+  TUNED,
+  Case,
+  cases,
+  require_prompts,
+  true_descriptions,
+  tuned_prompts,
+)
 from experiments.readings.kept import Kept
 from experiments.readings.scoring import Scorer, lines_of
 from experiments.readings.table import to_figure, to_table, verdicts
 from wayjax.audit.measure import SLOW, Trial
 from wayjax.config import C_DIST, CELL, RunConfig
-from wayjax.data.targets import OTHER, load_targets
+from wayjax.data.targets import OTHER
 from wayjax.data.tasks import TASKS
 from wayjax.devices.compilation import keep_programs
 from wayjax.errors import WayjaxError
@@ -43,7 +50,8 @@ def measure(configs: list[RunConfig], out: Path) -> dict:
   """Has readers read the prompts that a folder holds, and controls, and scores what they say."""
   first = configs[0]
   found = tuned_prompts(configs, out)
-  descriptions = _descriptions(first)
+  require_prompts(found, first.model, out)
+  descriptions = true_descriptions(first)
   keep_programs()
   lm = load_lm(
     first.model,
@@ -61,7 +69,9 @@ def measure(configs: list[RunConfig], out: Path) -> dict:
     data = load_rows(config, task)
     trial = Trial(task, data, config.split, max_length=config.max_length)
     asker = Asker(lm, trial, descriptions, config.projection, kept)
-    refused = _ask(asker, readers, _prompts(asker, own, config.shard), show, bool(first.readers))
+    refused = _ask(
+      asker, readers, prompts_to_read(asker, own, config.shard), show, bool(first.readers)
+    )
     not_asked |= {f"{reader} of {task.name}": why for reader, why in refused.items()}
     for reader in (reader for reader in readers if reader not in refused):
       for case in own:
@@ -81,35 +91,6 @@ def measure(configs: list[RunConfig], out: Path) -> dict:
     "verdicts": sentences,
     **to_figure(lines),
   }
-
-
-def _descriptions(config: RunConfig) -> dict[str, tuple[str, ...]]:
-  """True descriptions of every task, by task."""
-  group = DEMO_GROUPS["true"] if config.demo else "true"
-  return {
-    name: tuple(
-      target.text for target in load_targets(task, groups=(group,), targets_dir=config.targets_dir)
-    )
-    for name, task in TASKS.items()
-  }
-
-
-def _prompts(asker: Asker, own: list[Case], shard: tuple[int, int] | None) -> list[SoftPrompt]:
-  """The different prompts of a task that this process reads, in an order of their own.
-
-  Of a sharded sweep they are what its part tuned; all others are divided by their keys.
-  """
-
-  def is_ours(case: Case, key: str) -> bool:
-    if shard is None or case.shard is not None:
-      return case.shard == shard or shard is None
-    return int(key, 16) % shard[1] == shard[0]
-
-  found = {}
-  for case in own:
-    if is_ours(case, key := asker.key(case.prompt, "")):
-      found[len(case.prompt), key] = case.prompt
-  return [found[key] for key in sorted(found)]  # those of a length share programs
 
 
 def _ask(

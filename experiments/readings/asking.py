@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 
+from experiments.readings.cases import Case
 from experiments.readings.kept import Behaviour, Kept, Record
 from wayjax.audit.measure import Trial
 from wayjax.data.encoding import token_ids
@@ -224,3 +225,23 @@ def _behaviour(soft: Evaluation, hard: Evaluation, none: Evaluation) -> Behaviou
     kl=finite(scores.kl(soft, hard)),
     agreement=scores.agreement(soft, hard),
   )
+
+
+def prompts_to_read(
+  asker: Asker, own: list[Case], shard: tuple[int, int] | None
+) -> list[SoftPrompt]:
+  """The different prompts of a task that this process reads, in an order of their own.
+
+  Of a sharded sweep they are what its part tuned; all others are divided by their keys.
+  """
+
+  def is_ours(case: Case, key: str) -> bool:
+    if shard is None or case.shard is not None:
+      return case.shard == shard or shard is None
+    return int(key, 16) % shard[1] == shard[0]
+
+  found = {}
+  for case in own:
+    if is_ours(case, key := asker.key(case.prompt, "")):
+      found[len(case.prompt), key] = case.prompt
+  return [found[key] for key in sorted(found)]  # those of a length share programs

@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from experiments.needed_runs import DEMO_GROUPS
 from wayjax import demo
 from wayjax.config import C_DIST, CELL, UNCONSTRAINED, RunConfig
-from wayjax.data.targets import OTHER, task_described
+from wayjax.data.targets import OTHER, load_targets, task_described
+from wayjax.data.tasks import TASKS
 from wayjax.devices.sharding import fetch
 from wayjax.errors import WayjaxError
 from wayjax.models import LanguageModel
@@ -25,7 +27,7 @@ RANDOM, ELSEWHERE = "random tokens", "prompt of another task"
 PLAIN, TRUE = "the text itself", "true description"
 ARMS = (*TUNED.values(), RANDOM, ELSEWHERE, PLAIN, TRUE)
 # Options in which all prompts agree; runs in folders of other settings are other experiments'.
-_ALIKE = ("model", "dataset", "split", "steps", "init", "lr", "batch_size")
+_ALIKE = ("model", "dataset", "split", "steps", "init", "lr", "batch_size", "fool")
 
 
 class Case(NamedTuple):
@@ -53,11 +55,22 @@ class Case(NamedTuple):
     return ANY_OTHER if self.told is None else OF_TASK
 
 
+def true_descriptions(config: RunConfig) -> dict[str, tuple[str, ...]]:
+  """True descriptions of every task, by task."""
+  group = DEMO_GROUPS["true"] if config.demo else "true"
+  return {
+    name: tuple(
+      target.text for target in load_targets(task, groups=(group,), targets_dir=config.targets_dir)
+    )
+    for name, task in TASKS.items()
+  }
+
+
 def tuned_prompts(configs: list[RunConfig], out: Path) -> dict[str, gather.Results]:
-  """The rows of a folder that are read, by task.
+  """The rows of a folder that are read, by task; a task without any is left out.
 
   Raises:
-    WayjaxError: there are none, or those of a task are of several settings.
+    WayjaxError: those of a task are of several settings.
   """
   merged = [results.only(_is_read) for results in gather.merge(gather.find_runs([str(out)]))]
   found = {}
@@ -72,9 +85,13 @@ def tuned_prompts(configs: list[RunConfig], out: Path) -> dict[str, gather.Resul
       raise WayjaxError(f"{out} holds prompts of several settings ({named}): name a folder of one")
     if own:
       found[config.dataset] = own[0]
-  if not any(map(_sound, found.values())):
-    raise WayjaxError(f"{out} holds no prompts of {configs[0].model} to read: run the experiment")
-  return found
+  return {task: results for task, results in found.items() if sound(results)}
+
+
+def require_prompts(found: dict, model: str, out: Path) -> None:
+  """Raises WayjaxError where a folder holds nothing to read."""
+  if not found:
+    raise WayjaxError(f"{out} holds no prompts of {model} to read: run the experiment")
 
 
 def _is_read(row: dict) -> bool:
@@ -82,7 +99,8 @@ def _is_read(row: dict) -> bool:
   return is_of_group and variant_of(row) in TUNED
 
 
-def _sound(results: gather.Results) -> list[dict]:
+def sound(results: gather.Results) -> list[dict]:
+  """The rows of prompts that did not diverge."""
   return [row for row in results.rows if row["status"] == "done"]
 
 
@@ -103,12 +121,13 @@ def cases(
   return [
     case
     for task, results in found.items()
-    for case in (*_tuned(task, results), *_controls(lm, task, found, descriptions[task]))
+    for case in (*tuned(task, results), *_controls(lm, task, found, descriptions[task]))
   ]
 
 
-def _tuned(task: str, results: gather.Results) -> Iterator[Case]:
-  for row in _sound(results):
+def tuned(task: str, results: gather.Results) -> Iterator[Case]:
+  """The tuned prompts of a task, those of `sound` rows in their order."""
+  for row in sound(results):
     home = results.homes[gather.member(row)]
     shard = home.config.get("shard")
     yield Case(
@@ -129,13 +148,13 @@ def _controls(
 ) -> Iterator[Case]:
   results = found[task]
   rows_of: dict[tuple, list[dict]] = {}
-  for row in _sound(results):
+  for row in sound(results):
     text = row["target_group"], row["target_name"], row["target_text"]
     rows_of.setdefault(text, []).append(row)
   free = [
     (other, row)
     for other, others in found.items()
-    for row in _sound(others)
+    for row in sound(others)
     if other != task and variant_of(row) == UNCONSTRAINED
   ]
   for number, ((group, name, text), rows) in enumerate(rows_of.items()):

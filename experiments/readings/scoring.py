@@ -126,9 +126,12 @@ def lines_of(scored: Iterable[tuple[str, Case, dict, dict]]) -> list[Line]:
     Line(
       *group,
       texts=len({case.text for case, _, _ in groups[group]}),
-      means={name: _mean((case, of.get(name)) for case, of, _ in groups[group]) for name in FIELDS},
+      means={
+        name: mean_over_texts((case, of.get(name)) for case, of, _ in groups[group])
+        for name in FIELDS
+      },
       most={
-        name: _mean((case, of.get(name)) for case, _, of in groups[group])
+        name: mean_over_texts((case, of.get(name)) for case, _, of in groups[group])
         for name in OF_TEXTS
         if any(of for _, _, of in groups[group])
       },
@@ -138,8 +141,12 @@ def lines_of(scored: Iterable[tuple[str, Case, dict, dict]]) -> list[Line]:
   ]
 
 
-def _mean(values: Iterable[tuple[Case, float | None]]) -> Estimate | None:
-  """The mean over texts; its interval resamples them, because tasks share them."""
+def mean_over_texts(values: Iterable[tuple[Case, float | None]]) -> Estimate | None:
+  """The mean over texts; its interval resamples them, because tasks share them.
+
+  Args:
+    values: cases with a value each, of which those without one are left out.
+  """
   of_text = collections.defaultdict(lambda: collections.defaultdict(list))
   for case, value in values:
     if value is not None and math.isfinite(value):

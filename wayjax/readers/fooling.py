@@ -28,6 +28,7 @@ from wayjax.models import LanguageModel
 from wayjax.models.cached import CachedDecoder
 from wayjax.options import require_choice
 from wayjax.readers import inspect, logit_lens, verbalise
+from wayjax.readers.states import spread_layers
 
 _NOTHING = -1  # in the padding of what is to be said
 _PAIRS = 2  # of layers that a step of `FoolInspect` draws: each is a run of the model
@@ -216,7 +217,7 @@ def _fool_verbalise(lm: LanguageModel, weight: float, frame: Frame) -> Fooling:
 
 
 def _fool_inspect(lm: LanguageModel, weight: float, frame: Frame) -> Fooling:
-  layers = inspect.spread(lm)
+  layers = spread_layers(lm)
   (bar,) = token_ids(lm.tokenizer, [" |"])  # as after each of the descriptions before
   return FoolInspect(
     weight=weight,

@@ -22,7 +22,13 @@ from wayjax.models import LanguageModel
 from wayjax.options import require_choice, require_kind
 from wayjax.prompts import SoftPrompt, check_prompts
 from wayjax.readers.reading import DEFAULT, Context, Reading, f1_with_target
-from wayjax.readers.states import hidden_states, layer_count, prompt_states, requests_of
+from wayjax.readers.states import (
+  hidden_states,
+  layer_count,
+  prompt_states,
+  requests_of,
+  spread_layers,
+)
 
 # Of tasks that prompts are rarely tuned for: what a model copies is not taken for a reading.
 DEFAULT_DESCRIPTIONS = (
@@ -32,7 +38,6 @@ DEFAULT_DESCRIPTIONS = (
 )
 EMBEDDINGS, LAYER0 = "embeddings", "layer0"
 VARIANTS = (EMBEDDINGS, LAYER0)
-_SPREAD = 6  # layers of either kind, unless they are named
 _PLACEHOLDER = " x"
 _END = "$"
 _DELIMITERS = ("\n", "$", "|", ".")
@@ -218,7 +223,7 @@ def _layers(lm: LanguageModel, name: str, given: list[int] | None, least: int = 
   """Numbers of layers in order, each once."""
   count = layer_count(lm)
   if given is None:
-    return spread(lm, f"name {name}, from {least} to {count}")
+    return spread_layers(lm, f"name {name}, from {least} to {count}")
   require_kind(name, given, list | tuple | range, "a list of whole numbers")
   if not len(given):
     raise WayjaxError(f"{name} is empty: name a layer from {least} to {count}")
@@ -230,20 +235,6 @@ def _layers(lm: LanguageModel, name: str, given: list[int] | None, least: int = 
         f"{layer!r}"
       )
   return sorted({int(layer) for layer in given})
-
-
-def spread(lm: LanguageModel, otherwise: str = "take another reader") -> list[int]:
-  """The layers of either kind that are looked at unless others are named.
-
-  Raises:
-    WayjaxError: the model has none in between, with what to do otherwise.
-  """
-  count = layer_count(lm)
-  if count < 2:
-    raise WayjaxError(
-      f"there is nothing between the layers of {lm.name}, which has {count}: {otherwise}"
-    )
-  return sorted({round(layer) for layer in np.linspace(1, count - 1, _SPREAD).tolist()})
 
 
 def target_frame(lm: LanguageModel, descriptions: tuple[str, ...] = DEFAULT_DESCRIPTIONS) -> Frame:

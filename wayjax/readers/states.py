@@ -22,12 +22,27 @@ from wayjax.models.cached import CachedDecoder
 from wayjax.prompts import SoftPrompt
 from wayjax.readers.reading import Context
 
+_SPREAD = 6  # layers, where there are as many
 _AT_ONCE = 32  # sequences in one program, where the memory allows it
 
 
 def layer_count(lm: LanguageModel) -> int:
   """N, how many layers a model has."""
   return len(jax.tree.leaves(lm.params["layers"])[0])
+
+
+def spread_layers(lm: LanguageModel, otherwise: str = "take another reader") -> list[int]:
+  """A few of a model's layers, evenly spread, but not before the first or after the last.
+
+  Raises:
+    WayjaxError: the model has none in between, with what to do otherwise.
+  """
+  count = layer_count(lm)
+  if count < 2:
+    raise WayjaxError(
+      f"there is nothing between the layers of {lm.name}, which has {count}: {otherwise}"
+    )
+  return sorted({round(layer) for layer in np.linspace(1, count - 1, _SPREAD).tolist()})
 
 
 def hidden_states(lm: LanguageModel, requests: list[Request], layers: list[int]):
