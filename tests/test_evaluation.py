@@ -19,10 +19,11 @@ def prompts_of(rng, sizes):
   return [SoftPrompt(rng.normal(0, 0.3, (size, tiny.CONFIG.n_embd)), "tiny") for size in sizes]
 
 
-def test_prompts_are_scored_together_as_alone(lm, rng):
+@pytest.mark.parametrize("options", [{"prompts_at_once": 2}, {"length_multiple": 32}])
+def test_prompts_are_scored_together_as_alone(lm, rng, options):
   encoded = tiny.examples(rng, [int(n) for n in rng.integers(1, 12, size=30)])
   prompts = prompts_of(rng, (3, 16, 5, 4))
-  together = Evaluator(lm, encoded, prompts_at_once=2)(prompts)
+  together = Evaluator(lm, encoded, **options)(prompts)
   one_by_one = Evaluator(lm, encoded)
   for prompt, result in zip(prompts, together, strict=True):
     (alone,) = one_by_one([prompt])
