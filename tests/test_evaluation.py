@@ -19,10 +19,11 @@ def prompts_of(rng, sizes):
   return [SoftPrompt(rng.normal(0, 0.3, (size, tiny.CONFIG.n_embd)), "tiny") for size in sizes]
 
 
-def test_prompts_are_scored_together_as_alone(lm, rng):
+@pytest.mark.parametrize("options", [{"prompts_at_once": 2}, {"length_multiple": 32}])
+def test_prompts_are_scored_together_as_alone(lm, rng, options):
   encoded = tiny.examples(rng, [int(n) for n in rng.integers(1, 12, size=30)])
   prompts = prompts_of(rng, (3, 16, 5, 4))
-  together = Evaluator(lm, encoded, prompts_at_once=2)(prompts)
+  together = Evaluator(lm, encoded, **options)(prompts)
   one_by_one = Evaluator(lm, encoded)
   for prompt, result in zip(prompts, together, strict=True):
     (alone,) = one_by_one([prompt])
@@ -31,23 +32,6 @@ def test_prompts_are_scored_together_as_alone(lm, rng):
     assert result.accuracy == np.mean(result.predictions_N == encoded.labels)
     assert result.macro_f1 == macro_f1(encoded.labels, result.predictions_N)
   assert len({result.losses_NxC.tobytes() for result in together}) == 4
-
-
-def test_prompts_of_all_lengths_may_share_one_program(lm, rng, monkeypatch):
-  encoded = tiny.examples(rng, (3, 7, 2, 5))
-  prompts = [*prompts_of(rng, (3, 16, 9)), None]
-  sizes, lower = [], evaluation._score_rows.lower
-
-  def counted(graphdef, params, prompts_MxPxD, *others):
-    sizes.append(prompts_MxPxD.shape[1])
-    return lower(graphdef, params, prompts_MxPxD, *others)
-
-  monkeypatch.setattr(evaluation._score_rows, "lower", counted, raising=False)
-  found = Evaluator(lm, encoded, one_length=True)(prompts)
-  assert sizes == [16]
-  for one, other in zip(found, evaluate(lm, encoded, prompts), strict=True):
-    np.testing.assert_allclose(one.losses_NxC, other.losses_NxC, rtol=1e-5)
-  assert set(sizes) == {8, 16}
 
 
 def test_no_prompt_is_scored_as_plain_rows_are(lm, rng):

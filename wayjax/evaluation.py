@@ -67,8 +67,8 @@ class Evaluator:
     lm: the frozen language model.
     examples: encoded examples with their true classes or answers.
     prompts_at_once: how many prompts are scored in one program, where the memory allows it.
-    one_length: whether prompts of all lengths are padded to the longest given at once: a few
-      prompts of many lengths take longer to compile for than to score.
+    length_multiple: prompts share a program up to multiples of that many tokens. A larger one is
+      for prompts of many lengths: compiling takes longer than padding does.
 
   Attributes:
     examples: the examples.
@@ -79,13 +79,12 @@ class Evaluator:
     lm: LanguageModel,
     examples: EncodedExamples,
     prompts_at_once: int = PROMPTS_AT_ONCE,
-    *,
-    one_length: bool = False,
+    length_multiple: int = packing.PROMPT_MULTIPLE,
   ):
     require_kind("lm", lm, LanguageModel, "what load_lm returns")
     require_kind("examples", examples, EncodedExamples, "what encode returns")
     examples.require_fit(lm)
-    self._lm, self._at_once, self._one_length = lm, prompts_at_once, one_length
+    self._lm, self._at_once, self._multiple = lm, prompts_at_once, length_multiple
     self.examples = examples
     self._answerer = None if examples.answers is None else Answerer(lm, examples)
     self._rows, self._slots = packing.pack_evaluation(
@@ -114,8 +113,7 @@ class Evaluator:
     losses: dict[int, np.ndarray] = {}
     groups: dict[int, list[int]] = {}
     for i, prompt_PxD in enumerate(vectors):
-      size = longest if self._one_length else len(prompt_PxD)
-      padded = packing.round_up(max(size, 1), packing.PROMPT_MULTIPLE)
+      padded = packing.round_up(max(len(prompt_PxD), 1), self._multiple)
       groups.setdefault(padded, []).append(i)
     for padded, members in groups.items():
       while members:

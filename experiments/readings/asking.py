@@ -23,6 +23,7 @@ from wayjax.run.display import duration
 
 _PROMPTS = 128  # that a reader is given at once; what it says of them is kept before the next
 _TEXTS = 256  # that are evaluated at once
+_LENGTHS = 32  # texts share a program up to multiples of that many tokens
 _SECONDS = 5.0  # between two lines of progress
 
 
@@ -187,7 +188,8 @@ class Asker:
     if not waiting:
       return
     lm, trial = self._lm, self._trial
-    evaluator = Evaluator(lm, trial.encode(lm, prompts[0], trial.drawn()))
+    rows = trial.encode(lm, prompts[0], trial.drawn())
+    evaluator = Evaluator(lm, rows, length_multiple=_LENGTHS)
     room = lm.max_positions - evaluator.examples.longest()
     sizes = dict(zip(waiting, map(len, token_ids(lm.tokenizer, list(waiting))), strict=True))
     too_long = []

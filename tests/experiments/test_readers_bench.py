@@ -140,7 +140,7 @@ class _Several(Reading):
 class FakeEvaluator:
   """Scores prompts by their vectors; nothing is compiled."""
 
-  def __init__(self, lm, examples):
+  def __init__(self, lm, examples, **options):
     self.examples = examples
 
   def __call__(self, prompts):

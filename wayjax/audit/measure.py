@@ -31,6 +31,7 @@ from wayjax.readers.reading import f1_with_target, task_context
 
 AUTO = "auto"
 SLOW = ("hard",)  # readers that are asked only by name
+_LENGTHS = 64  # up to multiples of it texts share an evaluation program
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,7 +200,8 @@ def _try_on(
   lm: LanguageModel, prompt: SoftPrompt, found: PromptFindings, trial: Trial
 ) -> tuple[PromptFindings, Evaluation]:
   """The same with what the prompt, no prompt and the readings' texts do on a task."""
-  evaluator = Evaluator(lm, trial.encode(lm, prompt, trial.drawn()), one_length=True)
+  rows = trial.encode(lm, prompt, trial.drawn())
+  evaluator = Evaluator(lm, rows, length_multiple=_LENGTHS)
   room = lm.max_positions - evaluator.examples.longest()
   sizes = dict.fromkeys(said.text for said in found.said)
   for text, ids in zip(sizes, token_ids(lm.tokenizer, list(sizes)) if sizes else []):
