@@ -31,6 +31,7 @@ from experiments.readings.cases import (
 )
 from experiments.readings.kept import Kept
 from experiments.readings.scoring import Scorer, mean_over_texts
+from experiments.readings.table import ENOUGH
 from wayjax.audit.measure import Trial
 from wayjax.config import C_DIST, CELL, FOOLED, RunConfig
 from wayjax.data.targets import OTHER
@@ -244,22 +245,26 @@ def _with_interval(found: Estimate | None) -> str:
 
 
 def verdicts(lines: list[Line]) -> list[str]:
-  """Which readers say more of the text where they were attacked, and what that cost."""
+  """What each reader says where it was attacked and where not, and what that cost."""
   by = {(line.fooled, line.arm): line for line in lines}
   sentences = []
   for (fooled, arm), line in by.items():
     before = by.get((NOBODY, arm))
     if fooled == NOBODY or before is None:
       continue
-    attacked, free = line.f1[fooled], before.f1[fooled]
+    attacked, free = line.names_b[fooled], before.names_b[fooled]
     if attacked is None or free is None or line.delta is None:
       continue
-    is_fooled = attacked.targets > 1 and attacked.low > free.high
-    sentences.append(
-      f"{fooled}, {arm}: {'fooled' if is_fooled else 'not shown to be fooled'}, F1 "
-      f"{percent(attacked.mean)} where attacked and {percent(free.mean)} where not, at Δ̂ "
-      f"{percent(line.delta.mean)} %."
+    sentence = (
+      f"{fooled} names B of {percent(attacked.mean)} % of the prompts ({arm}) that are to fool it, "
+      f"and of {percent(free.mean)} % of those that are to fool nobody, at Δ̂ "
+      f"{percent(line.delta.mean)} %"
     )
+    if attacked.targets < ENOUGH:
+      sentence += f"; of fewer than {ENOUGH} texts intervals tell nothing apart"
+    elif attacked.low > free.high:
+      sentence += ": it is fooled, by intervals that do not overlap"
+    sentences.append(f"{sentence}.")
   return sentences
 
 
@@ -274,7 +279,7 @@ EXPERIMENT = Experiment(
   ),
   measure=measure,
   measured_on=tuple(TASKS),
-  in_demo={"datasets": ("trec", "subj"), "max_targets": (3,), "seeds": (1,)},
+  in_demo={"datasets": ("trec",), "max_targets": (2,), "seeds": (1,)},
 )
 
 if __name__ == "__main__":

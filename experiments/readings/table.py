@@ -26,7 +26,7 @@ COLUMNS = {
 }
 _WITH_INTERVALS = ("names_a", "names_b", "faithfulness", "says_a")
 _WORKS = 0.5  # share of true descriptions whose task a reader that works names
-_ENOUGH = 10  # texts, of fewer of which intervals are too narrow to tell anything apart
+ENOUGH = 10  # texts, of fewer of which intervals are too narrow to tell anything apart
 
 CAPTION = (
   "What readers see of prompts that were tuned for a task A and held to a text: a true description "
@@ -144,8 +144,8 @@ def _of_arm(share: dict[tuple[str, str], Estimate | None], arm: str) -> str | No
     sentence += f" (of random tokens, {percent(random.mean)} %)"
   if others:
     sentence += f", no other reader of more than {percent(own[others[0]].mean)} %"
-  if min(found.targets for found in own.values()) < _ENOUGH:
-    return f"{sentence}; of fewer than {_ENOUGH} texts intervals tell nothing apart."
+  if min(found.targets for found in own.values()) < ENOUGH:
+    return f"{sentence}; of fewer than {ENOUGH} texts intervals tell nothing apart."
   beyond = [
     reader
     for reader, found in own.items()

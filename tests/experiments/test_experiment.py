@@ -15,7 +15,7 @@ from wayjax import report
 NAMES = (
   *("table1_tasks", "table2_main", "table3_examples", "table4_true", "table5_compare"),
   *("fig3_gamma", "fig4_length", "fig5_model_size", "fig6_voronoi", "prop1_margins"),
-  *("certified", "readable_tokens", "readers_bench"),
+  *("certified", "readable_tokens", "readers_bench", "fooled_readers"),
 )
 FOLDER = Path(experiment.__file__).parent
 
@@ -121,6 +121,7 @@ def test_all_experiments_on_the_demo_are_one_report(tmp_path, capsys, monkeypatc
   more = {name: ["--datasets", "agnews"] for name in NAMES if name.startswith("table")}
   more["certified"] = ["--datasets", "agnews", "--init", "target", "--lr", "0.01"]
   more["readers_bench"] = ["--datasets", "agnews", "--readers", "nearest"]
+  more["fooled_readers"] = ["--datasets", "agnews", "--fool", "logit_lens"]
   for name in NAMES:
     assert run(name, [*small, *more.get(name, ())]) == 0, name
   said = capsys.readouterr().out
@@ -140,7 +141,7 @@ def test_all_experiments_on_the_demo_are_one_report(tmp_path, capsys, monkeypatc
   assert names == {
     *("index", "report", "table1", "table2", "table3", "table4", "table5", "fig5-numbers"),
     *("targets", "fig3", "fig4", "fig5", "fig6", "prop1", "certified", "readable"),
-    *("readers", "readers-named"),
+    *("readers", "readers-named", "fooled"),
   }
   margins = json.loads((tmp_path / "prop1_margins.measured.json").read_text())
   assert margins["hits"] == margins["points"] == 1000
@@ -159,7 +160,10 @@ def test_all_experiments_on_the_demo_are_one_report(tmp_path, capsys, monkeypatc
   bench = json.loads((tmp_path / "readers_bench.measured.json").read_text())
   named = {(of["kind"], of["arm"]): of["means"]["names_a"] for of in bench["numbers"]}
   assert named["another task's", "true description"]["mean"] == 1
-  # What is held to unrelated texts was tuned for others.
-  assert said.count("readers_bench, run") == said.count("--targets demo-other") == 1
+  # What is held to unrelated texts was tuned for others, and what fools nobody for readers_bench.
+  assert said.count("readers_bench, run") == said.count("fooled_readers, run") == 1
+  assert said.count("--targets demo-other") == 2
+  fooled = json.loads((tmp_path / "fooled_readers.measured.json").read_text())
+  assert {of["fooled"] for of in fooled["numbers"]} == {"nobody", "logit_lens"}
   table1 = json.loads((tmp_path / "table1_tasks.measured.json").read_text())
   assert table1["command"].endswith(" --datasets agnews")

@@ -7,10 +7,7 @@ model, P prompt positions, D width of a prompt, I width between the layers, near
 import dataclasses
 import numbers
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 from wayjax.data.encoding import require_embeddings, token_ids
 from wayjax.data.frame import Frame, make_frame, own_beginning
@@ -24,6 +21,7 @@ from wayjax.prompts import SoftPrompt, check_prompts
 from wayjax.readers.reading import DEFAULT, Context, Reading, f1_with_target
 from wayjax.readers.states import (
   hidden_states,
+  inner_width,
   layer_count,
   prompt_states,
   requests_of,
@@ -177,7 +175,7 @@ def _checked(
   # Before the first layer, that variant has placeholders only.
   sources = _layers(lm, "sources", sources, least=1 if variant == LAYER0 else 0)
   targets = _layers(lm, "targets", targets)
-  if variant == LAYER0 and (inner := _inner_width(lm)) != lm.width:
+  if variant == LAYER0 and (inner := inner_width(lm)) != lm.width:
     raise WayjaxError(
       f"the layers of {lm.name} are {inner} wide and its embeddings {lm.width}, so prompts cannot "
       f"take the place of a layer's output: use the variant {EMBEDDINGS}"
@@ -269,16 +267,6 @@ def placeholder(lm: LanguageModel) -> int:
     )
   require_embeddings(lm, np.array(ids, np.int32), f"'{_PLACEHOLDER}'")
   return ids[-1]
-
-
-def _inner_width(lm: LanguageModel) -> int:
-  """I, the width between the layers."""
-
-  def enter(params, x_1xD):
-    return nnx.merge(lm.graphdef, params).enter(x_1xD, jnp.zeros(1, jnp.int32))[0]
-
-  one = jax.ShapeDtypeStruct((1, lm.width), jnp.float32)
-  return jax.eval_shape(enter, lm.params, one).shape[1]
 
 
 def _states_over_layer_0(

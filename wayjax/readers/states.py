@@ -6,6 +6,7 @@ Letters: L layers, S positions, P prompt positions, I the width between the laye
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -29,6 +30,16 @@ _AT_ONCE = 32  # sequences in one program, where the memory allows it
 def layer_count(lm: LanguageModel) -> int:
   """N, how many layers a model has."""
   return len(jax.tree.leaves(lm.params["layers"])[0])
+
+
+def inner_width(lm: LanguageModel) -> int:
+  """I, the width between the layers."""
+
+  def enter(params, x_1xD):
+    return nnx.merge(lm.graphdef, params).enter(x_1xD, jnp.zeros(1, jnp.int32))[0]
+
+  one = jax.ShapeDtypeStruct((1, lm.width), jnp.float32)
+  return jax.eval_shape(enter, lm.params, one).shape[1]
 
 
 def spread_layers(lm: LanguageModel, otherwise: str = "take another reader") -> list[int]:
