@@ -50,7 +50,7 @@ GAMMA = (0.0, paper.GAMMA)
 def measure(configs: list[RunConfig], out: Path) -> dict:
   """Has readers read the prompts that a folder holds, and controls, and scores what they say."""
   first = configs[0]
-  found = tuned_prompts(configs, out)
+  found = tuned_prompts(configs, gather.merge(gather.find_runs([str(out)])), out)
   require_prompts(found, first.model, out)
   descriptions = true_descriptions(first)
   keep_programs()
@@ -77,7 +77,7 @@ def measure(configs: list[RunConfig], out: Path) -> dict:
     for reader in (reader for reader in readers if reader not in refused):
       for case in own:
         record = kept[asker.key(case.prompt, reader)]
-        if "behaviour" not in record:
+        if not {"text", "behaviour"} <= record.keys():
           missing += 1
           continue
         too_long += record["behaviour"] is None

@@ -25,6 +25,7 @@ from wayjax.prompts import SoftPrompt, check_prompts
 ROW_POSITIONS = 512  # text positions of an evaluation row, where no example needs more
 ROWS_PER_DISPATCH = 8  # so that the program's memory is allocated once for several
 PROMPTS_AT_ONCE = 16
+MANY_LENGTHS = 64  # a `length_multiple` with which a few texts of many lengths share a program
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import time
+from inspect import signature
 
 import numpy as np
 
@@ -11,19 +12,18 @@ from experiments.readings.cases import Case
 from experiments.readings.kept import Behaviour, Kept, Record
 from wayjax.audit.measure import Trial
 from wayjax.data.encoding import token_ids
-from wayjax.evaluation import Evaluation, Evaluator
+from wayjax.evaluation import MANY_LENGTHS, Evaluation, Evaluator
 from wayjax.generation.likelihood import log_likelihoods
 from wayjax.generation.requests import Request
 from wayjax.metrics import finite
 from wayjax.models import LanguageModel
 from wayjax.models.identity import tokenizer_sha256
 from wayjax.prompts import SoftPrompt, text_prompt
-from wayjax.readers import READERS, SEQUENCES, scores
+from wayjax.readers import READERS, SEQUENCES, scores, verbalise
 from wayjax.run.display import duration
 
 _PROMPTS = 128  # that a reader is given at once; what it says of them is kept before the next
 _TEXTS = 256  # that are evaluated at once
-_LENGTHS = 32  # texts share a program up to multiples of that many tokens
 _SECONDS = 5.0  # between two lines of progress
 
 
@@ -90,7 +90,10 @@ class Asker:
 
   def key(self, prompt: SoftPrompt, reader: str) -> str:
     """Of what a reader says of a prompt, and all that this depends on."""
-    around = [self._settings, reader, prompt.before, prompt.after, prompt.reply, len(prompt)]
+    # A reader's defaults, such as its question, are what it is asked with.
+    asked = str(signature(READERS[reader])) if reader in READERS else ""
+    around = [self._settings, reader, asked, prompt.before, prompt.after, prompt.reply]
+    around.append(len(prompt))
     found = hashlib.sha256(json.dumps(around).encode())
     found.update(prompt.vectors_PxD.tobytes())
     return found.hexdigest()
@@ -155,9 +158,7 @@ class Asker:
 
   def _log_p(self, requests: list[Request]) -> list[dict[str, float]]:
     """Of each sequence, by task: the mean over descriptions of log P a token."""
-    # What an answer begins with: nothing after a line break, else a space.
-    reply = requests[0].frame.reply
-    space = "" if reply[-1:].isspace() else " "
+    space = verbalise.lead(requests[0].frame)
     names = [name for name, texts in self._descriptions.items() for _ in texts]
     texts = [space + text for texts in self._descriptions.values() for text in texts]
     ids = [np.array(each, np.int32) for each in token_ids(self._lm.tokenizer, texts)]
@@ -189,7 +190,7 @@ class Asker:
       return
     lm, trial = self._lm, self._trial
     rows = trial.encode(lm, prompts[0], trial.drawn())
-    evaluator = Evaluator(lm, rows, length_multiple=_LENGTHS)
+    evaluator = Evaluator(lm, rows, length_multiple=MANY_LENGTHS)
     room = lm.max_positions - evaluator.examples.longest()
     sizes = dict(zip(waiting, map(len, token_ids(lm.tokenizer, list(waiting))), strict=True))
     too_long = []

@@ -27,7 +27,10 @@ RANDOM, ELSEWHERE = "random tokens", "prompt of another task"
 PLAIN, TRUE = "the text itself", "true description"
 ARMS = (*TUNED.values(), RANDOM, ELSEWHERE, PLAIN, TRUE)
 # Options in which all prompts agree; runs in folders of other settings are other experiments'.
-_ALIKE = ("model", "dataset", "split", "steps", "init", "lr", "batch_size", "fool")
+_ALIKE = (
+  *("model", "dataset", "split", "steps", "init", "lr", "batch_size"),
+  *("fool", "fool_weight"),
+)
 
 
 class Case(NamedTuple):
@@ -40,6 +43,7 @@ class Case(NamedTuple):
     arm: one of ARMS.
     prompt: the prompt.
     shard: the part of a sharded sweep that tuned it; None for the whole, and for controls.
+    made_of: the description that a control is made of; None for all others.
   """
 
   task: str
@@ -48,6 +52,12 @@ class Case(NamedTuple):
   arm: str
   prompt: SoftPrompt
   shard: tuple[int, int] | None = None
+  made_of: str | None = None
+
+  @property
+  def unit(self) -> str:
+    """What intervals resample: its text, or, where several texts have one prompt, what that is."""
+    return self.made_of or self.text
 
   @property
   def kind(self) -> str:
@@ -66,13 +76,20 @@ def true_descriptions(config: RunConfig) -> dict[str, tuple[str, ...]]:
   }
 
 
-def tuned_prompts(configs: list[RunConfig], out: Path) -> dict[str, gather.Results]:
+def tuned_prompts(
+  configs: list[RunConfig], runs: list[gather.Results], out: Path
+) -> dict[str, gather.Results]:
   """The rows of a folder that are read, by task; a task without any is left out.
+
+  Args:
+    configs: of the tasks; they name the settings that prompts were tuned in.
+    runs: all that is in the folder.
+    out: the folder.
 
   Raises:
     WayjaxError: those of a task are of several settings.
   """
-  merged = [results.only(_is_read) for results in gather.merge(gather.find_runs([str(out)]))]
+  merged = [results.only(_is_read) for results in runs]
   found = {}
   for config in configs:
     own = [
@@ -161,13 +178,14 @@ def _controls(
     told = task_described(group, name)
     like = results.homes[gather.member(rows[0])].prompt(rows[0]["prompt_key"])
 
-    def control(arm: str, vectors_PxD, told=told, text=text, like=like) -> Case:
+    def control(arm: str, vectors_PxD, made_of=None, told=told, text=text, like=like) -> Case:
       prompt = dataclasses.replace(like, vectors_PxD=vectors_PxD, origin={})
-      return Case(task, text, told, arm, prompt)
+      return Case(task, text, told, arm, prompt, made_of=made_of)
 
     yield control(RANDOM, _random_tokens(lm, text, len(like)))
     yield control(PLAIN, text_prompt(lm, text).vectors_PxD)
-    yield control(TRUE, text_prompt(lm, descriptions[number % len(descriptions)]).vectors_PxD)
+    description = descriptions[number % len(descriptions)]
+    yield control(TRUE, text_prompt(lm, description).vectors_PxD, made_of=description)
     if free:
       for row in {row["seed"]: row for row in rows}.values():
         other, its_row = min(free, key=lambda pair, row=row: _unlike(*pair, row, told))

@@ -74,7 +74,12 @@ class Kept:
         lines = path.read_bytes().split(b"\n")[:-1]
       for number, line in enumerate(lines, start=1):
         where = f"{path}, line {number}"
-        self._take(schema.need(schema.parse(line, Record, where), ["key"], where))
+        record = schema.need(schema.parse(line, Record, where), ["key"], where)
+        if "text" in record:
+          schema.need(record, ["texts", "reader"], where)
+        if record.get("behaviour") is not None:
+          schema.need(record["behaviour"], Behaviour.__annotations__, where)
+        self._take(record)
 
   def __getitem__(self, key: str) -> Record:
     """What is known; empty where nothing is."""

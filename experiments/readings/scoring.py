@@ -125,7 +125,7 @@ def lines_of(scored: Iterable[tuple[str, Case, dict, dict]]) -> list[Line]:
   return [
     Line(
       *group,
-      texts=len({case.text for case, _, _ in groups[group]}),
+      texts=len({case.unit for case, _, _ in groups[group]}),
       means={
         name: mean_over_texts((case, of.get(name)) for case, of, _ in groups[group])
         for name in FIELDS
@@ -150,7 +150,7 @@ def mean_over_texts(values: Iterable[tuple[Case, float | None]]) -> Estimate | N
   of_text = collections.defaultdict(lambda: collections.defaultdict(list))
   for case, value in values:
     if value is not None and math.isfinite(value):
-      of_text[case.text][case.task].append(value)
+      of_text[case.unit][case.task].append(value)
   return estimate(
     [np.mean([np.mean(own) for own in of_task.values()]) for of_task in of_text.values()]
   )

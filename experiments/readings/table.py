@@ -133,7 +133,7 @@ def verdicts(lines: list[Line]) -> list[str]:
 
 
 def _of_arm(share: dict[tuple[str, str], Estimate | None], arm: str) -> str | None:
-  """Who names the tasks of an arm's prompts most often, and who does beyond random tokens."""
+  """Who names the tasks of an arm's prompts most often, and who does beyond both controls."""
   own = {reader: found for (reader, of), found in share.items() if of == arm and found is not None}
   if not own:
     return None
@@ -141,16 +141,20 @@ def _of_arm(share: dict[tuple[str, str], Estimate | None], arm: str) -> str | No
   sentence = f"Held to another task's description, {arm}: {best} names A of "
   sentence += f"{percent(own[best].mean)} %"
   if (random := share.get((best, RANDOM))) is not None:
-    sentence += f" (of random tokens, {percent(random.mean)} %)"
+    sentence += f" (of random tokens, {percent(random.mean)} %"
+    if (elsewhere := share.get((best, ELSEWHERE))) is not None:
+      sentence += f", of prompts of other tasks {percent(elsewhere.mean)} %"
+    sentence += ")"
   if others:
     sentence += f", no other reader of more than {percent(own[others[0]].mean)} %"
   if min(found.targets for found in own.values()) < ENOUGH:
     return f"{sentence}; of fewer than {ENOUGH} texts intervals tell nothing apart."
-  beyond = [
-    reader
-    for reader, found in own.items()
-    if (random := share.get((reader, RANDOM))) is not None and found.low > random.high
-  ]
-  return f"{sentence}; more often than of random tokens, by intervals that do not overlap: " + (
-    f"{', '.join(beyond)}." if beyond else "none."
+
+  def is_beyond(reader: str) -> bool:
+    controls = [control for of in (RANDOM, ELSEWHERE) if (control := share.get((reader, of)))]
+    return bool(controls) and all(own[reader].low > control.high for control in controls)
+
+  beyond = ", ".join(filter(is_beyond, own)) or "none"
+  return (
+    f"{sentence}; more often than of these controls, by intervals that do not overlap: {beyond}."
   )

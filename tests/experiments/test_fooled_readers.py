@@ -7,8 +7,8 @@ import pytest
 from read_runs import TEXTS, TOLD, configs_of, make_inputs, write_run
 
 from experiments import fooled_readers
-from experiments.fooled_readers import NOBODY, READ_BY, Line, Tuned, lines_of, verdicts
 from experiments.readings.cases import Case
+from experiments.readings.fooled import NOBODY, READ_BY, Line, Tuned, lines_of, verdicts
 from wayjax.config import FOOLED
 from wayjax.errors import WayjaxError
 from wayjax.metrics import delta
@@ -83,6 +83,7 @@ def test_each_reader_reads_the_prompts_that_fool_one_and_those_that_fool_nobody(
     # "the film mood" is A of sst2's prompts, and B of subj's.
     assert (free["names_a"]["inspect"]["mean"], free["names_b"]["inspect"]["mean"]) == (0.5, 0.5)
     assert attacked["f1"]["inspect"]["mean"] == 1.0
+    assert attacked["before"]["mean"] == 0.0
   # Two tasks and the attack, three arms, two seeds; nobody reads them again.
   assert {name: read.prompts for name, read in readers.items()} == dict.fromkeys(FOOLED, 18)
   assert fooled_readers.measure(configs_of(given), out) == found
@@ -117,38 +118,54 @@ def test_means_are_over_texts_of_tasks_of_seeds():
   scored = [
     (Tuned(NOBODY, case, 1, 0.8), scores_of(0.0)),
     (Tuned(NOBODY, case, 2, 0.6), scores_of(0.0)),
+    (Tuned(NOBODY, others[0], 1, 0.5), scores_of(0.0)),
     (Tuned("inspect", case, 1, 0.4), scores_of(1.0)),
     (Tuned("inspect", case, 2, 0.6), scores_of(0.5)),
-    (Tuned("inspect", others[1], 1, 0.9), scores_of(0.25)),  # of no prompt that fools nobody
+    (Tuned("inspect", others[1], 1, 0.9), scores_of(0.25)),  # nothing to compare it with
     (Tuned("inspect", others[0], 1, 0.2), scores_of(0.0)),
   ]
   free, attacked = lines_of(scored)
-  assert (free.fooled, free.accuracy.mean, free.texts) == (NOBODY, pytest.approx(0.7), 1)
+  assert (free.fooled, free.accuracy.mean, free.texts) == (NOBODY, pytest.approx(0.6), 2)
   assert attacked.texts == 2
-  assert attacked.accuracy.mean == pytest.approx(np.mean([np.mean([0.5, 0.9]), 0.2]))
-  assert attacked.delta.mean == pytest.approx(np.mean([delta(0.8, 0.4), delta(0.6, 0.6)]))
-  assert attacked.f1["inspect"].mean == pytest.approx(np.mean([np.mean([0.75, 0.25]), 0.0]))
+  assert attacked.accuracy.mean == pytest.approx(np.mean([0.5, 0.2]))
+  drops = np.mean([delta(0.8, 0.4), delta(0.6, 0.6)]), delta(0.5, 0.2)
+  assert attacked.delta.mean == pytest.approx(np.mean(drops))
+  assert attacked.f1["inspect"].mean == pytest.approx(np.mean([0.75, 0.0]))
+  assert (free.before, attacked.before.mean, attacked.before.targets) == (None, 1.0, 2)
 
 
-def line_of(fooled: str, names_b: float, texts: int = 12) -> Line:
+def line_of(names_b: float, before: float, texts: int = 12, texts_before: int = 12) -> Line:
   found = Estimate(names_b, names_b - 0.1, names_b + 0.1, texts)
-  each = dict.fromkeys(READ_BY, found)
-  drop = None if fooled == NOBODY else Estimate(0.02, 0.0, 0.04, texts)
-  return Line(fooled, "cell", texts, found, drop, each, each, each)
+  free = Estimate(before, before - 0.1, before + 0.1, texts_before)
+  each, drop = dict.fromkeys(READ_BY, found), Estimate(0.02, 0.0, 0.04, texts)
+  return Line("inspect", "cell", texts, found, drop, each, each, each, free)
 
 
 def test_sentences_are_no_more_than_the_numbers():
-  free, attacked = line_of(NOBODY, 0.2), line_of("inspect", 0.9)
-  (sentence,) = verdicts([free, attacked])
+  (sentence,) = verdicts([line_of(0.9, 0.2)])
   begun = "inspect names B of 90.0 % of the prompts (cell) that are to fool it, and of 20.0 % of "
   begun += "those that are to fool nobody, at Δ̂ 2.0 %"
   assert sentence == f"{begun}: it is fooled, by intervals that do not overlap."
-  (sentence,) = verdicts([line_of(NOBODY, 0.75), attacked])
+  (sentence,) = verdicts([line_of(0.9, 0.75)])
   assert sentence.endswith("those that are to fool nobody, at Δ̂ 2.0 %.")
-  (sentence,) = verdicts([free, line_of("inspect", 0.9, texts=9)])
-  assert sentence == f"{begun}; of fewer than 10 texts intervals tell nothing apart."
-  assert verdicts([attacked]) == []
-  assert verdicts([free, dataclasses.replace(attacked, delta=None)]) == []
+  for texts in ((9, 12), (12, 9)):
+    (sentence,) = verdicts([line_of(0.9, 0.2, *texts)])
+    assert sentence == f"{begun}; of fewer than 10 texts intervals tell nothing apart."
+  assert verdicts([dataclasses.replace(line_of(0.9, 0.2), delta=None)]) == []
+  assert verdicts([dataclasses.replace(line_of(0.9, 0.2), fooled=NOBODY)]) == []
+
+
+def test_what_a_reader_cannot_say_does_not_count_against_it(out, given, lm, readers):
+  """Of a text of two lines verbalise says the first, and that is all of what it could say."""
+  text = ("other", "subj_0", f"{TOLD['subj']}\nblue train")
+  for fool in ([], ["--fool", "verbalise"]):
+    (config,) = configs_of(given, *fool, tasks=("sst2",))
+    name = "fool-verbalise" if fool else "more"
+    write_run(out / name / "000-sst2", lm, config, [text])
+  found = fooled_readers.measure(configs_of(given), out)
+  (line,) = (of for of in found["numbers"] if (of["fooled"], of["arm"]) == ("verbalise", "cell"))
+  assert line["f1"]["verbalise"]["mean"] == 1.0
+  assert line["f1"]["nearest"]["mean"] == 1.0
 
 
 def test_descriptions_share_no_word():

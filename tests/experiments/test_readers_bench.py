@@ -155,7 +155,7 @@ def test_nearest_tokens_name_what_prompts_are_held_to_and_controls_what_they_are
     assert shares == {arm: ("nearest", float(arm in named)) for arm in arms}
   assert found["verdicts"] == [
     f"Held to another task's description, {arm}: nearest names A of 0.0 % (of random tokens, 0.0 "
-    "%); of fewer than 10 texts intervals tell nothing apart."
+    "%, of prompts of other tasks 100.0 %); of fewer than 10 texts intervals tell nothing apart."
     for arm in VARIANTS
   ]
 
@@ -172,10 +172,15 @@ def test_sentences_are_no_more_than_the_numbers():
   begun += "%), no other reader of more than 20.0 %; "
   failing = "Readers that name the task of fewer than half of its true descriptions, so that what "
   failing += "they do not see shows nothing: one (40.0 %)."
-  beyond = "more often than of random tokens, by intervals that do not overlap: "
+  beyond = "more often than of these controls, by intervals that do not overlap: "
   assert verdicts(lines) == [f"{begun}{beyond}one.", failing]
   lines[1] = line_of("one", RANDOM, 0.31)  # up to 0.41, and the prompts' from 0.4
   assert verdicts(lines)[0].endswith(f"20.0 %; {beyond}none.")
+  lines[1] = line_of("one", RANDOM, 0.25)
+  elsewhere = line_of("one", ELSEWHERE, 0.31)
+  (sentence, _) = verdicts([*lines, elsewhere])
+  assert "(of random tokens, 25.0 %, of prompts of other tasks 31.0 %)" in sentence
+  assert sentence.endswith(f"20.0 %; {beyond}none.")
   lines[3] = line_of("two", "cell", 0.2, texts=9)
   assert verdicts(lines)[0].endswith("; of fewer than 10 texts intervals tell nothing apart.")
   assert verdicts([line_of("one", "cell", None), line_of("one", TRUE, None)]) == []

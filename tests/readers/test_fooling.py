@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tiny
 from flax import nnx
+from tiny import EOS
 
 from wayjax.config import FOOLED
 from wayjax.data.encoding import token_ids
@@ -173,8 +174,50 @@ def test_wrong_readers_models_and_texts_are_refused(lm, tmp_path):
     make(single, "inspect")
 
 
-def test_a_frame_of_its_own_is_asked_for_once(lm):
-  """Prompts of one sweep share one program: what is to be said is padded to one size."""
+@pytest.mark.parametrize(
+  ("reader", "said"),
+  [
+    ("verbalise", [" one line.", EOS]),
+    ("inspect", [" one line |"]),  # its cut ends at the point, after a fifth of the text
+    ("logit_lens", ["one line.\nand another"]),
+  ],
+)
+def test_what_is_to_be_said_is_what_the_reader_gives_back(lm, reader, said):
+  target = Target("text", "t", "one line.\nand another")
+  fooled = fooling.make_fooling(lm, reader, 1.0, BEFORE, [target])
+  assert lm.tokenizer.decode(fooled.encode(lm, target).tolist()) == "".join(said)
+  assert (
+    fooling.sayable(reader, target.text)
+    == {
+      "verbalise": "one line.",
+      "inspect": "one line",
+      "logit_lens": "one line.\nand another",
+    }[reader]
+  )
+
+
+def test_every_reader_that_can_be_fooled_has_its_own_way():
+  assert tuple(fooling.MAKE) == FOOLED
+
+
+@pytest.mark.parametrize("weight", ["2", float("nan"), -1.0])
+def test_a_wrong_weight_is_named(lm, weight):
+  with pytest.raises(WayjaxError, match="--fool-weight must be"):
+    fooling.make_fooling(lm, "inspect", weight, BEFORE, [TARGET])
+
+
+def test_layers_may_be_computed_again_in_the_backward_pass(lm):
+  model = nnx.merge(lm.graphdef, lm.params)
+  model.remat = True
+  again = dataclasses.replace(lm, graphdef=nnx.split(model)[0])
+  fooled = fooling.make_fooling(lm, "inspect", 1.0, BEFORE, [TARGET])
+  loss, gradient_PxD = loss_of(lm, fooled, prompt_of(lm))
+  found, other_PxD = loss_of(again, fooled, prompt_of(lm))
+  assert found == pytest.approx(loss, rel=1e-5)
+  np.testing.assert_allclose(other_PxD, gradient_PxD, atol=1e-6, rtol=1e-3)
+
+
+def test_texts_of_a_sweep_are_padded_to_one_size(lm):
   targets = [TARGET, Target("text", "text-2", "a longer target text")]
   fooled = fooling.make_fooling(lm, "inspect", 1.0, make_frame(lm.tokenizer), targets)
   assert {len(fooled.padded(fooled.encode(lm, target), 8)) for target in targets} == {24}

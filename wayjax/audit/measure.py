@@ -18,7 +18,7 @@ from wayjax.data.examples import Examples, TaskData
 from wayjax.data.targets import Target
 from wayjax.data.tasks import Task
 from wayjax.errors import WayjaxError
-from wayjax.evaluation import Evaluation, Evaluator
+from wayjax.evaluation import MANY_LENGTHS, Evaluation, Evaluator
 from wayjax.generation.generate import frame_of
 from wayjax.metrics import finite, majority
 from wayjax.models import LanguageModel
@@ -31,7 +31,6 @@ from wayjax.readers.reading import f1_with_target, task_context
 
 AUTO = "auto"
 SLOW = ("hard",)  # readers that are asked only by name
-_LENGTHS = 64  # up to multiples of it texts share an evaluation program
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,7 +200,7 @@ def _try_on(
 ) -> tuple[PromptFindings, Evaluation]:
   """The same with what the prompt, no prompt and the readings' texts do on a task."""
   rows = trial.encode(lm, prompt, trial.drawn())
-  evaluator = Evaluator(lm, rows, length_multiple=_LENGTHS)
+  evaluator = Evaluator(lm, rows, length_multiple=MANY_LENGTHS)
   room = lm.max_positions - evaluator.examples.longest()
   sizes = dict.fromkeys(said.text for said in found.said)
   for text, ids in zip(sizes, token_ids(lm.tokenizer, list(sizes)) if sizes else []):

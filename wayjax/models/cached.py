@@ -5,6 +5,8 @@ Letters: S positions that are read now, W positions that are kept, G key-value h
 head, N layers.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -75,7 +77,7 @@ class CachedDecoder:
     self._graphdef, weights = nnx.split(model.layers)
     self._count = len(jax.tree.leaves(weights)[0])
     # As in apply_layers; taken apart here, because a loop would copy them at every step.
-    self._unrolled = jax.default_backend() == "cpu"
+    self._unrolled = jax.default_backend() == "cpu" and not model.remat
     self._weights = weights
     if self._unrolled:
       take = lax.index_in_dim
@@ -126,7 +128,8 @@ class CachedDecoder:
       cached = _CachedRow(Row(visible, cos_sin), kept, layer, index)
       return nnx.merge(self._graphdef, weights)(h_SxD, cached), cached.kept
 
-    through = _unrolled if self._unrolled else _scanned
+    scanned = functools.partial(_scanned, remat=self._model.remat)
+    through = _unrolled if self._unrolled else scanned
     return through(apply, self._weights, patch(h_SxD, 0), turns, cache, patch)
 
 
@@ -140,7 +143,7 @@ def _unrolled(apply, weights, h_SxD, turns: Turns, cache, patch):
   return h_SxD, found, (first_SxD, jnp.stack(states))
 
 
-def _scanned(apply, weights, h_SxD, turns: Turns, cache, patch):
+def _scanned(apply, weights, h_SxD, turns: Turns, cache, patch, *, remat: bool):
   numbered = jnp.arange(len(jax.tree.leaves(weights)[0])), weights
 
   def first(h_SxD, layer):
@@ -154,6 +157,7 @@ def _scanned(apply, weights, h_SxD, turns: Turns, cache, patch):
     return (patch(h_SxD, layer[0] + 1), kept), None
 
   if cache is None:
+    first = jax.checkpoint(first) if remat else first
     last_SxD, (cache, states_NxSxD) = lax.scan(first, h_SxD, numbered)
     return last_SxD, cache, (h_SxD, states_NxSxD)
   (h_SxD, cache), _ = lax.scan(later, (h_SxD, cache), numbered)

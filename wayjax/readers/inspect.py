@@ -34,6 +34,7 @@ DEFAULT_DESCRIPTIONS = (
   "Add up the numbers and write down their sum",
   "Does the second sentence follow from the first: yes or no",
 )
+MAX_NEW_TOKENS = 60
 EMBEDDINGS, LAYER0 = "embeddings", "layer0"
 VARIANTS = (EMBEDDINGS, LAYER0)
 _PLACEHOLDER = " x"
@@ -75,7 +76,7 @@ def read(
   targets: list[int] | None = None,
   descriptions: tuple[str, ...] = DEFAULT_DESCRIPTIONS,
   variant: str = EMBEDDINGS,
-  max_new_tokens: int = 60,
+  max_new_tokens: int = MAX_NEW_TOKENS,
 ) -> list[InspectReading]:
   """Lets a model go on with descriptions of tasks and a prompt's hidden states in the next's place.
 

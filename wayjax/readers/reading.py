@@ -74,7 +74,7 @@ def task_context(
   """
   return Context(
     examples=encode(tokenizer, task, train.drawn(_ROWS), max_length, frame=frame),
-    texts=task.inputs(train.first(_TEXTS).texts),
+    texts=task.inputs(train.drawn(_TEXTS).texts),
     candidates=candidates,
   )
 

@@ -17,6 +17,7 @@ from wayjax.readers.reading import DEFAULT, Context, Reading, f1_with_target
 from wayjax.visible import is_unicode
 
 DEFAULT_QUESTION = "What did I just ask you to do? Answer in one short sentence."
+MAX_NEW_TOKENS = 40
 _ASK, _ANSWER = "Q:", "\nA:"  # around prompt and question, where there is no chat
 
 
@@ -27,7 +28,7 @@ def read(
   *,
   question: str = DEFAULT_QUESTION,
   framed: bool | None = None,
-  max_new_tokens: int = 40,
+  max_new_tokens: int = MAX_NEW_TOKENS,
 ) -> list[Reading]:
   """Asks a model what prompts say: `[before][soft prompt][after]`, question, `[reply]`, answer.
 
@@ -90,6 +91,11 @@ def sequences(
     Request(i, 0, prompt, asked(lm, frame, question), nothing)
     for i, (prompt, frame) in enumerate(zip(prompts, frames, strict=True))
   ]
+
+
+def lead(frame: Frame) -> str:
+  """What an answer begins with: nothing on a line of its own, as in a chat, else a space."""
+  return "" if frame.reply[-1:].isspace() else " "
 
 
 def first_line(answer: str) -> str:

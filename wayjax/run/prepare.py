@@ -188,7 +188,9 @@ def prepare(config: RunConfig, task: Task, targets: list[Target]) -> Prepared:
   )
   for part in (train, dev, evaluation):
     part.require_fit(lm)
-  fooling = config.fool and make_fooling(lm, config.fool, config.fool_weight, frame, targets)
+  fooling = None
+  if config.fool is not None:
+    fooling = make_fooling(lm, config.fool, config.fool_weight, frame, targets)
   members = make_members(
     lm,
     targets,

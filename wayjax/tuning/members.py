@@ -150,6 +150,7 @@ def make_members(
       _require_free(target, ids, length, init, constraints, gammas, fooling)
     target_PxD = c_proj(ids, table_VxD)
     starts = [initial_prompt(table_VxD, ids, init, length, seed, lm.unused_U) for seed in seeds]
+    said_S = None if fooling is None else fooling.encode(lm, target)
     for name in constraints:
       constraint = get_constraint(name)
       held = constraint.prepare(ids, cells)
@@ -166,7 +167,7 @@ def make_members(
           held=held,
           cells=cells,
           fooling=fooling,
-          said_S=fooling and fooling.encode(lm, target),
+          said_S=said_S,
         )
         for held_by, gamma in held_in
         if held_by == name
@@ -207,7 +208,7 @@ def _require_free(target: Target, ids, length: int, init: str, constraints, gamm
     return
   raise WayjaxError(
     f"--prompt-tokens {length} does not go with {why}: target '{target.name}' has {len(ids)} "
-    "tokens, and prompt and target are compared token by token"
+    "tokens, and a prompt that is held to it, or has a reader say it, is as long"
   )
 
 

@@ -205,7 +205,11 @@ def tune(
   ]
   for target in targets:
     require_kind("a target", target, Target, "a text or a Target")
-  fooling = fool and make_fooling(lm, fool, fool_weight, examples.frame, targets)
+  fooling = None
+  if fool is None and fool_weight != 1.0:
+    raise WayjaxError("fool_weight is that of a reader that is fooled: it goes with fool")
+  if fool is not None:
+    fooling = make_fooling(lm, fool, fool_weight, examples.frame, targets)
   members = make_members(
     lm,
     targets,
