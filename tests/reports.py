@@ -10,6 +10,9 @@ from wayjax.report.content import Entry, Figure, Report, Table
 from wayjax.results import rows
 from wayjax.results.writer import RunWriter
 
+# What run folders hold of a setting besides the fields of rows.
+SETTING = {"certify_dtype": "bfloat16", "certify_metrics": "", "fool": "", "fool_weight": 1.0}
+
 CONFIG = {
   "dataset": "sst2",
   "model": "m",
@@ -208,7 +211,7 @@ def entry(target="t1", gamma=0.01, seed=1, *, changes=None, **row) -> Entry:
     {"step": 20, "cross_entropy": 1.0, "c_dist": 2.0, "dev_accuracy": 0.5},
   )
   setting = {name: row[name] for name in rows.field_names("setting")} | {"batch_size": 8}
-  setting |= {"certify_dtype": "bfloat16", "certify_metrics": ""}
+  setting |= SETTING
   return Entry(row, setting, tokens, nearest, curve)
 
 

@@ -48,7 +48,7 @@ def test_every_field_is_an_option():
     --eval-every 8 --out o --dry-run --model-parallel 2 --shard 1/3 --checkpoint-every 9
     --distributed --coordinator host:1 --processes 2 --process-id 1 --log-to tensorboard
     --constraint c-dist ball --cell-gamma 0.5 --certify-dtype float16 --certify-metrics dot
-    --before <s> --after a --chat --system s --readers hard
+    --before <s> --after a --chat --system s --readers hard --fool inspect --fool-weight 2
   """
   config = parse_args(arguments.split())
   changed = dataclasses.asdict(config)
@@ -272,6 +272,7 @@ IN_COMMAND = [field for field in options() if field.metadata["in_command"]]
 def test_a_command_gives_the_configuration_that_it_was_made_from(values):
   values |= demo.DEFAULTS if values["demo"] and values["data_dir"] is None else {}
   values |= {} if values["chat"] else {"system": None}
+  values |= {} if values["fool"] else {"fool_weight": 1.0}
   assume((values["dataset"] is None) != (values["task_file"] is None))
   stored = json.loads(json.dumps(dataclasses.asdict(make_config(values))))
   words = shlex.split(to_command({**stored, "out": "somewhere", "task": {}}))

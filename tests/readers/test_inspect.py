@@ -21,7 +21,7 @@ from wayjax.metrics import prompt_f1
 from wayjax.models import load_lm
 from wayjax.models.decoder import Row
 from wayjax.prompts import SoftPrompt
-from wayjax.readers import inspect
+from wayjax.readers import inspect, states
 from wayjax.readers.reading import Context
 
 NEW, LONGEST, NOTHING_0xI = 6, 32, np.zeros((0, 32), np.float32)
@@ -221,7 +221,8 @@ def test_its_sequences_are_those_that_its_text_is_of(lm):
   [(2, [1]), (3, [1, 2]), (7, [1, 2, 3, 4, 5, 6]), (12, [1, 3, 5, 7, 9, 11])],
 )
 def test_layers_are_spread_evenly_over_all_but_the_ends(lm, monkeypatch, layers, spread):
-  monkeypatch.setattr(inspect, "layer_count", lambda lm: layers)
+  for module in (inspect, states):
+    monkeypatch.setattr(module, "layer_count", lambda lm: layers)
   assert inspect._layers(lm, "sources", None) == spread
 
 

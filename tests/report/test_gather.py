@@ -20,7 +20,8 @@ def test_a_setting_is_all_that_options_of_that_role_record():
   assert names == [
     *("model", "dataset", "split", "steps", "before", "after", "reply"),
     *("init", "lr", "precision", "projection", "certify_dtype", "certify_metrics"),
-    *("batch_size", "prompt_tokens", "template", "label_words", "answer", "max_length"),
+    *("batch_size", "prompt_tokens", "fool", "fool_weight"),
+    *("template", "label_words", "answer", "max_length"),
     *("data_sha256", "model_sha256", "tokenizer_sha256", "weights_sha256"),
   ]
   for field in options(SETTING):

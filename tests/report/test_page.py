@@ -146,7 +146,7 @@ def test_all_of_a_row_is_shown_but_what_is_left_out():
   [shown] = data_of(render(reports.report(reports.entry())))["entries"]
   hidden = {"prompt_key", "prompt_tokens", "readings", "train_loss", "wall_seconds"}
   fields = {field.name for field in dataclasses.fields(Row)}
-  assert shown["row"].keys() == fields - hidden | {"certify_dtype", "certify_metrics"}
+  assert shown["row"].keys() == fields - hidden | set(reports.SETTING)
 
 
 def test_a_setting_that_only_the_configuration_holds_is_shown(monkeypatch):

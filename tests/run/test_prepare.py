@@ -11,6 +11,7 @@ import wayjax
 from wayjax.config import RunConfig
 from wayjax.data.targets import Target
 from wayjax.data.tasks import get_task
+from wayjax.devices.select import describe
 from wayjax.devices.sharding import fetch
 from wayjax.errors import WayjaxError
 from wayjax.run import prepare as module
@@ -77,7 +78,7 @@ def test_readers_are_given_training_rows(made):
 
 def test_the_plan_says_what_the_run_is_going_to_do(made):
   plan = made.plan()
-  assert plan["model"] == f"{made.lm.name}: 0.0 M parameters, float32 products, 8 x cpu"
+  assert plan["model"] == f"{made.lm.name}: 0.0 M parameters, float32 products, {describe()}"
   assert plan["data"] == (
     "sst2: 54 training, 6 dev, 20 test rows; the most frequent class is 65.0 % of them"
   )
