@@ -32,6 +32,7 @@ from experiments.readings.fooled import (
   Tuned,
   lines_of,
   scores_of,
+  to_figure,
   to_table,
   verdicts,
 )
@@ -119,6 +120,7 @@ def measure(configs: list[RunConfig], out: Path) -> dict:
     "table": to_table(lines, notes + sentences),
     "numbers": [dataclasses.asdict(line) for line in lines],
     "verdicts": sentences,
+    **to_figure(lines),
   }
 
 

@@ -6,7 +6,7 @@ import dataclasses
 from experiments.readings.cases import TUNED, Case
 from experiments.readings.kept import Record
 from experiments.readings.scoring import Scorer, mean_over_texts
-from experiments.readings.table import ENOUGH
+from experiments.readings.table import ENOUGH, dot
 from wayjax.config import FOOLED
 from wayjax.metrics import delta
 from wayjax.readers.fooling import sayable
@@ -162,6 +162,33 @@ def to_table(lines: list[Line], notes: list[str]) -> dict:
         ),
       )
       for line in lines
+    ],
+  }
+
+
+def to_figure(lines: list[Line]) -> dict:
+  """How often each reader names B where it was attacked, and where not; or nothing."""
+  shown = [line for line in lines if line.before and line.names_b[line.fooled] and line.accuracy]
+  if not shown:
+    return {}
+  panels = {
+    "attacked: names B, as they read, %": lambda line: line.names_b[line.fooled],
+    "not attacked: names B, %": lambda line: line.before,
+    "attacked: accuracy on A, %": lambda line: line.accuracy,
+  }
+  return {
+    "figure": "dots",
+    "name": "fooled-named",
+    "title": "Readers that are fooled",
+    "caption": "By reader: of prompts that were tuned for a task A, held to a description of "
+    "another task B and tuned to have this reader say it, too, how often it names B; the same of "
+    "prompts that fool nobody; and what the former do on A: see the table. Lines are the "
+    "intervals.",
+    "rows": list(dict.fromkeys(line.fooled for line in shown)),
+    "labels": list(dict.fromkeys(line.arm for line in shown)),
+    "panels": [
+      {"x_label": label, "dots": [dot(line.fooled, line.arm, of(line)) for line in shown]}
+      for label, of in panels.items()
     ],
   }
 

@@ -104,14 +104,17 @@ def to_figure(lines: list[Line]) -> dict:
     "panels": [
       {
         "x_label": label,
-        "dots": [
-          {"row": line.reader, "label": line.arm}
-          | {end: getattr(line.means[name], end) for end in ("mean", "low", "high")}
-          for line in shown
-        ],
+        "dots": [dot(line.reader, line.arm, line.means[name]) for line in shown],
       }
       for name, label in panels.items()
     ],
+  }
+
+
+def dot(row: str, label: str, found: Estimate) -> dict:
+  """A share with its interval, as the report draws it."""
+  return {"row": row, "label": label} | {
+    end: getattr(found, end) for end in ("mean", "low", "high")
   }
 
 

@@ -141,7 +141,7 @@ def test_all_experiments_on_the_demo_are_one_report(tmp_path, capsys, monkeypatc
   assert names == {
     *("index", "report", "table1", "table2", "table3", "table4", "table5", "fig5-numbers"),
     *("targets", "fig3", "fig4", "fig5", "fig6", "prop1", "certified", "readable"),
-    *("readers", "readers-named", "fooled"),
+    *("readers", "readers-named", "fooled", "fooled-named"),
   }
   margins = json.loads((tmp_path / "prop1_margins.measured.json").read_text())
   assert margins["hits"] == margins["points"] == 1000

@@ -88,6 +88,12 @@ def test_each_reader_reads_the_prompts_that_fool_one_and_those_that_fool_nobody(
   assert {name: read.prompts for name, read in readers.items()} == dict.fromkeys(FOOLED, 18)
   assert fooled_readers.measure(configs_of(given), out) == found
   assert readers["inspect"].prompts == 18
+  attacked, free, accuracy = (
+    {(dot["row"], dot["label"]): dot["mean"] for dot in panel["dots"]} for panel in found["panels"]
+  )
+  assert attacked == {("inspect", arm): 1.0 for arm in arms}
+  assert free == {("inspect", arm): 0.0 for arm in arms}
+  assert accuracy == {("inspect", arm): pytest.approx(0.4) for arm in arms}
   table = found["table"]
   assert all(len(line) == len(table["columns"]) for line in table["lines"])
   assert dict(zip(table["columns"], table["lines"][-1], strict=True)) == {
@@ -101,6 +107,14 @@ def test_each_reader_reads_the_prompts_that_fool_one_and_those_that_fool_nobody(
     "logit_lens: F1 / B A": "0.0 / 0.0 100.0",
     "verbalise: F1 / B A": "0.0 / 0.0 100.0",
   }
+
+
+def test_nothing_is_drawn_where_nobody_was_attacked(tmp_path, lm, given):
+  (config,) = configs_of(given, tasks=("sst2",))
+  write_run(tmp_path / "000-sst2", lm, config, TEXTS["sst2"][:1], seeds=(1,))
+  found = fooled_readers.measure([config], tmp_path)
+  assert "figure" not in found
+  assert {line[0] for line in found["table"]["lines"]} == {NOBODY}
 
 
 def test_a_folder_without_prompts_of_the_setting_is_a_sentence(out, given):
