@@ -1,6 +1,7 @@
 """The attack on the readers themselves: prompts that solve a task A while a reader says B.
 
-Question: nearest tokens can be made to say any text; can readers that the gradient goes through?
+Claim: nearest tokens can be made to say any text, and so can readers that the gradient goes
+through, as far as the sentences below its table bear that out.
 Each of `inspect`, `logit_lens` and `verbalise` is attacked by adding to the loss how unlikely it is
 to say the text that the prompt is held to (--fool), a true description of another task B.
 Paper: it shows it of nearest tokens alone; of these readers nobody has been found who tried.
