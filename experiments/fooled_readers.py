@@ -8,7 +8,7 @@ Paper: it shows it of nearest tokens alone; of these readers nobody has been fou
 Command: python -m experiments.fooled_readers --model gpt2-large --out runs/paper
 A part: python -m experiments.fooled_readers --datasets sst2 trec --fool logit_lens
 The prompts that fool nobody are those of readers_bench, in the same folder.
-Time: not measured on an accelerator.
+Time: not measured on an accelerator; 2 minutes 20 seconds with --demo on two cores.
 """
 
 import dataclasses
