@@ -204,20 +204,35 @@ def _with_interval(found: Estimate | None) -> str:
 
 
 def verdicts(lines: list[Line]) -> list[str]:
-  """What each reader says where it was attacked and where not, and what that cost."""
+  """What each reader says where it was attacked and where not, at what cost, and who is fooled."""
+  shown = [line for line in lines if line.names_b.get(line.fooled) and line.before and line.delta]
   sentences = []
-  for line in lines:
-    attacked, free = line.names_b.get(line.fooled), line.before
-    if attacked is None or free is None or line.delta is None:
-      continue
-    sentence = (
-      f"{line.fooled} names B of {percent(attacked.mean)} % of the prompts ({line.arm}) that are "
-      f"to fool it, and of {percent(free.mean)} % of those that are to fool nobody, at Δ̂ "
+  for reader in dict.fromkeys(line.fooled for line in shown):
+    parts = [
+      f"{line.arm} {percent(line.names_b[reader].mean)} % and {percent(line.before.mean)} %, at Δ̂ "
       f"{percent(line.delta.mean)} %"
+      for line in shown
+      if line.fooled == reader
+    ]
+    sentences.append(
+      f"How often {reader} names B of the prompts that are to fool it, and of those that are to "
+      f"fool nobody: {'; '.join(parts)}."
     )
-    if min(attacked.targets, free.targets) < ENOUGH:
-      sentence += f"; of fewer than {ENOUGH} texts intervals tell nothing apart"
-    elif attacked.low > free.high:
-      sentence += ": it is fooled, by intervals that do not overlap"
-    sentences.append(f"{sentence}.")
+  told = [line for line in shown if _texts(line) >= ENOUGH]
+  if len(told) < len(shown):
+    sentences.append(f"Of fewer than {ENOUGH} texts intervals tell nothing apart.")
+  if told:
+    fooled = [
+      f"{line.fooled} ({line.arm})"
+      for line in told
+      if line.names_b[line.fooled].low > line.before.high
+    ]
+    sentences.append(
+      f"Fooled, by intervals that do not overlap: {', '.join(fooled) or 'no reader'}."
+    )
   return sentences
+
+
+def _texts(line: Line) -> int:
+  """The fewest texts that a share in a sentence is of."""
+  return min(line.names_b[line.fooled].targets, line.before.targets)

@@ -156,15 +156,29 @@ def line_of(names_b: float, before: float, texts: int = 12, texts_before: int = 
 
 
 def test_sentences_are_no_more_than_the_numbers():
-  (sentence,) = verdicts([line_of(0.9, 0.2)])
-  begun = "inspect names B of 90.0 % of the prompts (cell) that are to fool it, and of 20.0 % of "
-  begun += "those that are to fool nobody, at Δ̂ 2.0 %"
-  assert sentence == f"{begun}: it is fooled, by intervals that do not overlap."
-  (sentence,) = verdicts([line_of(0.9, 0.75)])
-  assert sentence.endswith("those that are to fool nobody, at Δ̂ 2.0 %.")
+  begun = "How often inspect names B of the prompts that are to fool it, and of those that are to "
+  begun += "fool nobody: cell 90.0 % and "
+  apart, few = (
+    "Fooled, by intervals that do not overlap: ",
+    "Of fewer than 10 texts intervals tell ",
+  )
+  assert verdicts([line_of(0.9, 0.2)]) == [
+    f"{begun}20.0 %, at Δ̂ 2.0 %.",
+    f"{apart}inspect (cell).",
+  ]
+  assert verdicts([line_of(0.9, 0.75)]) == [
+    f"{begun}75.0 %, at Δ̂ 2.0 %.",
+    f"{apart}no reader.",
+  ]
   for texts in ((9, 12), (12, 9)):
-    (sentence,) = verdicts([line_of(0.9, 0.2, *texts)])
-    assert sentence == f"{begun}; of fewer than 10 texts intervals tell nothing apart."
+    found = verdicts([line_of(0.9, 0.2, *texts)])
+    assert found == [f"{begun}20.0 %, at Δ̂ 2.0 %.", f"{few}nothing apart."]
+  both = verdicts([line_of(0.9, 0.2), dataclasses.replace(line_of(0.9, 0.2, 9), arm="γ = 0.01")])
+  assert both == [
+    f"{begun}20.0 %, at Δ̂ 2.0 %; γ = 0.01 90.0 % and 20.0 %, at Δ̂ 2.0 %.",
+    f"{few}nothing apart.",
+    f"{apart}inspect (cell).",
+  ]
   assert verdicts([dataclasses.replace(line_of(0.9, 0.2), delta=None)]) == []
   assert verdicts([dataclasses.replace(line_of(0.9, 0.2), fooled=NOBODY)]) == []
 
