@@ -19,7 +19,7 @@ import jax
 
 from experiments.experiment import Experiment, main
 from experiments.needed_runs import Sweep
-from experiments.readings.asking import Asker, Progress, prompts_to_read
+from experiments.readings.asking import Progress, load_model, make_asker, prompts_to_read
 from experiments.readings.cases import (
   require_prompts,
   sound,
@@ -39,14 +39,10 @@ from experiments.readings.fooled import (
 )
 from experiments.readings.kept import Kept
 from experiments.readings.scoring import Scorer
-from wayjax.audit.measure import Trial
 from wayjax.config import C_DIST, CELL, FOOLED, RunConfig
 from wayjax.data.targets import OTHER
 from wayjax.data.tasks import TASKS
-from wayjax.devices.compilation import keep_programs
-from wayjax.models import load_lm
 from wayjax.report import gather, paper
-from wayjax.run.prepare import load_rows
 
 GAMMA = (0.0, paper.GAMMA)
 
@@ -75,13 +71,7 @@ def measure(configs: list[RunConfig], out: Path) -> dict:
     for row, case in zip(sound(results), tuned(task, results), strict=True)
     if case.told is not None
   ]
-  keep_programs()
-  lm = load_lm(
-    first.model,
-    revision=first.revision,
-    precision=first.precision,
-    model_parallel=first.model_parallel,
-  )
+  lm = load_model(first)
   descriptions, kept = true_descriptions(first), Kept(out, first.shard)
   scorer = Scorer(descriptions, lm.tokenizer)
   own = {
@@ -90,13 +80,7 @@ def measure(configs: list[RunConfig], out: Path) -> dict:
   show = Progress(len(READ_BY) * sum(map(bool, own.values())))
   scored, missing = [], 0
   for config in (config for config in configs if own[config.dataset]):
-    trial = Trial(
-      TASKS[config.dataset],
-      load_rows(config, TASKS[config.dataset]),
-      config.split,
-      max_length=config.max_length,
-    )
-    asker = Asker(lm, trial, descriptions, config.projection, kept)
+    asker = make_asker(lm, config, descriptions, kept)
     mine = prompts_to_read(asker, [each.case for each in own[config.dataset]], config.shard)
     for reader in READ_BY:
       asker.read(reader, mine, show)

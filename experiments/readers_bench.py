@@ -20,7 +20,7 @@ import jax
 
 from experiments.experiment import Experiment, main
 from experiments.needed_runs import Sweep
-from experiments.readings.asking import Asker, Progress, prompts_to_read
+from experiments.readings.asking import Asker, Progress, load_model, make_asker, prompts_to_read
 from experiments.readings.cases import (
   TUNED,
   Case,
@@ -36,13 +36,10 @@ from wayjax.audit.measure import SLOW, Trial
 from wayjax.config import C_DIST, CELL, RunConfig
 from wayjax.data.targets import OTHER
 from wayjax.data.tasks import TASKS
-from wayjax.devices.compilation import keep_programs
 from wayjax.errors import WayjaxError
-from wayjax.models import load_lm
 from wayjax.prompts import SoftPrompt
 from wayjax.readers import READERS, SEQUENCES
 from wayjax.report import gather, paper
-from wayjax.run.prepare import load_rows
 
 GAMMA = (0.0, paper.GAMMA)
 
@@ -53,27 +50,19 @@ def measure(configs: list[RunConfig], out: Path) -> dict:
   found = tuned_prompts(configs, gather.merge(gather.find_runs([str(out)])), out)
   require_prompts(found, first.model, out)
   descriptions = true_descriptions(first)
-  keep_programs()
-  lm = load_lm(
-    first.model,
-    revision=first.revision,
-    precision=first.precision,
-    model_parallel=first.model_parallel,
-  )
+  lm = load_model(first)
   kept, scorer = Kept(out, first.shard), Scorer(descriptions, lm.tokenizer)
   readers = [name for name in READERS if name in (first.readers or set(READERS) - set(SLOW))]
   show = Progress(len(found) * (len(readers) + len(set(readers) & set(SEQUENCES)) + 1))
   made = cases(lm, found, descriptions)
   scored, not_asked, missing, too_long = [], {}, 0, 0
   for config in (config for config in configs if config.dataset in found):
-    task, own = TASKS[config.dataset], [case for case in made if case.task == config.dataset]
-    data = load_rows(config, task)
-    trial = Trial(task, data, config.split, max_length=config.max_length)
-    asker = Asker(lm, trial, descriptions, config.projection, kept)
+    own = [case for case in made if case.task == config.dataset]
+    asker = make_asker(lm, config, descriptions, kept)
     refused = _ask(
       asker, readers, prompts_to_read(asker, own, config.shard), show, bool(first.readers)
     )
-    not_asked |= {f"{reader} of {task.name}": why for reader, why in refused.items()}
+    not_asked |= {f"{reader} of {config.dataset}": why for reader, why in refused.items()}
     for reader in (reader for reader in readers if reader not in refused):
       for case in own:
         record = kept[asker.key(case.prompt, reader)]
@@ -85,7 +74,7 @@ def measure(configs: list[RunConfig], out: Path) -> dict:
     jax.clear_caches()  # compiled programs take memory maps, and a process has so many
   lines = lines_of(scored)
   sentences = verdicts(lines)
-  notes = _notes(found, made, trial.rows) + _left_out(found, not_asked, missing, too_long)
+  notes = _notes(found, made, Trial.rows) + _left_out(found, not_asked, missing, too_long)
   return {
     "table": to_table(lines, notes + sentences),
     "numbers": [dataclasses.asdict(line) for line in lines],

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import time
+from collections.abc import Iterator
 from inspect import signature
 
 import numpy as np
@@ -11,16 +12,20 @@ import numpy as np
 from experiments.readings.cases import Case
 from experiments.readings.kept import Behaviour, Kept, Record
 from wayjax.audit.measure import Trial
+from wayjax.config import RunConfig
 from wayjax.data.encoding import token_ids
+from wayjax.data.tasks import TASKS
+from wayjax.devices.compilation import keep_programs
 from wayjax.evaluation import MANY_LENGTHS, Evaluation, Evaluator
 from wayjax.generation.likelihood import log_likelihoods
 from wayjax.generation.requests import Request
 from wayjax.metrics import finite
-from wayjax.models import LanguageModel
+from wayjax.models import LanguageModel, load_lm
 from wayjax.models.identity import tokenizer_sha256
 from wayjax.prompts import SoftPrompt, text_prompt
 from wayjax.readers import READERS, SEQUENCES, scores, verbalise
 from wayjax.run.display import duration
+from wayjax.run.prepare import load_rows
 
 _PROMPTS = 128  # that a reader is given at once; what it says of them is kept before the next
 _TEXTS = 256  # that are evaluated at once
@@ -113,26 +118,18 @@ class Asker:
       dict.fromkeys(text for texts in self._descriptions.values() for text in texts)
     )
     show.begin(f"{reader} reads {self._trial.task.name}", len(prompts))
-    for start in range(0, len(prompts), _PROMPTS):
-      # What a reader says may depend, in the last digits, on what it is given at once.
-      chunk = [
-        (key, prompt)
-        for prompt in prompts[start : start + _PROMPTS]
-        if "text" not in self._kept[key := self.key(prompt, reader)]
-      ]
-      if chunk:
-        keys, given = zip(*chunk, strict=True)
-        context = self._trial.context(self._lm, given[0], candidates)
-        context = dataclasses.replace(context, metric=self._metric)
-        found = READERS[reader](self._lm, list(given), context)
-        about = {"dataset": self._trial.task.name, "reader": reader}
-        self._kept.add(
-          [
-            Record(key=key, **about, text=reading.text, texts=list(reading.all_texts))
-            for key, reading in zip(keys, found, strict=True)
-          ]
-        )
-        show(start + len(prompts[start : start + _PROMPTS]))
+    about = {"dataset": self._trial.task.name, "reader": reader}
+    for keys, given, done in self._unknown("text", reader, prompts):
+      context = self._trial.context(self._lm, given[0], candidates)
+      context = dataclasses.replace(context, metric=self._metric)
+      found = READERS[reader](self._lm, list(given), context)
+      self._kept.add(
+        [
+          Record(key=key, **about, text=reading.text, texts=list(reading.all_texts))
+          for key, reading in zip(keys, found, strict=True)
+        ]
+      )
+      show(done)
 
   def compare(self, reader: str, prompts: list[SoftPrompt], show: Progress) -> None:
     """How probable each task's descriptions are where a reader's text begins.
@@ -143,18 +140,23 @@ class Asker:
       show: is told the progress.
     """
     show.begin(f"{reader} on {self._trial.task.name}: descriptions", len(prompts))
+    for keys, given, done in self._unknown("log_p", reader, prompts):
+      context = self._trial.context(self._lm, given[0], ())
+      found = self._log_p(SEQUENCES[reader](self._lm, list(given), context))
+      self._kept.add([Record(key=key, log_p=log_p) for key, log_p in zip(keys, found)])
+      show(done)
+
+  def _unknown(self, part: str, reader: str, prompts: list[SoftPrompt]) -> Iterator[tuple]:
+    """Keys and prompts of which a part is not known yet, and how many prompts end with these.
+
+    What a reader says may depend, in the last digits, on what it is given at once: prompts are
+    divided alike whatever is known.
+    """
     for start in range(0, len(prompts), _PROMPTS):
-      chunk = [
-        (key, prompt)
-        for prompt in prompts[start : start + _PROMPTS]
-        if "log_p" not in self._kept[key := self.key(prompt, reader)]
-      ]
-      if chunk:
-        keys, given = zip(*chunk, strict=True)
-        context = self._trial.context(self._lm, given[0], ())
-        found = self._log_p(SEQUENCES[reader](self._lm, list(given), context))
-        self._kept.add([Record(key=key, log_p=log_p) for key, log_p in zip(keys, found)])
-        show(start + len(prompts[start : start + _PROMPTS]))
+      whole = prompts[start : start + _PROMPTS]
+      keyed = [(self.key(prompt, reader), prompt) for prompt in whole]
+      if chunk := [pair for pair in keyed if part not in self._kept[pair[0]]]:
+        yield *zip(*chunk, strict=True), start + len(whole)
 
   def _log_p(self, requests: list[Request]) -> list[dict[str, float]]:
     """Of each sequence, by task: the mean over descriptions of log P a token."""
@@ -228,6 +230,26 @@ def _behaviour(soft: Evaluation, hard: Evaluation, none: Evaluation) -> Behaviou
     kl=finite(scores.kl(soft, hard)),
     agreement=scores.agreement(soft, hard),
   )
+
+
+def load_model(config: RunConfig) -> LanguageModel:
+  """The model of a configuration; what is compiled for it is kept on disk."""
+  keep_programs()
+  return load_lm(
+    config.model,
+    revision=config.revision,
+    precision=config.precision,
+    model_parallel=config.model_parallel,
+  )
+
+
+def make_asker(
+  lm: LanguageModel, config: RunConfig, descriptions: dict[str, tuple[str, ...]], kept: Kept
+) -> Asker:
+  """Who asks readers about the prompts of a configuration's task."""
+  task = TASKS[config.dataset]
+  trial = Trial(task, load_rows(config, task), config.split, max_length=config.max_length)
+  return Asker(lm, trial, descriptions, config.projection, kept)
 
 
 def prompts_to_read(

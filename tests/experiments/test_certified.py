@@ -3,10 +3,10 @@
 import dataclasses
 
 import pytest
+from dry_runs import calls_of
 from reports import held, row, write_run
 
 from experiments import certified, experiment
-from wayjax import run as wayjax_run
 from wayjax.command_line import parse_args
 from wayjax.config import variants
 from wayjax.errors import WayjaxError
@@ -191,20 +191,11 @@ def test_rows_of_before_there_were_cells_have_a_line(tmp_path):
   assert found["verdicts"] == []
 
 
-def calls_of(arguments, monkeypatch, tmp_path) -> list:
-  """The configurations of the runs that a command line asks for."""
-  calls = []
-  monkeypatch.setattr(wayjax_run, "main", lambda call: calls.append(parse_args(call)) or 0)
-  options = [*arguments, "--out", str(tmp_path), "--dry-run"]
-  assert experiment.main(certified.EXPERIMENT, "", options) == 0
-  return calls
-
-
 class TestCommand:
   """Which parts of it are run."""
 
   def test_all_of_it_is_every_start_rate_task_and_arm(self, monkeypatch, tmp_path):
-    calls = calls_of(["--model", "m"], monkeypatch, tmp_path)
+    calls = calls_of(certified.EXPERIMENT, ["--model", "m"], monkeypatch, tmp_path)
     assert len({(call.init, call.lr, call.dataset) for call in calls}) == len(calls) == 2 * 4 * 5
     for call in calls:
       assert call.targets == ("ni", "pile")
@@ -216,7 +207,7 @@ class TestCommand:
   def test_a_part_is_chosen_by_its_options(self, monkeypatch, tmp_path):
     options = ["--datasets", "trec", "--lr", "0.03", "0.1", "--init", "vocab", "--steps", "200"]
     options += ["--max-targets", "4", "--seeds", "1", "10", "--eval-rows", "500", "--shard", "0/2"]
-    calls = calls_of([*options, "--cell-gamma", "0"], monkeypatch, tmp_path)
+    calls = calls_of(certified.EXPERIMENT, [*options, "--cell-gamma", "0"], monkeypatch, tmp_path)
     # With --max-targets each group is a run.
     assert [(call.dataset, call.init, call.lr, *call.targets) for call in calls] == [
       ("trec", "vocab", lr, group) for lr in (0.03, 0.1) for group in ("ni", "pile")
@@ -226,12 +217,12 @@ class TestCommand:
       assert (call.eval_rows, call.shard, call.cell_gamma) == (500, (0, 2), (0.0,))
 
   def test_the_demo_is_a_small_part_unless_another_is_named(self, monkeypatch, tmp_path):
-    calls = calls_of(["--demo"], monkeypatch, tmp_path)
+    calls = calls_of(certified.EXPERIMENT, ["--demo"], monkeypatch, tmp_path)
     assert [(call.dataset, call.init, call.lr, call.model) for call in calls] == [
       ("trec", "vocab", 0.01, "demo"), ("trec", "vocab", 0.1, "demo")
     ]  # fmt: skip
     named = ["--demo", "--datasets", "subj", "--lr", "0.3"]
-    (call,) = calls_of(named, monkeypatch, tmp_path)
+    (call,) = calls_of(certified.EXPERIMENT, named, monkeypatch, tmp_path)
     assert (call.dataset, call.init, call.lr) == ("subj", "vocab", 0.3)
 
   @pytest.mark.parametrize(

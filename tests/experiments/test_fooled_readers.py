@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from read_runs import TEXTS, TOLD, configs_of, make_inputs, write_run
+from read_runs import TEXTS, TOLD, configs_of, write_run
 
 from experiments import fooled_readers
 from experiments.readings.cases import Case
@@ -12,21 +12,9 @@ from experiments.readings.fooled import NOBODY, READ_BY, Line, Tuned, lines_of, 
 from wayjax.config import FOOLED
 from wayjax.errors import WayjaxError
 from wayjax.metrics import delta
-from wayjax.models import load_lm
 from wayjax.readers import READERS, Reading
 from wayjax.readers.reading import DEFAULT
 from wayjax.report.statistics import Estimate
-
-
-@pytest.fixture(scope="module")
-def given(tmp_path_factory) -> list[str]:
-  return make_inputs(tmp_path_factory.mktemp("inputs"))
-
-
-@pytest.fixture(scope="module")
-def lm(given):
-  """The model as the experiment loads it."""
-  return load_lm(given[1], precision="float32")
 
 
 @pytest.fixture(autouse=True)

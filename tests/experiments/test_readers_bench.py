@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 import tiny
-from read_runs import TEXTS, TOLD, VARIANTS, configs_of, make_inputs, write_run
+from dry_runs import calls_of
+from read_runs import TEXTS, TOLD, VARIANTS, configs_of, write_run
 
 from experiments import experiment, readers_bench
 from experiments.readings import asking
@@ -25,23 +26,11 @@ from wayjax.data.tasks import TASKS
 from wayjax.errors import WayjaxError
 from wayjax.evaluation import Evaluation, Evaluator, evaluate
 from wayjax.metrics import prompt_f1
-from wayjax.models import load_lm
 from wayjax.prompts import text_prompt
 from wayjax.readers import READERS, Reading, scores, verbalise
 from wayjax.readers.reading import DEFAULT
 from wayjax.report.statistics import Estimate
 from wayjax.results.folder import read_run
-
-
-@pytest.fixture(scope="module")
-def given(tmp_path_factory) -> list[str]:
-  return make_inputs(tmp_path_factory.mktemp("inputs"))
-
-
-@pytest.fixture(scope="module")
-def lm(given):
-  """The model as the experiment loads it."""
-  return load_lm(given[1], precision="float32")
 
 
 @pytest.fixture
@@ -401,20 +390,11 @@ def test_what_readers_say_of_real_prompts_has_its_lines(small, given, only):
     assert float(line["KL"]) >= 0
 
 
-def calls_of(arguments, monkeypatch, tmp_path) -> list:
-  """The configurations of the runs that a command line asks for."""
-  calls = []
-  monkeypatch.setattr(wayjax_run, "main", lambda call: calls.append(parse_args(call)) or 0)
-  options = [*arguments, "--out", str(tmp_path), "--dry-run"]
-  assert experiment.main(readers_bench.EXPERIMENT, "", options) == 0
-  return calls
-
-
 class TestCommand:
   """Which prompts are tuned, and who reads them."""
 
   def test_it_tunes_three_arms_of_two_groups_of_every_task(self, monkeypatch, tmp_path):
-    calls = calls_of(["--model", "m"], monkeypatch, tmp_path)
+    calls = calls_of(readers_bench.EXPERIMENT, ["--model", "m"], monkeypatch, tmp_path)
     assert [call.dataset for call in calls] == list(TASKS)
     for call in calls:
       assert call.targets == ("other", "pile")
@@ -422,12 +402,17 @@ class TestCommand:
       assert held_in == tuple(VARIANTS.values())
 
   def test_the_demo_has_few_texts_unless_more_are_asked_for(self, monkeypatch, tmp_path):
-    calls = calls_of(["--demo"], monkeypatch, tmp_path)
+    calls = calls_of(readers_bench.EXPERIMENT, ["--demo"], monkeypatch, tmp_path)
     assert [(call.dataset, *call.targets) for call in calls] == [
       ("trec", "demo-other"), ("trec", "demo"), ("subj", "demo-other"), ("subj", "demo")
     ]  # fmt: skip
     assert {(call.max_targets, call.seeds) for call in calls} == {(3, (1,))}
-    calls = calls_of(["--demo", "--max-targets", "5", "--datasets", "sst2"], monkeypatch, tmp_path)
+    calls = calls_of(
+      readers_bench.EXPERIMENT,
+      ["--demo", "--max-targets", "5", "--datasets", "sst2"],
+      monkeypatch,
+      tmp_path,
+    )
     assert {(call.dataset, call.max_targets) for call in calls} == {("sst2", 5)}
 
   def test_readers_read_in_the_bench_and_not_in_its_runs(self, monkeypatch, tmp_path):
