@@ -28,7 +28,7 @@ from wayjax.data.tasks import TASKS
 from wayjax.errors import WayjaxError
 from wayjax.metrics import delta
 from wayjax.report import gather, paper
-from wayjax.report.statistics import Estimate, estimate
+from wayjax.report.statistics import estimate, interval_percent
 from wayjax.results.summary import UNKNOWN, percent, variant_of
 
 GAMMA, CELL_GAMMA = (0.0, paper.GAMMA), (0.0, paper.GAMMA)
@@ -215,16 +215,10 @@ def _line(arm: Arm, texts: dict[tuple, Text]) -> tuple[str, ...]:
   shares = ("prompt_f1", "token_match", "certified")
   return (
     *(arm.task, _NAMES[arm.init], f"{arm.lr:g}", _named(arm.variant), str(len(texts))),
-    *map(_interval, (of["accuracy"], *drops)),
+    *map(interval_percent, (of["accuracy"], *drops)),
     *(percent(of[name] and of[name].mean) for name in shares),
     *(UNKNOWN if of[name] is None else f"{of[name].mean:.2f}" for name in _MEASURED[-2:]),
   )
-
-
-def _interval(found: Estimate | None) -> str:
-  if found is None or found.targets < 2:
-    return percent(found and found.mean)
-  return f"{percent(found.mean)} [{percent(found.low)}, {percent(found.high)}]"
 
 
 EXPERIMENT = Experiment(

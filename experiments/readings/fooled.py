@@ -10,8 +10,8 @@ from experiments.readings.table import ENOUGH, dot
 from wayjax.config import FOOLED
 from wayjax.metrics import delta
 from wayjax.readers.fooling import sayable
-from wayjax.report.statistics import Estimate
-from wayjax.results.summary import UNKNOWN, percent
+from wayjax.report.statistics import Estimate, interval_percent, mean_percent
+from wayjax.results.summary import percent
 
 READ_BY = ("nearest", *FOOLED)
 NOBODY = "nobody"
@@ -153,11 +153,11 @@ def to_table(lines: list[Line], notes: list[str]) -> dict:
         line.fooled,
         line.arm,
         str(line.texts),
-        _with_interval(line.accuracy),
-        _with_interval(line.delta),
+        interval_percent(line.accuracy),
+        interval_percent(line.delta),
         *(
-          f"{_with_interval(line.f1[reader])} / {_share(line.names_b[reader])} "
-          f"{_share(line.names_a[reader])}"
+          f"{interval_percent(line.f1[reader])} / {mean_percent(line.names_b[reader])} "
+          f"{mean_percent(line.names_a[reader])}"
           for reader in READ_BY
         ),
       )
@@ -191,16 +191,6 @@ def to_figure(lines: list[Line]) -> dict:
       for label, of in panels.items()
     ],
   }
-
-
-def _share(found: Estimate | None) -> str:
-  return UNKNOWN if found is None else percent(found.mean)
-
-
-def _with_interval(found: Estimate | None) -> str:
-  if found is None or found.targets < 2:
-    return _share(found)
-  return f"{percent(found.mean)} [{percent(found.low)}, {percent(found.high)}]"
 
 
 def verdicts(lines: list[Line]) -> list[str]:

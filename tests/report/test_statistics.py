@@ -4,7 +4,13 @@ import math
 
 import pytest
 
-from wayjax.report.statistics import choose_gamma, estimate
+from wayjax.report.statistics import (
+  Estimate,
+  choose_gamma,
+  estimate,
+  interval_percent,
+  mean_percent,
+)
 
 
 def test_targets_that_agree_leave_no_interval():
@@ -51,3 +57,10 @@ def line(gamma, f1, dev_accuracy):
 )
 def test_gamma_is_chosen_by_dev_accuracy_among_prompts_that_read_as_their_target(lines, gamma):
   assert choose_gamma(lines)["gamma"] == gamma
+
+
+def test_means_and_intervals_in_per_cent():
+  assert mean_percent(None) == interval_percent(None) == "–"
+  alone, several = Estimate(0.5, 0.5, 0.5, 1), Estimate(0.5, 0.25, 1.0, 3)
+  assert mean_percent(several) == interval_percent(alone) == "50.0"
+  assert interval_percent(several) == "50.0 [25.0, 100.0]"

@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from wayjax.results.summary import percent
+
 _RESAMPLES = 10_000
 _COVERED = 95.0  # per cent
 _SEED = 0
@@ -48,6 +50,18 @@ def estimate(values: list[float | None]) -> Estimate | None:
   ]
   low, high = np.percentile(np.concatenate(means), [50 - _COVERED / 2, 50 + _COVERED / 2])
   return Estimate(float(known_T.mean()), float(low), float(high), len(known_T))
+
+
+def mean_percent(found: Estimate | None) -> str:
+  """A mean in per cent, as tables show it."""
+  return percent(found and found.mean)
+
+
+def interval_percent(found: Estimate | None) -> str:
+  """A mean in per cent with its interval, which that of one target does not have."""
+  if found is None or found.targets < 2:
+    return mean_percent(found)
+  return f"{percent(found.mean)} [{percent(found.low)}, {percent(found.high)}]"
 
 
 def choose_gamma(lines: list[dict]) -> dict:

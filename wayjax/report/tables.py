@@ -4,7 +4,13 @@ from wayjax.config import C_DIST
 from wayjax.report import paper
 from wayjax.report.content import Table
 from wayjax.report.gather import MODEL, Results, labels
-from wayjax.report.statistics import Estimate, choose_gamma, estimate
+from wayjax.report.statistics import (
+  Estimate,
+  choose_gamma,
+  estimate,
+  interval_percent,
+  mean_percent,
+)
 from wayjax.results.markdown import code_block, escape_markdown
 from wayjax.results.rows import is_free
 from wayjax.results.summary import (
@@ -68,9 +74,15 @@ def main_results(results: list[Results]) -> Table:
       zero, tuned, delta, f1_0, f1_g = numbers(own, "accuracy_0", "accuracy", "delta", "f1_0", "f1")
       (tokens_0,) = numbers(own, "tokens_0")
       table.append(
-        (task, str(len(own)), *_named(variant), *map(_mean, (zero, tuned)), _interval(delta))
-        + (percent(drop), _mean(f1_0), _interval(f1_g), percent(f1))
-        + (_mean(tokens_0), *_exact(own))
+        (
+          task,
+          str(len(own)),
+          *_named(variant),
+          *map(mean_percent, (zero, tuned)),
+          interval_percent(delta),
+        )
+        + (percent(drop), mean_percent(f1_0), interval_percent(f1_g), percent(f1))
+        + (mean_percent(tokens_0), *_exact(own))
       )
   return _table(
     "table2",
@@ -135,7 +147,7 @@ def comparison(pairs: list[tuple[Results, Results]]) -> Table:
     for name, found in zip(("true description", "any text"), pair, strict=True):
       for variant in main_variants(found.lines):
         own = of_variant(found.lines, variant)
-        scores = map(_interval, numbers(own, "accuracy", "delta", "f1"))
+        scores = map(interval_percent, numbers(own, "accuracy", "delta", "f1"))
         table.append((task, name, *_named(variant), str(len(own)), *scores, *_exact(own)))
   return _table(
     "table5",
@@ -173,7 +185,7 @@ def model_sizes(results: list[Results]) -> Table:
   table = []
   for task, found in zip(labels(results, but=MODEL), results, strict=True):
     for constraint, lines in chosen_lines(found).items():
-      scores = map(_interval, numbers(lines, "delta", "f1"))
+      scores = map(interval_percent, numbers(lines, "delta", "f1"))
       gammas = sorted({line["gamma"] for line in lines})
       table.append(
         (found.setting["model"], task, f"{found.resolved['parameters']:,}", str(len(lines)))
@@ -222,7 +234,7 @@ def _named(variant: tuple[str, float]) -> tuple[str, str]:
 def _exact(lines: list[dict]) -> tuple[str, str]:
   """What stands beside F1 in means over targets."""
   tokens, certified = numbers(lines, *_EXACT)
-  return _mean(tokens), _mean(certified)
+  return mean_percent(tokens), mean_percent(certified)
 
 
 def _table(
@@ -234,16 +246,6 @@ def _table(
     kept = [k for k, column in enumerate(columns) if column not in OF_CONSTRAINTS]
     columns, *lines = [tuple(cells[k] for k in kept) for cells in (columns, *lines)]
   return Table(name, title, f"{caption} {explained(constraints)}", columns, tuple(lines))
-
-
-def _mean(found: Estimate | None) -> str:
-  return UNKNOWN if found is None else percent(found.mean)
-
-
-def _interval(found: Estimate | None) -> str:
-  if found is None or found.targets < 2:
-    return _mean(found)
-  return f"{percent(found.mean)} [{percent(found.low)}, {percent(found.high)}]"
 
 
 def to_markdown(table: Table) -> str:
