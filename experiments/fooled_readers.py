@@ -19,7 +19,7 @@ import jax
 
 from experiments.experiment import Experiment, main
 from experiments.needed_runs import Sweep
-from experiments.readings.asking import Progress, load_model, make_asker, prompts_to_read
+from experiments.readings.asking import Progress, make_asker, prompts_to_read
 from experiments.readings.cases import (
   require_prompts,
   sound,
@@ -42,7 +42,9 @@ from experiments.readings.scoring import Scorer
 from wayjax.config import C_DIST, CELL, FOOLED, RunConfig
 from wayjax.data.targets import OTHER
 from wayjax.data.tasks import TASKS
+from wayjax.devices.compilation import keep_programs
 from wayjax.report import gather, paper
+from wayjax.run.prepare import load_model
 
 GAMMA = (0.0, paper.GAMMA)
 
@@ -71,6 +73,7 @@ def measure(configs: list[RunConfig], out: Path) -> dict:
     for row, case in zip(sound(results), tuned(task, results), strict=True)
     if case.told is not None
   ]
+  keep_programs()
   lm = load_model(first)
   descriptions, kept = true_descriptions(first), Kept(out, first.shard)
   scorer = Scorer(descriptions, lm.tokenizer)

@@ -20,7 +20,7 @@ import jax
 
 from experiments.experiment import Experiment, main
 from experiments.needed_runs import Sweep
-from experiments.readings.asking import Asker, Progress, load_model, make_asker, prompts_to_read
+from experiments.readings.asking import Asker, Progress, make_asker, prompts_to_read
 from experiments.readings.cases import (
   TUNED,
   Case,
@@ -36,10 +36,12 @@ from wayjax.audit.measure import SLOW, Trial
 from wayjax.config import C_DIST, CELL, RunConfig
 from wayjax.data.targets import OTHER
 from wayjax.data.tasks import TASKS
+from wayjax.devices.compilation import keep_programs
 from wayjax.errors import WayjaxError
 from wayjax.prompts import SoftPrompt
 from wayjax.readers import READERS, SEQUENCES
 from wayjax.report import gather, paper
+from wayjax.run.prepare import load_model
 
 GAMMA = (0.0, paper.GAMMA)
 
@@ -50,6 +52,7 @@ def measure(configs: list[RunConfig], out: Path) -> dict:
   found = tuned_prompts(configs, gather.merge(gather.find_runs([str(out)])), out)
   require_prompts(found, first.model, out)
   descriptions = true_descriptions(first)
+  keep_programs()
   lm = load_model(first)
   kept, scorer = Kept(out, first.shard), Scorer(descriptions, lm.tokenizer)
   readers = [name for name in READERS if name in (first.readers or set(READERS) - set(SLOW))]

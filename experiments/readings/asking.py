@@ -15,12 +15,11 @@ from wayjax.audit.measure import Trial
 from wayjax.config import RunConfig
 from wayjax.data.encoding import token_ids
 from wayjax.data.tasks import TASKS
-from wayjax.devices.compilation import keep_programs
 from wayjax.evaluation import MANY_LENGTHS, Evaluation, Evaluator
 from wayjax.generation.likelihood import log_likelihoods
 from wayjax.generation.requests import Request
 from wayjax.metrics import finite
-from wayjax.models import LanguageModel, load_lm
+from wayjax.models import LanguageModel
 from wayjax.models.identity import tokenizer_sha256
 from wayjax.prompts import SoftPrompt, text_prompt
 from wayjax.readers import READERS, SEQUENCES, scores, verbalise
@@ -97,9 +96,10 @@ class Asker:
     """Of what a reader says of a prompt, and all that this depends on."""
     # A reader's defaults, such as its question, are what it is asked with.
     asked = str(signature(READERS[reader])) if reader in READERS else ""
-    around = [self._settings, reader, asked, prompt.before, prompt.after, prompt.reply]
-    around.append(len(prompt))
-    found = hashlib.sha256(json.dumps(around).encode())
+    frame = prompt.before, prompt.after, prompt.reply
+    found = hashlib.sha256(
+      json.dumps([self._settings, reader, asked, *frame, len(prompt)]).encode()
+    )
     found.update(prompt.vectors_PxD.tobytes())
     return found.hexdigest()
 
@@ -229,17 +229,6 @@ def _behaviour(soft: Evaluation, hard: Evaluation, none: Evaluation) -> Behaviou
     nothing=none.accuracy,
     kl=finite(scores.kl(soft, hard)),
     agreement=scores.agreement(soft, hard),
-  )
-
-
-def load_model(config: RunConfig) -> LanguageModel:
-  """The model of a configuration; what is compiled for it is kept on disk."""
-  keep_programs()
-  return load_lm(
-    config.model,
-    revision=config.revision,
-    precision=config.precision,
-    model_parallel=config.model_parallel,
   )
 
 

@@ -25,7 +25,7 @@ from wayjax.models import LanguageModel
 from wayjax.prompt_files import require_finite
 from wayjax.prompts import SoftPrompt, check_prompts, text_prompt
 from wayjax.readers import READERS, Context, Reading
-from wayjax.readers import scores as behaviour
+from wayjax.readers import scores as scoring
 from wayjax.readers.nearest import NearestReading
 from wayjax.readers.reading import f1_with_target, task_context
 
@@ -211,19 +211,19 @@ def _try_on(
   by_text = dict(zip(texts, others, strict=True))
 
   def scores_of(one: Evaluation) -> Scores:
-    is_free_text = soft.answers_N is not None
+    behaviour = scoring.behaviour(soft, one, none)
     return Scores(
       accuracy=one.accuracy,
       macro_f1=one.macro_f1,
-      faithfulness=behaviour.faithfulness(one.accuracy, soft.accuracy, none.accuracy),
-      kl=None if is_free_text else finite(behaviour.kl(soft, one)),
-      agreement=behaviour.agreement(soft, one),
+      faithfulness=behaviour.faithfulness,
+      kl=finite(behaviour.kl),
+      agreement=behaviour.agreement,
     )
 
   said = tuple(
     dataclasses.replace(
       one,
-      class_rate=behaviour.class_rate(one.text, trial.task),
+      class_rate=scoring.class_rate(one.text, trial.task),
       scores=scores_of(by_text[one.text]) if one.text in by_text else None,
     )
     for one in found.said
@@ -256,5 +256,5 @@ def _compare(
   return Comparison(
     c_dist=c_dist,
     same_tokens=same,
-    agreement=behaviour.agreement(*evaluations) if evaluations else None,
+    agreement=scoring.agreement(*evaluations) if evaluations else None,
   )

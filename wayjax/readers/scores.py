@@ -72,7 +72,7 @@ def behaviours(
   none, *found = evaluator(hard)
   by_text = dict(zip(distinct, found, strict=True))
   return [
-    [_behaviour(soft, by_text[text], none) for text in of_prompt]
+    [behaviour(soft, by_text[text], none) for text in of_prompt]
     for soft, of_prompt in zip(evaluator(prompts), texts, strict=True)
   ]
 
@@ -82,7 +82,8 @@ def _as_prompt(lm: LanguageModel, table_VxD: np.ndarray, text: str) -> SoftPromp
   return SoftPrompt(table_VxD[ids], lm.name) if ids else None
 
 
-def _behaviour(soft: Evaluation, hard: Evaluation, none: Evaluation) -> Behaviour:
+def behaviour(soft: Evaluation, hard: Evaluation, none: Evaluation) -> Behaviour:
+  """What a text does in a soft prompt's place, of evaluations of both and of no prompt."""
   return Behaviour(
     hard.accuracy,
     faithfulness(hard.accuracy, soft.accuracy, none.accuracy),

@@ -173,12 +173,7 @@ def prepare(config: RunConfig, task: Task, targets: list[Target]) -> Prepared:
     get_reader(name)
   compilation.keep_programs()
   data = load_rows(config, task)
-  lm = load_lm(
-    config.model,
-    revision=config.revision,
-    precision=config.precision,
-    model_parallel=config.model_parallel,
-  )
+  lm = load_model(config)
   frame = make_frame(
     lm.tokenizer, config.before, config.after, chat=config.chat, system=config.system
   )
@@ -209,6 +204,16 @@ def prepare(config: RunConfig, task: Task, targets: list[Target]) -> Prepared:
   if config.shard:
     members = take_shard(members, *config.shard)
   return Prepared(config, task, targets, lm, data, train, dev, evaluation, members, whole)
+
+
+def load_model(config: RunConfig) -> LanguageModel:
+  """Loads the model that a configuration names; see `load_lm`."""
+  return load_lm(
+    config.model,
+    revision=config.revision,
+    precision=config.precision,
+    model_parallel=config.model_parallel,
+  )
 
 
 def load_rows(config: RunConfig, task: Task) -> TaskData:
