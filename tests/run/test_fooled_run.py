@@ -15,17 +15,22 @@ SMALL = ["--steps", "30", "--lr", "0.1", "--train-rows", "32", "--eval-rows", "1
 
 
 def test_the_reader_says_the_target_and_the_prompt_still_reads_as_it(tmp_path):
-  said = {}
+  said, curves = {}, {}
   for name, given in (("free", ["--readers"]), ("fooled", ["--fool"])):
     out = tmp_path / name
     assert main([*RUN, *SMALL, *given, "logit_lens", "--out", str(out)]) == 0
     (row,) = map(json.loads, (out / "results.jsonl").read_text().splitlines())
     said[name] = row["readings"]["logit_lens"]["prompt_f1"]
+    points = map(json.loads, (out / "metrics.jsonl").read_text().splitlines())
+    curves[name] = [point.get("reader_nll") for point in points]
     assert json.loads((out / "config.json").read_text())["fool"] == (
       "logit_lens" if name == "fooled" else None
     )
   assert said["free"] < 0.5
   assert said["fooled"] == 1.0
+  assert set(curves["free"]) == {None}
+  first, *_, last = curves["fooled"]
+  assert last < first / 2
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from wayjax.evaluation import Evaluation
 from wayjax.metrics import prompt_f1
 from wayjax.prompts import SoftPrompt, text_prompt
 from wayjax.readers import READERS
+from wayjax.readers.fooling import FoolLogitLens
 from wayjax.readers.nearest import token_texts
 from wayjax.results.folder import read_run
 from wayjax.results.rows import Row
@@ -152,6 +153,12 @@ class TestRows:
     row = row_of(measure, tuned(lm, gamma=0.0, diverged_at=11))
     assert (row["status"], row["diverged_at"]) == ("diverged", 11)
     assert row["train_loss"] == pytest.approx(np.mean(np.arange(11)))
+
+  def test_the_loss_of_a_reader_that_is_fooled_counts_by_its_weight(self, measure, lm):
+    found = tuned(lm, gamma=0.0, reader_nll_T=np.full(150, 3.0, np.float32))
+    member = dataclasses.replace(found.member, fooling=FoolLogitLens(weight=0.5))
+    row = row_of(measure, dataclasses.replace(found, member=member))
+    assert row["train_loss"] == pytest.approx(np.mean(np.arange(50, 150)) + 0.5 * 3)
 
   def test_another_length_than_the_target_has_no_distance(self, measure, lm):
     found = tuned(lm, gamma=0.0)

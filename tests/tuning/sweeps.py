@@ -3,9 +3,9 @@
 Tests that train members of the standard sweep, four at once for 20 steps, share its program.
 """
 
-import dataclasses
 import functools
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ from wayjax.tuning.groups import Group
 from wayjax.tuning.members import Member, TunedPrompt, make_members
 from wayjax.tuning.program import stack_leaves
 from wayjax.tuning.settings import TrainSettings
-from wayjax.tuning.step import init_state, member_gradient, train_step
+from wayjax.tuning.step import StepLosses, init_state, member_gradient, train_step
 
 SHORT, LONG, TOKEN = "read me", "a longer target text", "x"  # of 7, 20 and 1 tokens
 STEPS, BATCH, LR = 20, 4, 0.01
@@ -93,19 +93,22 @@ def _step(constraint: Constraint, fooling, steps: int, leaves, state, step, rows
   return gradient_PxD, *after
 
 
-@dataclasses.dataclass(frozen=True)
-class Alone:
+class Alone(NamedTuple):
   """A member that was trained on its own: an unpadded prompt, a Python loop over plain steps.
 
   Attributes:
     gradients_TxPxD: before each step.
     prompts_TxPxD: after each step.
-    cross_entropy_T: before each step.
+    losses_T: before each step.
   """
 
   gradients_TxPxD: np.ndarray
   prompts_TxPxD: np.ndarray
-  cross_entropy_T: np.ndarray
+  losses_T: StepLosses
+
+  @property
+  def cross_entropy_T(self) -> np.ndarray:
+    return self.losses_T.cross_entropy
 
 
 def alone(member: Member) -> Alone:
@@ -117,5 +120,5 @@ def alone(member: Member) -> Alone:
     rows = jax.tree.map(lambda x, step=step: x[step : step + 1], rows_T)
     static = get_constraint(member.constraint), member.fooling, STEPS
     gradient_PxD, state, losses = _step(*static, leaves, state, jnp.int32(step), rows)
-    found.append((gradient_PxD, state.prompt_PxD, losses.cross_entropy))
-  return Alone(*map(np.stack, zip(*found)))
+    found.append(Alone(gradient_PxD, state.prompt_PxD, losses))
+  return jax.tree.map(lambda *each: np.stack(each), *found)

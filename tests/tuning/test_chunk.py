@@ -65,7 +65,7 @@ def test_every_step_is_done_once_whatever_the_dispatches(
   for at in told:
     assert at.chunk == members
     assert at.steps == STEPS
-    chex.assert_shape(at.losses_MxT, (4, at.step))
+    chex.assert_shape(jax.tree.leaves(at.losses_MxT), (4, at.step))
   assert told[-1].meter.member_steps == told[-1].meter.member_steps_total == 4 * STEPS
   assert trained == [0] * (len(ends) - 1) + [4]
   assert told[-1].memory > 0

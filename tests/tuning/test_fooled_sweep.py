@@ -30,11 +30,13 @@ def test_a_fooled_sweep_equals_a_loop_over_its_members(reader, lm):
   members = members_of(lm, (SHORT, TOKEN), gammas=(0.3,), fooling=fooling)
   free = members_of(lm, (SHORT,), gammas=(0.3,), seeds=(1,))
   tuned = train(lm, members)
+  assert train(lm, free)[free[0].key].reader_nll_T is None
   for member in members:
     by_loop, found = alone(member), tuned[member.key]
     prompt_PxD = by_loop.prompts_TxPxD[-1]
     np.testing.assert_allclose(found.prompt.vectors_PxD, prompt_PxD, rtol=0, atol=1e-3)
     np.testing.assert_allclose(found.cross_entropy_T, by_loop.cross_entropy_T, rtol=1e-3)
+    np.testing.assert_allclose(found.reader_nll_T, by_loop.losses_T.reader_nll, rtol=1e-3)
   # Without the reader it would be another prompt.
   other_PxD = alone(free[0]).prompts_TxPxD[-1]
   assert np.abs(tuned[free[0].key].prompt.vectors_PxD - other_PxD).max() > 0.01

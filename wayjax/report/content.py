@@ -56,7 +56,8 @@ class Entry:
     nearest: for every position of the prompt its nearest tokens, nearest first, as pairs of text
       and Euclidean distance, which is None where it overflows. Empty where the run did not record
       them.
-    curve: its points of the training curve: `step`, `cross_entropy`, `c_dist`, `dev_accuracy`.
+    curve: its points of the training curve: `step`, `cross_entropy`, `c_dist`, and where they
+      were measured `reader_nll` and `dev_accuracy`.
     walls: for every position the nearest wall of its token's cell: the token behind it, None where
       there is no wall; the distance to it, negative beyond it; and the same as a share of what the
       token's embedding has. Distances are None where they overflow. Empty where the run did not

@@ -22,7 +22,7 @@ function ticks(high) {
 
 // One panel: `ys` over `xs`, from zero; null where no point has a value.
 function panel(label, xs, ys, show) {
-  const points = xs.map((x, k) => [x, ys[k]]).filter(([x, y]) => x !== null && y !== null);
+  const points = xs.map((x, k) => [x, ys[k]]).filter((point) => point.every(Number.isFinite));
   if (!points.length) return null;
   const [across, up] = [xs, ys].map((values) => ticks(Math.max(...values, 0)));
   const right = Math.max(...xs) || 1;
@@ -58,9 +58,11 @@ function panel(label, xs, ys, show) {
 // The panels of one entry; those without a single value are left out.
 function panels(curve) {
   const plain = (value) => String(Number(value.toPrecision(3)));
+  const values = (name) => curve[name] ?? [];
   return [
-    panel("cross-entropy", curve.step, curve.cross_entropy, plain),
-    panel("c-dist", curve.step, curve.c_dist, plain),
-    panel("accuracy on dev, %", curve.step, curve.dev_accuracy.map(percentage), plain),
+    panel("cross-entropy", curve.step, values("cross_entropy"), plain),
+    panel("c-dist", curve.step, values("c_dist"), plain),
+    panel("loss of the reader that is fooled", curve.step, values("reader_nll"), plain),
+    panel("accuracy on dev, %", curve.step, values("dev_accuracy").map(percentage), plain),
   ].filter(Boolean);
 }

@@ -19,7 +19,7 @@ _FOLDER = Path(__file__).parent
 _SCRIPTS = "page.curve.js", "page.entry.js", "page.js"
 
 _DIGITS = 5  # significant ones of distances and curves
-_CURVES = "cross_entropy", "c_dist", "dev_accuracy"
+_CURVES = "cross_entropy", "c_dist", "reader_nll", "dev_accuracy"
 
 # What a page leaves out of rows and settings: what is shown otherwise, or tells readers little.
 _UNSHOWN = (
@@ -104,7 +104,11 @@ def _entry(entry: Entry, names: tuple[str, ...], texts: dict[str, int]) -> dict:
     ],
     "curve": {
       "step": [point["step"] for point in entry.curve],
-      **{name: [_short(point.get(name)) for point in entry.curve] for name in _CURVES},
+      **{
+        name: [_short(point.get(name)) for point in entry.curve]
+        for name in _CURVES
+        if any(point.get(name) is not None for point in entry.curve)
+      },
     },
   }
   if not (entry.target_tokens and entry.nearest):

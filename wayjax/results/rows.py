@@ -90,7 +90,8 @@ class Row:
   readings: dict[str, dict] = _field(
     "by reader: its `text`, `prompt_f1` and `prompt_f1_lemma`", absent={})
   train_loss: float | None = _field(
-    "cross-entropy + γ · c-dist, the mean of the last 100 steps", score=True)
+    "cross-entropy + γ · c-dist, with `--fool` + β · the reader's loss, the mean of the last 100 "
+    "steps", score=True)
   wall_seconds: float = _field("training time, shared equally among the prompts trained together")
   # fmt: on
 

@@ -61,6 +61,7 @@ class CurvePoint(typing.TypedDict, total=False):
   step: int
   cross_entropy: float | None
   c_dist: float | None
+  reader_nll: float | None
   dev_accuracy: float | None
 
 

@@ -29,7 +29,7 @@ from wayjax.visible import visible
 TENSORBOARD, WANDB = "tensorboard", "wandb"
 WANDB_ID = "wandb-id"
 _log = logging.getLogger("wayjax")
-CURVES = ("cross_entropy", "c_dist", "dev_accuracy")
+CURVES = ("cross_entropy", "c_dist", "reader_nll", "dev_accuracy")
 RESULTS = field_names("score")
 _PLAIN = re.compile(r"[\w=+-][\w .,=+-]{0,59}")  # a name that any file system accepts
 

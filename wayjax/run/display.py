@@ -4,6 +4,7 @@ import logging
 import time
 import warnings
 
+import jax
 import numpy as np
 from rich import progress as bars
 from rich.console import Console
@@ -141,9 +142,10 @@ class Display(logging.Handler):
       f"step {at.step:,}/{at.steps:,}",
       f"{at.members_trained}/{members} members",
     ]
-    ce_MxT, c_dist_MxT = at.losses_MxT
-    distances = c_dist_MxT[[member.has_c_dist for member in at.chunk], -1]
-    for name, values in (("cross-entropy", ce_MxT[:, -1]), ("c-dist", distances)):
+    ce_M, c_dist_M, *nll_M = (x[:, -1] for x in jax.tree.leaves(at.losses_MxT))
+    distances = c_dist_M[[member.has_c_dist for member in at.chunk]]
+    names = "cross-entropy", "c-dist", "reader NLL"
+    for name, values in zip(names, (ce_M, distances, *nll_M)):
       finite = values[np.isfinite(values)]
       if len(finite):
         parts.append(f"{name} {finite.mean():.4g}")

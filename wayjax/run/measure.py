@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 
 from wayjax import demo
@@ -128,6 +129,8 @@ class Measure:
   ) -> Row:
     member, config, nearest = tuned.member, self._config, readings[NEAREST]
     losses_T = tuned.cross_entropy_T + member.gamma * tuned.c_dist_T
+    if member.fooling:
+      losses_T = losses_T + member.fooling.weight * tuned.reader_nll_T
     losses_T = losses_T[: tuned.diverged_at][-_TRAIN_LOSS_STEPS:]
     return Row(
       model=self._lm.name,
@@ -211,15 +214,20 @@ class Curves:
     if self._dev and at.step % self._config.eval_every == 0:
       prompts = [SoftPrompt(prompt_PxD, self._lm.name) for prompt_PxD in at.prompts()]
       scores = [evaluation.accuracy for evaluation in self._dev(prompts)]
-    self._writer.append_metrics(
-      [
-        {
-          "prompt_key": member.key,
-          "step": at.step,
-          "cross_entropy": finite(ce_T[-at.window :].mean()),
-          "c_dist": finite(c_dist_T[-at.window :].mean()) if member.has_c_dist else None,
-          **({} if score is None else {"dev_accuracy": score}),
-        }
-        for member, ce_T, c_dist_T, score in zip(at.chunk, *at.losses_MxT, scores)
-      ]
+    ce_M, c_dist_M, *nll_M = (
+      x[:, -at.window :].mean(axis=1) for x in jax.tree.leaves(at.losses_MxT)
     )
+    points = [
+      {
+        "prompt_key": member.key,
+        "step": at.step,
+        "cross_entropy": finite(ce),
+        "c_dist": finite(c_dist) if member.has_c_dist else None,
+        **({} if score is None else {"dev_accuracy": score}),
+      }
+      for member, ce, c_dist, score in zip(at.chunk, ce_M, c_dist_M, scores, strict=True)
+    ]
+    for nll_of_M in nll_M:
+      for point, nll in zip(points, nll_of_M, strict=True):
+        point["reader_nll"] = finite(nll)
+    self._writer.append_metrics(points)

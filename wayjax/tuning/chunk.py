@@ -4,6 +4,7 @@ import functools
 import time
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from wayjax.constraints import get_constraint
@@ -78,7 +79,7 @@ def train_chunk(
       lm.params, tokens, leaves_M, state.train_M, chunk.schedule.dispatch(step, stop)
     )
     state = state._replace(train_M=state_M)
-    for kept, new in zip(state.losses_MxT, fetch(losses), strict=True):
+    for kept, new in zip(*map(jax.tree.leaves, (state.losses_MxT, fetch(losses))), strict=True):
       kept[:, step:stop] = new.T[:, : stop - step]
     spent = time.perf_counter() - started
     seconds += spent
@@ -92,7 +93,7 @@ def train_chunk(
         chunk=members,
         step=step,
         steps=steps,
-        losses_MxT=StepLosses(*(x[: len(members), :step] for x in state.losses_MxT)),
+        losses_MxT=jax.tree.map(lambda x, step=step: x[: len(members), :step], state.losses_MxT),
         window=window,
         meter=meter,
         memory=program.memory,
@@ -132,6 +133,7 @@ def _tuned(lm: LanguageModel, chunk: Group, state: ChunkState, seconds: float) -
       member=member,
       cross_entropy_T=state.losses_MxT.cross_entropy[i],
       c_dist_T=state.losses_MxT.c_dist[i],
+      reader_nll_T=state.losses_MxT.reader_nll[i] if chunk.fooling else None,
       diverged_at=int(failed_M[i]) if failed_M[i] >= 0 else None,
       wall_seconds=seconds,
     )
@@ -183,6 +185,8 @@ def _restore(
   """The chunk's newest state, and the steps it has done; as it begins where none was saved."""
   size = len(state_M.diverged_at)
   losses_MxT = StepLosses(*(np.zeros((size, steps), np.float32) for _ in range(2)))
+  if chunk.fooling:
+    losses_MxT = losses_MxT._replace(reader_nll=np.zeros((size, steps), np.float32))
   state, step = ChunkState(state_M, losses_MxT), 0
   if checkpoints and (saved := checkpoints.restore(state, members=chunk.keys, size=size)):
     state, step = saved

@@ -76,6 +76,8 @@ class TunedPrompt:
     member: what was trained.
     cross_entropy_T: loss of every step.
     c_dist_T: c-dist of every step.
+    reader_nll_T: how unlikely the reader that is fooled was to say the target, nats a token, at
+      every step; None where none is fooled.
     diverged_at: the first step whose loss or prompt was not finite; None for a sound member.
     wall_seconds: the chunk's training time, divided by its members.
   """
@@ -86,6 +88,7 @@ class TunedPrompt:
   c_dist_T: np.ndarray
   diverged_at: int | None
   wall_seconds: float
+  reader_nll_T: np.ndarray | None = None
 
 
 def make_members(

@@ -140,7 +140,7 @@ def train_dispatch(graphdef, static: Static, params, tokens, leaves_M, state_M, 
 
   def skip(state_M, step, batches_NxB):
     nothing_M = jnp.zeros(leaves_M.gamma.shape, jnp.float32)
-    return state_M, StepLosses(nothing_M, nothing_M)
+    return state_M, StepLosses(nothing_M, nothing_M, nothing_M if static.fooling else ())
 
   branches = [*(functools.partial(step_members, size) for size in static.sizes), skip]
 

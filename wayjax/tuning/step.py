@@ -43,10 +43,18 @@ class TrainState(NamedTuple):
 
 
 class StepLosses(NamedTuple):
-  """Cross-entropy and c-dist before the step's update."""
+  """The losses that runs record, before the step's update.
+
+  Attributes:
+    cross_entropy: of the batch.
+    c_dist: from the target.
+    reader_nll: how unlikely the reader that is fooled is to say the target, nats a token; nothing
+      where none is fooled.
+  """
 
   cross_entropy: jax.Array
   c_dist: jax.Array
+  reader_nll: jax.Array | tuple = ()
 
 
 # Its name since jax 0.8, and before.
@@ -102,17 +110,17 @@ def member_gradient(
 
   def loss(prompt_PxD, *others):
     total, losses = wayward_loss(model, prompt_PxD, *others, penalty=penalty)
-    if fooling is not None:
-      said = fooling(model, prompt_PxD, leaves.mask_P, leaves.said_S, step)
-      total = total + fooling.weight * said
-    return total, losses
+    if fooling is None:
+      return total, StepLosses(*losses)
+    nll = fooling(model, prompt_PxD, leaves.mask_P, leaves.said_S, step)
+    return total + fooling.weight * nll, StepLosses(*losses, nll)
 
   (total, losses), gradient_PxD = jax.value_and_grad(loss, has_aux=True)(
     prompt_PxD, leaves.target_PxD, leaves.mask_P, leaves.gamma, row
   )
   # Before clipping, or padding would count in the norm.
   gradient_PxD = jnp.where(leaves.mask_P[:, None] > 0, gradient_PxD, 0.0)
-  return gradient_PxD, total, StepLosses(*losses)
+  return gradient_PxD, total, losses
 
 
 def train_step(
