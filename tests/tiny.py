@@ -95,8 +95,7 @@ def build(config: dict, dtype=jnp.float32):
   """A family, its hyper-parameters, and its model as structure and shapes."""
   family = FAMILIES[config["model_type"]]
   settings = family.read_config(config)
-  model = nnx.eval_shape(lambda: family.module(settings, dtype, rngs=nnx.Rngs(0)))
-  return family, settings, *nnx.split(model)
+  return family, settings, *family.abstract(settings, dtype, "cpu")
 
 
 def fill(config: dict, named: dict[str, np.ndarray], dtype=jnp.float32) -> nnx.Module:

@@ -89,7 +89,7 @@ class Evaluator:
     self.examples = examples
     self._answerer = None if examples.answers is None else Answerer(lm, examples)
     self._rows, self._slots = packing.pack_evaluation(
-      examples, ROW_POSITIONS, packing.row_multiple()
+      examples, ROW_POSITIONS, packing.row_multiple(lm.layout.platform)
     )
     self._padded = 0
     self._programs: dict[int, Fitted] = {}  # by how many prompts
@@ -131,7 +131,7 @@ class Evaluator:
     if self._answerer:
       self._answerer.forget_programs()
 
-  def _dispatches(self) -> list[packing.PackedRow]:
+  def dispatches(self) -> list[packing.PackedRow]:
     """The rows, a few a dispatch and in each as many; the last one again fills the last."""
     rows = len(self._rows.ids_T)
     dispatches = -(-rows // ROWS_PER_DISPATCH)
@@ -148,18 +148,24 @@ class Evaluator:
       self.forget_programs()  # those of other lengths would hold memory for ever
       self._padded = padded
     if size not in self._programs:
-      lm, width = self._lm, self._lm.width
-
-      def lower(size: int) -> jax.stages.Lowered:
-        count, sharding = lm.layout.rounded(size), lm.layout.members()
-        shapes = (
-          jax.ShapeDtypeStruct(shape, jnp.float32, sharding=sharding)
-          for shape in ((count, padded, width), (count, padded))
-        )
-        return _score_rows.lower(lm.graphdef, lm.params, *shapes, self._dispatches()[0])
-
+      lower = functools.partial(self.lower, padded)
       self._programs[size] = compilation.compile_to_fit(lower, size)
     return self._programs[size]
+
+  def lower(self, padded: int, size: int) -> jax.stages.Lowered:
+    """The program for prompts.
+
+    Args:
+      padded: how many tokens they are padded to.
+      size: how many prompts.
+    """
+    lm = self._lm
+    count, sharding = lm.layout.rounded(size), lm.layout.members()
+    shapes = (
+      jax.ShapeDtypeStruct(shape, jnp.float32, sharding=sharding)
+      for shape in ((count, padded, lm.width), (count, padded))
+    )
+    return _score_rows.lower(lm.graphdef, lm.params, *shapes, self.dispatches()[0])
 
   def _losses(self, program: Fitted, prompts: list[np.ndarray], padded: int) -> np.ndarray:
     layout = self._lm.layout
@@ -169,7 +175,7 @@ class Evaluator:
     prompts_MxPxD, mask_MxP = place((prompts_MxPxD, mask_MxP), layout.members())
     scored = [
       program.compiled(self._lm.params, prompts_MxPxD, mask_MxP, rows)
-      for rows in self._dispatches()
+      for rows in self.dispatches()
     ]
     losses_NxMxR = np.concatenate(fetch(scored))
     losses_NxMxR = losses_NxMxR[: len(self._rows.ids_T), : len(prompts)]

@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM
 
 import wayjax
 from wayjax.data.encoding import EncodedExamples
-from wayjax.data.packing import left_mask
+from wayjax.data.packing import left_mask, row_multiple
 from wayjax.devices.select import select_device
 from wayjax.readers.coordinate_gradient import SEQUENCES_AT_ONCE, Sizes, step, whole_tokens
 from wayjax.readers.divergence import CLASSES, Divergence, aims, drawn_rows, scored_rows
@@ -82,7 +82,7 @@ def measure(args: argparse.Namespace) -> dict:
   data = wayjax.load_data(task, args.data_dir)
   examples = drawn_rows(wayjax.encode(lm.tokenizer, task, data.train), args.rows, 0)
   prompts = [wayjax.text_prompt(lm, text) for text in args.texts]
-  rows, divergence = scored_rows(examples), Divergence(CLASSES)
+  rows, divergence = scored_rows(examples, row_multiple("cpu")), Divergence(CLASSES)
   aims_M = np.stack(aims(lm, divergence, rows, prompts))
   ids = starts(lm, prompts, RANDOM, args.tokens, 0)
   ids_MxP = np.stack(ids)

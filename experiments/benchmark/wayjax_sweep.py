@@ -74,7 +74,9 @@ def prepare(
   timed = work.warmup_steps + work.timed_steps
   seed_sets = [(seed,) for seed in PAPER_SEEDS]
   schedule = make_schedules(
-    data.train, tokens, len(data.batches[0]), seed_sets, work.run_steps, per_dispatch=timed
+    *(data.train, tokens, len(data.batches[0]), seed_sets, work.run_steps),
+    per_dispatch=timed,
+    multiple=packing.row_multiple(lm.layout.platform),
   )[PAPER_SEEDS.index(SEED)]
   padded = packing.round_up(PROMPT_TOKENS, packing.PROMPT_MULTIPLE)
   useful_share = schedule.useful_share(PROMPT_TOKENS, padded)

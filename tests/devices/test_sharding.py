@@ -47,7 +47,9 @@ def compiled(lm, encoded, members) -> tuple[program.Group, program.Program]:
   """The members as a group, and the program that `tune` trains them with."""
   tokens = packing.training_tokens(encoded)
   (schedule,) = make_schedules(
-    encoded, tokens, SETTINGS.batch_size, [(1, 2)], SETTINGS.steps, per_dispatch=SETTINGS.steps
+    *(encoded, tokens, SETTINGS.batch_size, [(1, 2)], SETTINGS.steps),
+    per_dispatch=SETTINGS.steps,
+    multiple=8,
   )
   group = program.Group(members, 8, schedule, 0, len(members))
   on_device = place(tokens, lm.layout.everywhere())
@@ -57,7 +59,7 @@ def compiled(lm, encoded, members) -> tuple[program.Group, program.Program]:
 def gradients(lm, encoded, members) -> np.ndarray:
   """Of all members at their first prompts and first batches, (M, P, D)."""
   tokens = packing.training_tokens(encoded)
-  (schedule,) = make_schedules(encoded, tokens, 4, [(1, 2)], 1, per_dispatch=1)
+  (schedule,) = make_schedules(encoded, tokens, 4, [(1, 2)], 1, per_dispatch=1, multiple=8)
   group = program.Group(members, 8, schedule, 0, len(members))
   settings = TrainSettings(steps=1, batch_size=4)
   leaves_M, state_M = program.begin(lm.layout, group, settings, len(members))

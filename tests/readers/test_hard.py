@@ -104,7 +104,7 @@ def plain_gradient(soft_PxD, ids_P, encoded) -> np.ndarray:
 
 def one_step(lm, soft, ids_P, encoded, number=0, over="classes"):
   """A step of one prompt, as arrays."""
-  rows, objective = scored_rows(encoded), Divergence(over)
+  rows, objective = scored_rows(encoded, 8), Divergence(over)
   aims_M = np.stack(aims(lm, objective, rows, [soft]))
   arrays = lm.params, rows, whole_tokens(lm), aims_M, pad_left(ids_P, PADDED)[None]
   mask_MxP = left_mask(len(ids_P), PADDED)[None]
@@ -143,19 +143,19 @@ def sorted_rows(x) -> np.ndarray:
 @pytest.mark.parametrize("over", OVER)
 def test_several_packed_rows_hold_what_one_example_a_row_does(lm, encoded, over, monkeypatch):
   monkeypatch.setattr(divergence, "ROW_POSITIONS", 16)
-  rows = scored_rows(encoded)
+  rows = scored_rows(encoded, 8)
   assert len(rows.weights_E) == 2
   check_aims(lm, encoded, rows, over)
 
 
 def test_an_example_without_text_is_compared_after_the_prompt(lm):
   encoded = tiny.examples(np.random.default_rng(4), lengths=(0, 2, 0), classes=2)
-  check_aims(lm, encoded, scored_rows(encoded), "classes")
+  check_aims(lm, encoded, scored_rows(encoded, 8), "classes")
 
 
 def test_of_free_text_the_own_answers_tokens_are_compared(lm, encoded):
   free = dataclasses.replace(encoded, answers=("x", "y", "z"))
-  check_aims(lm, free, scored_rows(free), "vocabulary")
+  check_aims(lm, free, scored_rows(free, 8), "vocabulary")
 
 
 def test_the_kl_of_next_tokens_is_that_of_a_plain_loop(lm, encoded):
@@ -194,7 +194,7 @@ def test_losses_of_replacements_are_those_of_a_plain_loop_and_the_smallest_is_ta
   np.testing.assert_allclose(ranked.losses_W, expected_W, rtol=1e-3, atol=1e-6)
   assert float(ranked.loss) == pytest.approx(kl(ids_P), rel=1e-4)
   best_P = replaced(ids_P, ranked, int(np.argmin(expected_W)))
-  rows = scored_rows(encoded)
+  rows = scored_rows(encoded, 8)
   (found,) = coordinate_gradient.search(
     lm,
     Divergence("classes"),

@@ -49,6 +49,7 @@ def group_of(members, padded: int, *, seeds=(1, 2), steps=STEPS, per_dispatch=ST
     [seeds],
     steps,
     per_dispatch=per_dispatch,
+    multiple=8,
   )
   return Group(members, padded, schedule, 0, len(members))
 

@@ -27,7 +27,7 @@ from tuning.sweeps import (
 from wayjax.constraints import get_constraint
 from wayjax.data import packing
 from wayjax.devices import compilation
-from wayjax.devices.sharding import place
+from wayjax.devices.sharding import Layout, place
 from wayjax.errors import WayjaxError
 from wayjax.models import load_lm
 from wayjax.tuning import program
@@ -182,7 +182,7 @@ class TestCompileGroup:
     """Compiles a group, given what a program needs for each member without and with `remat`."""
 
     def compile_with(
-      plain, again, *, free, largest=8, asked=None, decision=None, backend="cpu"
+      plain, again, *, free, largest=8, asked=None, decision=None, platform="cpu"
     ) -> tuple[program.Program, list]:
       tried = []
 
@@ -193,9 +193,9 @@ class TestCompileGroup:
         compiled = types.SimpleNamespace(memory_analysis=lambda: needed)
         return types.SimpleNamespace(compile=lambda: compiled)
 
-      monkeypatch.setattr(program, "_lower", lower)
+      monkeypatch.setattr(program, "lower_chunk", lower)
       monkeypatch.setattr(compilation, "free_memory", lambda: free)
-      monkeypatch.setattr(jax, "default_backend", lambda: backend)
+      monkeypatch.setattr(Layout, "platform", platform)
       group = group_of(members_of(lm), 8)._replace(largest=largest)
       settings = TrainSettings(members_at_once=asked)
       made = program.compile_group(lm, group, settings, None, decision)
@@ -238,7 +238,7 @@ class TestCompileGroup:
   def test_a_cpu_takes_few_members_at_once(self, compile_with):
     assert compile_with(1, 1, free=1000, largest=40)[0].size == 14  # 3 chunks
     assert compile_with(1, 1, free=1000, largest=40, asked=40)[0].size == 40
-    assert compile_with(1, 1, free=1000, largest=40, backend="gpu")[0].size == 40
+    assert compile_with(1, 1, free=1000, largest=40, platform="gpu")[0].size == 40
 
   def test_what_was_decided_before_is_not_measured_again(self, compile_with):
     decision = Decision(8, 0, 3, True, (RowSize(64, 12, 16),))

@@ -86,9 +86,9 @@ def round_up(size: int, multiple: int) -> int:
   return -(-size // multiple) * multiple
 
 
-def row_multiple() -> int:
-  """The multiple that T is padded to on this device."""
-  return ROW_MULTIPLES.get(jax.default_backend(), 64)
+def row_multiple(platform: str) -> int:
+  """The multiple that T is padded to on such devices."""
+  return ROW_MULTIPLES.get(platform, 64)
 
 
 def pad_left(array_Px, length: int) -> np.ndarray:

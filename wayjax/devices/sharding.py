@@ -22,6 +22,12 @@ class Layout:
 
   mesh: Mesh
 
+  @property
+  def platform(self) -> str:
+    """What its devices are: `cpu`, `gpu` or `tpu`."""
+    found = self.mesh.devices.flat[0].platform
+    return "gpu" if found in ("cuda", "rocm") else found
+
   def members(self, axis: int = 0) -> NamedSharding:
     """The sharding of arrays whose `axis` is M."""
     return NamedSharding(self.mesh, P(*[None] * axis, SWEEP))

@@ -91,7 +91,7 @@ class LanguageModel:
   @functools.cached_property
   def vocab_size(self) -> int:
     """V, how many tokens have an embedding; of some the tokenizer knows nothing."""
-    return self._whole_table().shape[0]
+    return self._table_shape[0]
 
   @property
   def room(self) -> str:
@@ -102,7 +102,7 @@ class LanguageModel:
   @property
   def width(self) -> int:
     """D, the width of a soft prompt."""
-    return self._whole_table().shape[1]
+    return self._table_shape[1]
 
   @functools.cached_property
   def table_VxD(self) -> jax.Array:
@@ -128,8 +128,13 @@ class LanguageModel:
   def _ids(self) -> np.ndarray:
     return known_ids(self.tokenizer, self.vocab_size)
 
-  def _whole_table(self) -> jax.Array:
-    return nnx.merge(self.graphdef, self.params).embedding_table()
+  def _whole_table(self, params: nnx.State | None = None) -> jax.Array:
+    return nnx.merge(self.graphdef, params or self.params).embedding_table()
+
+  @functools.cached_property
+  def _table_shape(self) -> tuple[int, int]:
+    # From the weights' shapes, so that a model without weights has it, too.
+    return jax.eval_shape(self._whole_table, self.params).shape
 
 
 def load_lm(
@@ -164,9 +169,7 @@ def load_lm(
   check_tokenizer(tokenizer, files.path, settings.vocab_size)
   dtype = jnp.dtype(select.resolve_precision(precision))
   tied = settings.tie_word_embeddings
-  graphdef, abstract = nnx.split(
-    nnx.eval_shape(lambda: family.module(settings, dtype, rngs=nnx.Rngs(0)))
-  )
+  graphdef, abstract = family.abstract(settings, dtype, layout.platform)
   stored, transposed = files.find_tensors(family, weights.tensor_names(abstract, family, tied=tied))
   digest = WeightsHash(settings, files.weight_files)
   params = weights.load_weights(

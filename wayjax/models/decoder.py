@@ -96,7 +96,9 @@ class Turns:
     return jax.tree.map(lambda *each: lax.select_n(kind, *each), *self.kinds)
 
 
-def apply_layers(stacked: nnx.Module, h_SxD, row: Row, turns: Turns, *, remat: bool = False):
+def apply_layers(
+  stacked: nnx.Module, h_SxD, row: Row, turns: Turns, *, unrolled: bool = True, remat: bool = False
+):
   """Applies stacked layers in order.
 
   Args:
@@ -104,6 +106,7 @@ def apply_layers(stacked: nnx.Module, h_SxD, row: Row, turns: Turns, *, remat: b
     h_SxD: input of the first layer.
     row: what all layers know about the row.
     turns: how each layer turns queries and keys.
+    unrolled: whether each layer but the first and the last is compiled by itself, unless `remat`.
     remat: whether the backward pass recomputes each layer's activations, to save memory.
 
   Returns:
@@ -112,10 +115,6 @@ def apply_layers(stacked: nnx.Module, h_SxD, row: Row, turns: Turns, *, remat: b
   graphdef, weights = nnx.split(stacked)
   last = len(jax.tree.leaves(weights)[0]) - 1
   inner = dataclasses.replace(row, scored_RxS=None)
-
-  # Unrolled layers are a fifth faster on a CPU; elsewhere compile time matters more. Unrolled, XLA
-  # would merge recomputed activations with the first ones, and remat would free nothing.
-  unrolled = jax.default_backend() == "cpu" and not remat
 
   @jax.jit  # so that equal layers are traced once
   def layer(weights, h_SxD, row):
@@ -132,7 +131,8 @@ def apply_layers(stacked: nnx.Module, h_SxD, row: Row, turns: Turns, *, remat: b
   if last == 0:
     return apply(h_SxD, 0, dataclasses.replace(row, first=True))
   h_SxD = apply(h_SxD, 0, dataclasses.replace(inner, first=True))
-  if unrolled:
+  # Unrolled, XLA would merge recomputed activations with the first ones: remat would free nothing.
+  if unrolled and not remat:
     for i in range(1, last):
       h_SxD = apply(h_SxD, i, inner)
   else:
@@ -193,10 +193,12 @@ class Decoder(nnx.Module):
     rngs: keys for random weights (tests, benchmarks); loading replaces them.
 
   Attributes:
+    unrolled: whether each layer is compiled by itself, which is a fifth faster on a CPU; elsewhere
+      compile time matters more.
     remat: whether the backward pass recomputes each layer's activations, to save memory.
   """
 
-  remat = False
+  unrolled, remat = True, False
 
   def __init__(
     self,
@@ -245,7 +247,8 @@ class Decoder(nnx.Module):
     """
     h_SxD, turns = self.enter(x_SxD, positions_S)
     row = Row(visible, scored_RxS=scored_RxS)
-    return self.norm(apply_layers(self.layers, h_SxD, row, turns, remat=self.remat))
+    how = {"unrolled": self.unrolled, "remat": self.remat}
+    return self.norm(apply_layers(self.layers, h_SxD, row, turns, **how))
 
   def enter(self, x_SxD, positions_S) -> tuple[jax.Array, Turns]:
     """What the first layer reads, (S, its width), and how each layer turns queries and keys."""

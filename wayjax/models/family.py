@@ -5,6 +5,8 @@ import re
 import typing
 from collections.abc import Callable, Mapping
 
+from flax import nnx
+
 
 @dataclasses.dataclass(frozen=True)
 class GGUF:
@@ -50,6 +52,16 @@ class Family:
   ignored: tuple[str, ...] = ()
   norms_less_one: bool = False
   gguf: GGUF | None = None
+
+  def abstract(self, hyper_parameters, dtype, platform: str) -> tuple[nnx.GraphDef, nnx.State]:
+    """A model's structure for such devices, and its weights' shapes."""
+
+    def make() -> nnx.Module:
+      model = self.module(hyper_parameters, dtype, rngs=nnx.Rngs(0))
+      model.unrolled = platform == "cpu"
+      return model
+
+    return nnx.split(nnx.eval_shape(make))
 
   def without_prefix(self, name: str) -> str:
     """A tensor's name without any of the prefixes."""

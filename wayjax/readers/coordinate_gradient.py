@@ -142,7 +142,7 @@ def search(
     arrays = lm.params, rows, allowed_V, aims_M, placed(starts[:members]), mask_MxP, seed, number
     return step.lower(objective, sizes, lm.graphdef, *arrays)
 
-  at_once = SEQUENCES_AT_ONCE.get(jax.default_backend(), _ON_ACCELERATORS)
+  at_once = SEQUENCES_AT_ONCE.get(lm.layout.platform, _ON_ACCELERATORS)
   program = compile_to_fit(lower, at_once).compiled
   found = []
   for first in range(0, len(starts), members):

@@ -59,9 +59,14 @@ class ScoredRows:
   classes: int = dataclasses.field(metadata={"static": True})
 
 
-def scored_rows(examples: EncodedExamples) -> ScoredRows:
-  """Packs examples with all their classes, or answers, in as few even rows as there can be."""
-  packed, slots = _pack_evenly(examples)
+def scored_rows(examples: EncodedExamples, multiple: int) -> ScoredRows:
+  """Packs examples with all their classes, or answers, in as few even rows as there can be.
+
+  Args:
+    examples: the examples.
+    multiple: what T of the rows is a multiple of.
+  """
+  packed, slots = _pack_evenly(examples, multiple)
   classes = len(examples.scored(0))
   firsts = [owners_R[owners_R != PADDING].min() for owners_R in slots.examples_NxR]
   counts = np.diff([*firsts, len(examples)])  # examples are packed in their order
@@ -86,12 +91,12 @@ def _stacked(rows, dtype) -> np.ndarray:
   return np.stack([np.pad(row, (0, longest - len(row))) for row in rows]).astype(dtype)
 
 
-def _pack_evenly(examples: EncodedExamples):
+def _pack_evenly(examples: EncodedExamples, multiple: int):
   """Evaluation's rows, no longer than it takes for their number."""
   own = sum(len(candidate) - 1 for candidate in examples.candidates)
   total = sum(len(prefix) + own for prefix in examples.prefixes)
   text = even_size(max(total, 1), ROW_POSITIONS)
-  most, multiple = -(-total // text), packing.row_multiple()
+  most = -(-total // text)
   while True:
     packed, slots = packing.pack_evaluation(examples, text, multiple)
     if len(packed.ids_T) <= max(most, 1):

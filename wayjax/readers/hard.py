@@ -9,6 +9,7 @@ import dataclasses
 import numpy as np
 
 from wayjax.data.encoding import target_ids, token_ids
+from wayjax.data.packing import row_multiple
 from wayjax.errors import WayjaxError
 from wayjax.metrics import finite
 from wayjax.models import LanguageModel
@@ -118,7 +119,8 @@ def read(
     raise WayjaxError(
       f"{longest} tokens and an example of {examples.longest()} exceed the model's {lm.room}"
     )
-  scored = scored_rows(drawn_rows(examples, rows, context.seed))
+  multiple = row_multiple(lm.layout.platform)
+  scored = scored_rows(drawn_rows(examples, rows, context.seed), multiple)
   divergence = Divergence(over)
   found = search(
     lm,

@@ -113,7 +113,7 @@ def make_schedules(
   steps: int,
   *,
   per_dispatch: int,
-  multiple: int | None = None,
+  multiple: int,
   sizes: tuple[RowSize, ...] | None = None,
 ) -> list[Schedule]:
   """Plans a whole run.
@@ -125,13 +125,12 @@ def make_schedules(
     seed_sets: seeds whose members train together, N in each set.
     steps: steps of the run.
     per_dispatch: K, the most steps of one dispatch.
-    multiple: what T is a multiple of; None means what suits the device.
+    multiple: what T is a multiple of.
     sizes: row sizes; None means that they are chosen.
 
   Returns:
     A schedule for each set, all with the same sizes; a function of the arguments alone.
   """
-  multiple = multiple or packing.row_multiple()
   batches = np.stack(
     [
       np.stack([training_batches(examples, batch, seed, range(steps)) for seed in seeds], axis=1)

@@ -60,6 +60,7 @@ def make_groups(
   tokens: TrainingTokens,
   settings: TrainSettings,
   decisions: Decisions,
+  multiple: int,
 ) -> list[Group]:
   """Divides a sweep into groups; a function of its arguments alone.
 
@@ -69,6 +70,7 @@ def make_groups(
     tokens: the same, laid out.
     settings: what all members share.
     decisions: what earlier runs of the sweep decided, the row sizes among it.
+    multiple: what T of their rows is a multiple of.
 
   Returns:
     Groups in the order in which they train, shortest prompts first. Those of one length and
@@ -85,6 +87,7 @@ def make_groups(
       choose_seeds(collections.Counter(member.seed for member in alike)),
       settings.steps,
       per_dispatch=per_dispatch,
+      multiple=multiple,
       sizes=decision and decision.sizes,
     )
     parts = [

@@ -207,9 +207,9 @@ def compile_group(
     WayjaxError: not even one member fits the memory, or not as many as were asked for; or more were
       decided on than there are.
   """
-  lower = functools.partial(_lower, lm, group.chunk(0, 1), settings, tokens)
+  lower = functools.partial(lower_chunk, lm, group.chunk(0, 1), settings, tokens)
   if decision is None:
-    return _fit(lower, group.largest, settings.members_at_once)
+    return _fit(lower, group.largest, settings.members_at_once, lm.layout.platform)
   if decision.members_at_once > group.largest:
     raise WayjaxError(
       f"the run folder decided on {decision.members_at_once:,} members at once, and there are "
@@ -220,10 +220,19 @@ def compile_group(
   return Program(compiled, decision.members_at_once, needed, decision.remat)
 
 
-def _lower(
+def lower_chunk(
   lm: LanguageModel, example: Group, settings: TrainSettings, tokens, remat: bool, size: int
 ) -> jax.stages.Lowered:
-  """The program for `size` members like those of the example."""
+  """The program for a chunk of members.
+
+  Args:
+    lm: the frozen language model; of its weights the shapes are enough.
+    example: one such member.
+    settings: what all share.
+    tokens: all training examples.
+    remat: whether layers are computed again in the backward pass.
+    size: how many members.
+  """
   count, sharding = lm.layout.rounded(size), lm.layout.members()
   abstract = jax.eval_shape(
     lambda: (
@@ -250,11 +259,11 @@ def _lower(
 
 
 def _fit(
-  lower: Callable[[bool, int], jax.stages.Lowered], members: int, asked: int | None
+  lower: Callable[[bool, int], jax.stages.Lowered], members: int, asked: int | None, platform: str
 ) -> Program:
   """The program for all members, for as many as were asked for, or for as many as fit."""
   size = min(members, asked or members)
-  if asked is None and jax.default_backend() == "cpu":
+  if asked is None and platform == "cpu":
     size = min(size, CPU_MEMBERS)
   size = -(-members // -(-members // size))  # chunks of even size
   all_free = int(processes.gather(compilation.free_memory()).min())

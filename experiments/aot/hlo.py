@@ -1,0 +1,332 @@
+"""What a compiled program does, read off its HLO text: which instructions run, and how often.
+
+XLA's own `cost_analysis` counts the body of a loop once; here a body counts as often as its loop
+runs it, by the trip count that the compiler found.
+"""
+
+import dataclasses
+import functools
+import math
+import re
+from collections.abc import Iterator
+
+COLLECTIVES = "all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter"
+PRODUCTS = "dot", "convolution"
+# They hand on what is there already, or are counted by what they call.
+_FREE = (
+  *("parameter", "constant", "iota", "tuple", "get-tuple-element", "bitcast", "opt-barrier"),
+  *("while", "conditional", "call", "after-all", "partition-id", "replica-id"),
+  *("copy-done", "async-start", "async-update", "async-done"),
+)
+_SLICES = "dynamic-slice", "slice", "gather"
+
+_BITS = re.compile(r"(?:bf|f|s|u|c)(\d+)")
+_HEADER = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\) -> .* \{$")
+_INSTRUCTION = re.compile(r"^\s+(ROOT )?%?([\w.\-]+) = (.*)$")
+_ARRAY = re.compile(r"\b([a-z]\w*)\[([\d,]*)\](\{[^{}]*\})?")
+_NEAR = re.compile(r"S\([1-9]")
+_NAME = re.compile(r"%([\w.\-]+)")
+_TRIPS = re.compile(r'"known_trip_count":\s*\{"n":\s*"(\d+)"\}')
+_CYCLES = re.compile(r'"estimated_cycles":\s*"(\d+)"')
+_BRANCHES = re.compile(
+  r"(?:branch_computations=\{([^}]*)\}|(?:true|false)_computation=%?([\w.\-]+))"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Array:
+  """An array.
+
+  Attributes:
+    type: its type, as HLO names it.
+    shape: its shape.
+    is_near: whether it lies in a memory of the chip's own, such as a TPU's VMEM.
+  """
+
+  type: str
+  shape: tuple[int, ...]
+  is_near: bool = False
+
+  @property
+  def size(self) -> int:
+    """How many numbers it holds."""
+    return math.prod(self.shape)
+
+  @property
+  def bytes(self) -> float:
+    """How many bytes they take of the large memory."""
+    if self.is_near:
+      return 0
+    if found := _BITS.match(self.type):
+      return self.size * int(found[1]) / 8
+    return self.size if self.type == "pred" else 0
+
+  def __str__(self) -> str:
+    return f"{self.type}[{','.join(map(str, self.shape))}]"
+
+
+@dataclasses.dataclass(frozen=True)
+class Instruction:
+  """One instruction.
+
+  Attributes:
+    name: its name.
+    results: the arrays that it makes: one, or those of a tuple.
+    opcode: what it is.
+    arguments: what stands in its parentheses: what it reads, or a constant's value.
+    rest: its attributes, as they stand there.
+    is_root: whether it is what its computation returns.
+  """
+
+  name: str
+  results: tuple[Array, ...]
+  opcode: str
+  arguments: str
+  rest: str
+  is_root: bool
+
+  @functools.cached_property
+  def operands(self) -> tuple[str, ...]:
+    """The names of what it reads."""
+    return tuple(_NAME.findall(self.arguments))
+
+  def called(self, attribute: str) -> str:
+    """The computation that an attribute names."""
+    return re.search(rf"\b{attribute}=%?([\w.\-]+)", self.rest).group(1)
+
+  @property
+  def bytes(self) -> float:
+    """What its results take."""
+    return sum(array.bytes for array in self.results)
+
+
+@dataclasses.dataclass(frozen=True)
+class Product:
+  """A matrix product: the types of its operands and of its result, and its operations."""
+
+  types: tuple[str, str, str]
+  operations: float
+  highest: bool
+
+  def __str__(self) -> str:
+    left, right, result = self.types
+    return f"{left} x {right} -> {result}" + (" at HIGHEST" if self.highest else "")
+
+
+class Program:
+  """A compiled program.
+
+  Args:
+    text: its HLO, as `compiled.as_text()` has it.
+  """
+
+  def __init__(self, text: str):
+    self._computations: dict[str, dict[str, Instruction]] = {}
+    for line in text.splitlines():
+      if found := _HEADER.match(line):
+        own = self._computations.setdefault(found[2], {})
+        if found[1]:
+          self._entry = found[2]
+      elif line.startswith(" ") and (found := _INSTRUCTION.match(line)):
+        instruction = _parse(found[2], found[3], bool(found[1]))
+        own[instruction.name] = instruction
+
+  @functools.cached_property
+  def executed(self) -> list[tuple[Instruction, float]]:
+    """The instructions that run one after the other, and how often each does.
+
+    What is fused into an instruction is a part of it. Of a conditional's branches the one with the
+    most work counts.
+    """
+    return list(self._executed(self._entry, 1.0))
+
+  def _executed(self, computation: str, times: float) -> Iterator[tuple[Instruction, float]]:
+    for instruction in self._computations[computation].values():
+      opcode = instruction.opcode
+      if opcode == "while":
+        yield from self._executed(instruction.called("body"), times * self._trips(instruction))
+      elif opcode == "conditional":
+        branches = [list(self._executed(name, times)) for name in _branches(instruction)]
+        yield from max(branches, key=self._work)
+      elif opcode == "call":
+        yield from self._executed(instruction.called("to_apply"), times)
+      elif opcode == "async-start" and "calls=" in instruction.rest:
+        yield from self._executed(instruction.called("calls"), times)
+      elif opcode not in _FREE:
+        yield instruction, times
+
+  def _trips(self, loop: Instruction) -> int:
+    """How often a loop runs: as the compiler found, or the number up to which it counts from 0."""
+    if found := _TRIPS.search(loop.rest):
+      return int(found[1])
+    condition = self._computations[loop.called("condition")].values()
+    bounds = [each.arguments for each in condition if each.opcode == "constant"]
+    return max(map(int, filter(str.isdecimal, bounds)), default=1)
+
+  def _work(self, executed: list[tuple[Instruction, float]]) -> float:
+    return sum(times * (1 + self.moved(instruction)) for instruction, times in executed)
+
+  @functools.cached_property
+  def _home(self) -> dict[str, dict[str, Instruction]]:
+    """The computation of every instruction, by its name."""
+    return {name: own for own in self._computations.values() for name in own}
+
+  def cycles(self) -> float:
+    """The compiler's estimate of all cycles; 0 where it has none, as on a GPU."""
+    found = ((_CYCLES.search(instruction.rest), times) for instruction, times in self.executed)
+    return sum(times * int(match[1]) for match, times in found if match)
+
+  def bytes_moved(self) -> float:
+    """What all instructions read and write, each on its own."""
+    return sum(times * self.moved(instruction) for instruction, times in self.executed)
+
+  def moved(self, instruction: Instruction) -> float:
+    """What one instruction reads and writes; of what it cuts a slice from, the slice."""
+    own = self._home[instruction.name]
+    read = [own[name].bytes for name in instruction.operands if name in own]
+    if instruction.opcode in _SLICES:
+      return 2 * instruction.bytes
+    if instruction.opcode == "dynamic-update-slice":
+      return 2 * own[instruction.operands[1]].bytes
+    if instruction.opcode != "fusion":
+      return sum(read) + instruction.bytes
+    inner = self._computations[instruction.called("calls")]
+    return sum(self._read(inner)) + _written(inner)
+
+  def _read(self, inner: dict[str, Instruction]) -> Iterator[float]:
+    """By parameter of a fused computation, what of it is read."""
+    for parameter in (each for each in inner.values() if each.opcode == "parameter"):
+      users = [each for each in inner.values() if parameter.name in each.operands]
+      cut = [each.bytes for each in users if each.opcode in _SLICES]
+      updated = [
+        each
+        for each in users
+        if each.opcode == "dynamic-update-slice" and each.operands[0] == parameter.name
+      ]
+      if len(cut) + len(updated) == len(users):
+        yield min(sum(cut), parameter.bytes)
+      else:
+        yield parameter.bytes
+
+  def products(self) -> list[tuple[Product, float]]:
+    """All matrix products, and how often each is computed."""
+    return [
+      (product, times)
+      for instruction, times in self.executed
+      for product in self.products_of(instruction)
+    ]
+
+  def products_of(self, instruction: Instruction) -> Iterator[Product]:
+    """The products of one instruction, and of what is fused into it."""
+    own = self._home[instruction.name]
+    if instruction.opcode == "fusion":
+      for inner in self._computations[instruction.called("calls")].values():
+        yield from self.products_of(inner)
+    elif instruction.opcode in PRODUCTS or "$gemm" in instruction.rest:
+      left, right = (own[name].results[0] for name in instruction.operands[:2])
+      result = instruction.results[0]
+      each = _contracted(instruction, left, right)
+      yield Product(
+        (left.type, right.type, result.type),
+        2.0 * result.size * each,
+        "highest" in instruction.rest.lower(),
+      )
+
+  def collectives(self) -> dict[str, float]:
+    """How often each kind of collective runs."""
+    found: dict[str, float] = {}
+    for instruction, times in self.executed:
+      kind = instruction.opcode.removesuffix("-start")
+      if kind in COLLECTIVES:
+        found[kind] = found.get(kind, 0) + times
+    return found
+
+  def largest(self, count: int) -> list[Array]:
+    """The largest arrays that instructions make, each shape once."""
+    results = (array for instruction, _ in self.executed for array in instruction.results)
+    made = {array for array in results if array.bytes}
+    return sorted(made, key=lambda array: (-array.bytes, str(array)))[:count]
+
+  def opcodes(self) -> set[str]:
+    """The kinds of instruction in it, also of those that are fused."""
+    return {each.opcode for own in self._computations.values() for each in own.values()}
+
+
+def _parse(name: str, text: str, is_root: bool) -> Instruction:
+  """An instruction from what follows its name: `type opcode(operands), attributes`."""
+  end = _closing(text, 0) + 1 if text.startswith("(") else text.index(" ")
+  results, rest = text[:end], text[end:].lstrip()
+  opcode, rest = rest.split("(", 1)
+  end = _closing("(" + rest, 0) - 1
+  arguments, rest = rest[:end], rest[end + 1 :]
+  arrays = tuple(
+    Array(kind, tuple(map(int, filter(None, shape.split(",")))), bool(_NEAR.search(layout)))
+    for kind, shape, layout in _ARRAY.findall(results)
+  )
+  return Instruction(name, arrays, opcode, arguments, rest, is_root)
+
+
+def _closing(text: str, start: int) -> int:
+  """Where the parenthesis that opens at `start` is closed."""
+  depth = 0
+  for place in range(start, len(text)):
+    depth += {"(": 1, ")": -1}.get(text[place], 0)
+    if depth == 0:
+      return place
+  raise ValueError(f"a parenthesis is open in {text[start : start + 80]!r}")
+
+
+def _branches(instruction: Instruction) -> list[str]:
+  found = []
+  for several, one in _BRANCHES.findall(instruction.rest):
+    found += _NAME.findall(several) or [each for each in (several, one) if each]
+  return found
+
+
+def _written(inner: dict[str, Instruction]) -> float:
+  """What a fused computation writes: of an array that it updates in place, the update."""
+  (root,) = (each for each in inner.values() if each.is_root)
+  parts = [inner[name] for name in root.operands] if root.opcode == "tuple" else [root]
+  return sum(
+    inner[each.operands[1]].bytes if each.opcode == "dynamic-update-slice" else each.bytes
+    for each in parts
+  )
+
+
+def _contracted(instruction: Instruction, left: Array, right: Array) -> float:
+  """How many products are summed for each number of the result."""
+  if found := re.search(r"lhs_contracting_dims=\{([\d,]*)\}", instruction.rest):
+    return math.prod(left.shape[int(axis)] for axis in found[1].split(",") if axis)
+  if found := re.search(r'"lhs_contracting_dimensions":\[([^\]]*)\]', instruction.rest):
+    return math.prod(left.shape[int(axis)] for axis in re.findall(r"\d+", found[1]))
+  return _of_window(instruction, left, right)
+
+
+def _of_window(instruction: Instruction, left: Array, right: Array) -> float:
+  """The same of a product that a TPU computes as a convolution.
+
+  Axes that both operands share are axes of its window, strided and dilated so that but one place of
+  the window lies on a number, while the others lie on padding.
+  """
+  of_left, of_right, of_result = re.search(
+    r"dim_labels=(\w+)_(\w+)->(\w+)", instruction.rest
+  ).groups()
+  found = float(right.shape[of_right.index("i")])
+  window = re.search(r"window=\{([^}]*)\}", instruction.rest)
+  fields = dict(part.split("=") for part in window[1].split()) if window else {}
+  for axis, size in enumerate(fields.get("size", "").split("x") if window else ()):
+
+    def field(name: str, usual: str, axis=axis) -> str:
+      return fields[name].split("x")[axis] if name in fields else usual
+
+    numbers = left.shape[of_left.index(str(axis))]
+    places = instruction.results[0].shape[of_result.index(str(axis))]
+    stride, apart = int(field("stride", "1")), int(field("lhs_dilate", "1"))
+    step, before = int(field("rhs_dilate", "1")), int(field("pad", "0_0").split("_")[0])
+    read = [
+      place * stride + offset * step - before
+      for place in range(places)
+      for offset in range(int(size))
+    ]
+    found *= sum(x % apart == 0 and 0 <= x // apart < numbers for x in read) / places
+  return found
