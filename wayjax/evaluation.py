@@ -174,8 +174,7 @@ class Evaluator:
     mask_MxP = np.stack([left_mask(len(prompt), padded) for prompt in filled])
     prompts_MxPxD, mask_MxP = place((prompts_MxPxD, mask_MxP), layout.members())
     scored = [
-      program.compiled(self._lm.params, prompts_MxPxD, mask_MxP, rows)
-      for rows in self.dispatches()
+      program.compiled(self._lm.params, prompts_MxPxD, mask_MxP, rows) for rows in self.dispatches()
     ]
     losses_NxMxR = np.concatenate(fetch(scored))
     losses_NxMxR = losses_NxMxR[: len(self._rows.ids_T), : len(prompts)]

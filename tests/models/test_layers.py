@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
+from flax import nnx
+from jaxprs import equations
 
 from wayjax.loss import cross_entropy
 from wayjax.models import layers, rotary
@@ -89,3 +91,25 @@ def test_each_pair_is_rotated_as_a_complex_number(rng, interleaved):
     rotated = (x[..., a] + 1j * x[..., b]) * np.exp(1j * frequency * positions)[:, None]
     np.testing.assert_allclose(y[..., a] + 1j * y[..., b], rotated, rtol=1e-5, atol=1e-6)
   np.testing.assert_array_equal(y[..., 4:], x[..., 4:])
+
+
+@pytest.mark.parametrize("remat", [False, True])
+@pytest.mark.parametrize("model_type", ["gpt2", "llama"])
+def test_scanned_layers_hand_no_copies_of_weights_to_the_backward_pass(rng, remat, model_type):
+  layers_option = {"gpt2": "n_layer", "llama": "num_hidden_layers"}[model_type]
+  config = tiny.CONFIGS[model_type] | {layers_option: 5}
+  model = tiny.fill(config, tiny.tensors(config))
+  model.remat, model.unrolled = remat, False
+  row = tiny.pack(tiny.examples(rng), [0, 1, 2], 24, 9)
+  prompt, mask = rng.normal(size=(4, 32)).astype(np.float32), np.ones(4, np.float32)
+  loss = jax.value_and_grad(lambda prompt: cross_entropy(model, prompt, mask, row))
+  scans = [
+    equation
+    for equation in equations(jax.make_jaxpr(loss)(prompt).jaxpr)
+    if equation.primitive.name == "scan"
+  ]
+  assert [scan.params["length"] for scan in scans] == [3, 3]  # forward and backward
+  made = {var.aval.shape for scan in scans for var in scan.outvars}
+  matrices = {x.shape for x in jax.tree.leaves(nnx.state(model.layers)) if x.ndim == 3}
+  assert matrices
+  assert not made & {(3, *shape[1:]) for shape in matrices}

@@ -96,6 +96,11 @@ class Turns:
     return jax.tree.map(lambda *each: lax.select_n(kind, *each), *self.kinds)
 
 
+def _all_but_slices(primitive, *_, **__) -> bool:
+  """A policy of `jax.checkpoint`: what is saved for the backward pass."""
+  return primitive.name not in ("dynamic_slice", "squeeze", "reshape")
+
+
 def apply_layers(
   stacked: nnx.Module, h_SxD, row: Row, turns: Turns, *, unrolled: bool = True, remat: bool = False
 ):
@@ -123,10 +128,15 @@ def apply_layers(
   def apply(h_SxD, i, row):
     row = dataclasses.replace(row, cos_sin=turns.of(i))
     take = lax.index_in_dim if isinstance(i, int) else lax.dynamic_index_in_dim
-    layer_weights = jax.tree.map(lambda w: take(w, i, keepdims=False), weights)
-    if remat:
-      return jax.checkpoint(layer, prevent_cse=False)(layer_weights, h_SxD, row)
-    return layer(layer_weights, h_SxD, row)
+
+    def of_stacked(weights, h_SxD, row):
+      return layer(jax.tree.map(lambda w: take(w, i, keepdims=False), weights), h_SxD, row)
+
+    if isinstance(i, int) and not remat:
+      return of_stacked(weights, h_SxD, row)
+    # Slices are cut again in the backward pass: saved, they are a copy of all weights in each step.
+    policy = None if remat else _all_but_slices
+    return jax.checkpoint(of_stacked, prevent_cse=False, policy=policy)(weights, h_SxD, row)
 
   if last == 0:
     return apply(h_SxD, 0, dataclasses.replace(row, first=True))
