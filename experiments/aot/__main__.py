@@ -46,6 +46,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
   add("--rows", type=int, default=1821, metavar="N", help="rows of an evaluation [SST-2's 1821]")
   add("--remat", action="store_true", help="compute layers again in the backward pass")
   add("--out", type=Path, help="where the JSON goes [only printed]")
+  add("--hlo", type=Path, metavar="DIR", help="where the compiled programs go, as text [nowhere]")
   return parser.parse_args(argv)
 
 
@@ -57,6 +58,7 @@ def main(argv: list[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
   # Before JAX starts: nothing here runs on a chip, and libtpu would look for one.
   os.environ.setdefault("JAX_PLATFORMS", "cpu")
+  os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
   os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
   os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-4")
   os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
@@ -88,6 +90,9 @@ def _run(args: argparse.Namespace) -> int:
         print(f"{what}\n  does not fit: {str(error).splitlines()[0]}", flush=True)
         continue
       seconds = time.perf_counter() - started
+      if args.hlo:
+        args.hlo.mkdir(parents=True, exist_ok=True)
+        (args.hlo / f"{name}-{which}.txt").write_text(compiled.as_text())
       operations = getattr(useful, which)(lm, work, args.members)
       counted = counts.count(compiled, chip, args.chips, operations, seconds)
       print("\n  ".join([what, *counts.described(counted, chip)]), flush=True)

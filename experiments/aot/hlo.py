@@ -16,9 +16,11 @@ PRODUCTS = "dot", "convolution"
 _FREE = (
   *("parameter", "constant", "iota", "tuple", "get-tuple-element", "bitcast", "opt-barrier"),
   *("while", "conditional", "call", "after-all", "partition-id", "replica-id"),
-  *("copy-done", "async-start", "async-update", "async-done"),
+  *("copy-done", "fusion-done", "async-start", "async-update", "async-done"),
 )
+_FUSIONS = "fusion", "fusion-start"
 _SLICES = "dynamic-slice", "slice", "gather"
+_SAME = "bitcast", "reshape"
 
 _BITS = re.compile(r"(?:bf|f|s|u|c)(\d+)")
 _HEADER = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\) -> .* \{$")
@@ -188,7 +190,7 @@ class Program:
       return 2 * instruction.bytes
     if instruction.opcode == "dynamic-update-slice":
       return 2 * own[instruction.operands[1]].bytes
-    if instruction.opcode != "fusion":
+    if instruction.opcode not in _FUSIONS:
       return sum(read) + instruction.bytes
     inner = self._computations[instruction.called("calls")]
     return sum(self._read(inner)) + _written(inner)
@@ -196,17 +198,12 @@ class Program:
   def _read(self, inner: dict[str, Instruction]) -> Iterator[float]:
     """By parameter of a fused computation, what of it is read."""
     for parameter in (each for each in inner.values() if each.opcode == "parameter"):
-      users = [each for each in inner.values() if parameter.name in each.operands]
-      cut = [each.bytes for each in users if each.opcode in _SLICES]
-      updated = [
-        each
-        for each in users
-        if each.opcode == "dynamic-update-slice" and each.operands[0] == parameter.name
-      ]
-      if len(cut) + len(updated) == len(users):
-        yield min(sum(cut), parameter.bytes)
-      else:
-        yield parameter.bytes
+      read = 0.0
+      for name, user in _users(inner, parameter.name):
+        is_updated = user.opcode == "dynamic-update-slice" and user.operands[0] == name
+        if not is_updated:
+          read += user.bytes if user.opcode in _SLICES else parameter.bytes
+      yield min(read, parameter.bytes)
 
   def products(self) -> list[tuple[Product, float]]:
     """All matrix products, and how often each is computed."""
@@ -219,7 +216,7 @@ class Program:
   def products_of(self, instruction: Instruction) -> Iterator[Product]:
     """The products of one instruction, and of what is fused into it."""
     own = self._home[instruction.name]
-    if instruction.opcode == "fusion":
+    if instruction.opcode in _FUSIONS:
       for inner in self._computations[instruction.called("calls")].values():
         yield from self.products_of(inner)
     elif instruction.opcode in PRODUCTS or "$gemm" in instruction.rest:
@@ -283,14 +280,27 @@ def _branches(instruction: Instruction) -> list[str]:
   return found
 
 
+def _users(inner: dict[str, Instruction], name: str) -> Iterator[tuple[str, Instruction]]:
+  """What reads an array, and by which name: the same bytes may have several shapes."""
+  for user in inner.values():
+    if name in user.operands:
+      if user.opcode in _SAME and not user.is_root:
+        yield from _users(inner, user.name)
+      else:
+        yield name, user
+
+
 def _written(inner: dict[str, Instruction]) -> float:
   """What a fused computation writes: of an array that it updates in place, the update."""
   (root,) = (each for each in inner.values() if each.is_root)
-  parts = [inner[name] for name in root.operands] if root.opcode == "tuple" else [root]
-  return sum(
-    inner[each.operands[1]].bytes if each.opcode == "dynamic-update-slice" else each.bytes
-    for each in parts
-  )
+  total = 0.0
+  for name in root.operands if root.opcode == "tuple" else (root.name,):
+    part = inner[name]
+    while part.opcode in _SAME:
+      part = inner[part.operands[0]]
+    is_updated = part.opcode == "dynamic-update-slice"
+    total += (inner[part.operands[1]] if is_updated else inner[name]).bytes
+  return total
 
 
 def _contracted(instruction: Instruction, left: Array, right: Array) -> float:

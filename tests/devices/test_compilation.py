@@ -94,6 +94,18 @@ def test_a_refused_program_is_halved():
   assert lower.sizes == [9, 4, 2]
 
 
+def test_a_refused_program_shrinks_by_what_the_compiler_says():
+  words = "RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm. Used {} of 15.75G hbm."
+  lower = Lowered(each=10, refused_above=6, error=words.format("20.38G"))
+  assert fit(lower, 9, free=1000) == (6, 60)
+  assert lower.sizes == [9, 6]
+  lower = Lowered(each=10, refused_above=8, error=words.format("15.80G"))
+  assert fit(lower, 9, free=1000) == (8, 80)
+  lower = Lowered(each=10, refused_above=3, error=words.format("0.03T"))
+  assert fit(lower, 8, free=1000) == (2, 20)
+  assert lower.sizes == [8, 4, 2]
+
+
 def test_other_errors_of_the_compiler_are_raised():
   with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"):
     fit(Lowered(each=10, refused_above=0, error="INTERNAL"), 8, free=1000)

@@ -87,7 +87,7 @@ def test_layers_that_are_scanned_say_the_same(lm, rng):
   prompts, inputs = prompts_of(rng, (3, 10)), [np.arange(3), np.arange(7)]
   unrolled = Generator(lm, max_new_tokens=NEW)(prompts, inputs)
   model = nnx.merge(lm.graphdef, lm.params)
-  model.unrolled = False
+  model.platform = "tpu"
   scanned_lm = dataclasses.replace(lm, graphdef=nnx.split(model)[0])
   scanned = Generator(scanned_lm, max_new_tokens=NEW)(prompts, inputs)
   np.testing.assert_equal(scanned, unrolled)

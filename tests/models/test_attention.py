@@ -36,10 +36,13 @@ def random_row(rng, lengths, real_prompt):
   lengths=st.lists(st.integers(0, 9), min_size=1, max_size=4),
   real_prompt=st.integers(1, PROMPT),
   slice_size=st.sampled_from([8, 12, 20, 48]),
+  platform=st.sampled_from(["cpu", "tpu"]),
   heads=st.sampled_from([(4, 4), (4, 2), (2, 1)]),
   how=st.sampled_from([{}, {"cap": 0.7}, {"cap": 3.0, "scale": 1.3}]),
 )
-def test_slices_compute_what_all_pairs_compute(lengths, real_prompt, slice_size, heads, how):
+def test_slices_compute_what_all_pairs_compute(
+  lengths, real_prompt, slice_size, platform, heads, how
+):
   rng = np.random.default_rng(len(lengths))
   visible = random_row(rng, lengths, real_prompt)
   q, k, v = (
@@ -48,8 +51,9 @@ def test_slices_compute_what_all_pairs_compute(lengths, real_prompt, slice_size,
   )
   g = rng.normal(size=q.shape).astype(np.float32)
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(attention, "SLICE", slice_size)
-    y, vjp = jax.vjp(lambda *x: attention.attention(*x, visible, jnp.float32, **how), q, k, v)
+    patch.setitem(attention.SLICES, platform, slice_size)
+    given = {"platform": platform, **how}
+    y, vjp = jax.vjp(lambda *x: attention.attention(*x, visible, jnp.float32, **given), q, k, v)
     gradients = vjp(g)
   expected, expected_vjp = jax.vjp(lambda *x: plain(*x, visible.pairs_SxS, **how), q, k, v)
   np.testing.assert_allclose(y, expected, rtol=0, atol=2e-6)
@@ -96,10 +100,11 @@ def test_bfloat16_products_are_near_and_no_cotangent_is_rounded(rng, cap):
   size=st.integers(1, 700),
   prompt=st.sampled_from([0, 8, 24]),
   reach=st.integers(0, 300),
+  platform=st.sampled_from(["cpu", "gpu", "tpu"]),
 )
-def test_slices_cover_every_query_and_every_key_it_may_see(size, prompt, reach):
+def test_slices_cover_every_query_and_every_key_it_may_see(size, prompt, reach, platform):
   visible = attention.Visible(jnp.zeros((0, 0), bool), min(prompt, size), reach)
-  slices = attention._slices(size, visible)
+  slices = attention._slices(size, visible, platform)
   queries = [i for stretch, _ in slices for i in range(*stretch)]
   assert queries == list(range(size))
   for (first, stop), parts in slices:
@@ -113,6 +118,6 @@ def test_a_long_row_skips_most_pairs():
   visible = attention.Visible(jnp.zeros((0, 0), bool), 24, 60)
   pairs = sum(
     (stop - start) * sum(last - first for first, last in keys)
-    for (start, stop), keys in attention._slices(536, visible)
+    for (start, stop), keys in attention._slices(536, visible, "cpu")
   )
   assert pairs < 0.4 * 536**2

@@ -72,7 +72,7 @@ def test_layers_compute_the_same_however_they_are_applied(rng, how, model_type):
     return jax.jit(loss)(prompt)
 
   expected, expected_gradient = value_and_gradient()
-  model.remat, model.unrolled = "remat" in how, "scanned" not in how
+  model.remat, model.platform = "remat" in how, "tpu" if "scanned" in how else "cpu"
   value, gradient = value_and_gradient()
   np.testing.assert_allclose(value, expected, rtol=1e-5)
   np.testing.assert_allclose(
@@ -99,7 +99,7 @@ def test_scanned_layers_hand_no_copies_of_weights_to_the_backward_pass(rng, rema
   layers_option = {"gpt2": "n_layer", "llama": "num_hidden_layers"}[model_type]
   config = tiny.CONFIGS[model_type] | {layers_option: 5}
   model = tiny.fill(config, tiny.tensors(config))
-  model.remat, model.unrolled = remat, False
+  model.remat, model.platform = remat, "tpu"
   row = tiny.pack(tiny.examples(rng), [0, 1, 2], 24, 9)
   prompt, mask = rng.normal(size=(4, 32)).astype(np.float32), np.ones(4, np.float32)
   loss = jax.value_and_grad(lambda prompt: cross_entropy(model, prompt, mask, row))

@@ -20,7 +20,7 @@ SETTINGS = TrainSettings(steps=45, batch_size=4)
 def make(members, settings=SETTINGS, decisions=None, rows=None):
   rows = rows or examples()
   tokens = packing.training_tokens(rows)
-  return make_groups(members, rows, tokens, settings, decisions or Decisions(), 8)
+  return make_groups(members, rows, tokens, settings, decisions or Decisions(), "cpu")
 
 
 def held_by(members, constraint):

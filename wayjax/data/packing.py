@@ -21,8 +21,9 @@ from wayjax.models.attention import Visible
 
 PADDING = -1
 PROMPT_MULTIPLE = 8  # prompts are left-padded to multiples of this, and grouped by length
-# T is padded to a multiple of this: small ones waste less, large ones suit matrix units.
-ROW_MULTIPLES = {"cpu": 8, "gpu": 64, "tpu": 128}
+# T is padded to a multiple of this: small ones waste less, large ones suit matrix units. On a TPU
+# S = H + T is: of a row of 152 positions its units compute 256.
+ROW_MULTIPLES = {"cpu": 8, "gpu": 16, "tpu": 128}
 
 
 @jax.tree_util.register_dataclass
@@ -89,6 +90,11 @@ def round_up(size: int, multiple: int) -> int:
 def row_multiple(platform: str) -> int:
   """The multiple that T is padded to on such devices."""
   return ROW_MULTIPLES.get(platform, 64)
+
+
+def counted(platform: str, shared: int) -> int:
+  """How many of the H positions before the text count in that multiple."""
+  return shared if platform == "tpu" else 0
 
 
 def pad_left(array_Px, length: int) -> np.ndarray:

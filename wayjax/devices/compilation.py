@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import gc
 import hashlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -94,16 +95,28 @@ def compile_to_fit(
         lowered = lower(size)
       compiled = lowered.compile()
     except jax.errors.JaxRuntimeError as error:
-      # TPUs refuse to compile a program that is too large.
+      # TPUs refuse to compile a program that is too large, and say by how much.
       if size == 1 or "RESOURCE_EXHAUSTED" not in str(error):
         raise
-      size //= 2
+      size = max(1, int(size * min(0.95, _share_of_need(str(error)))))
       continue
     _give_memory_back()
     memory = temporary_bytes(compiled)
     if memory <= free or size == 1:
       return Fitted(compiled, size, memory)
     size = max(1, min(int(size * free / memory), size - 1))
+
+
+_REFUSED = re.compile(r"Used ([\d.]+)([KMGT]) of ([\d.]+)([KMGT]) hbm")
+
+
+def _share_of_need(message: str) -> float:
+  """What a TPU has, as a share of what a program needs, by its compiler's words; else a half."""
+  if not (found := _REFUSED.search(message)):
+    return 0.5
+  used, unit, limit, of = found.groups()
+  powers = "KMGT"
+  return float(limit) / float(used) * 1024.0 ** (powers.index(of) - powers.index(unit))
 
 
 @contextlib.contextmanager

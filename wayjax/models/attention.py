@@ -9,6 +9,7 @@ Q queries of a slice, W keys that they read.
 
 import dataclasses
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,9 @@ from jax import lax
 from wayjax.models.layers import full_precision
 
 LOWEST = jnp.finfo(jnp.float32).min  # finite: a row of -inf would make the softmax NaN
-SLICE = 80  # queries at most: fewer skip more keys, but take longer to compile and load
+# Queries of a slice at most: fewer skip more keys, but take longer to compile and load, and on an
+# accelerator many small products take longer than a few large ones.
+SLICES = {"cpu": 80, "gpu": 256, "tpu": 256}
 ALIGNMENT = 8  # slices and their keys start at multiples of this
 
 
@@ -43,7 +46,7 @@ class Visible:
 
 
 # Jitted, so that equal layers trace it once.
-@functools.partial(jax.jit, static_argnames=("dtype", "scale", "cap"))
+@functools.partial(jax.jit, static_argnames=("dtype", "scale", "cap", "platform"))
 def attention(
   q_SxHxK,
   k_SxGxK,
@@ -52,6 +55,7 @@ def attention(
   dtype,
   scale: float | None = None,
   cap: float | None = None,
+  platform: str = "cpu",
 ):
   """Scaled dot-product attention (Vaswani et al., 2017) over one packed row.
 
@@ -63,6 +67,7 @@ def attention(
     dtype: compute type of the products; their sums and the softmax are float32.
     scale: what dot products are multiplied by; None means K ** -0.5.
     cap: logits are `cap * tanh(logits / cap)` (Gemma team, 2024); None leaves them.
+    platform: what computes it: `cpu`, `gpu` or `tpu`.
 
   Returns:
     (S, H, K), float32.
@@ -76,8 +81,8 @@ def attention(
   q_HxSxK, k_HxSxK, v_HxSxK = (
     x.transpose(1, 0, 2) for x in (q_SxHxK * (scale or width**-0.5), k_SxHxK, v_SxHxK)
   )
-  slices = _slices(size, visible)
-  y_HxSxK = _attend(slices, dtype, cap, q_HxSxK, k_HxSxK, v_HxSxK, visible.pairs_SxS)
+  how = _How(_slices(size, visible, platform), dtype, cap, platform == "cpu")
+  y_HxSxK = _attend(how, q_HxSxK, k_HxSxK, v_HxSxK, visible.pairs_SxS)
   return y_HxSxK.transpose(1, 0, 2)
 
 
@@ -113,19 +118,36 @@ def cached_attention(
   q_GxQxK = q_GxExSxK.reshape(groups, each * size, width)
   slices = (((0, each * size), ((0, keys),)),)
   pairs_QxW = jnp.tile(pairs_SxW, (each, 1))
-  y_GxQxK = _attend(slices, dtype, cap, q_GxQxK, k_GxWxK, v_GxWxK, pairs_QxW)
+  y_GxQxK = _attend(_How(slices, dtype, cap), q_GxQxK, k_GxWxK, v_GxWxK, pairs_QxW)
   y_SxGxExK = y_GxQxK.reshape(groups, each, size, width).transpose(2, 0, 1, 3)
   return y_SxGxExK.reshape(size, heads, width)
 
 
 Stretch = tuple[int, int]  # of positions: the first, and the one after the last
+Slice = tuple[Stretch, tuple[Stretch, ...]]  # the queries, and the one or two stretches of keys
 
 
-def _slices(size: int, visible: Visible) -> tuple[tuple[Stretch, tuple[Stretch, ...]], ...]:
+class _How(NamedTuple):
+  """How attention is computed.
+
+  Attributes:
+    slices: the queries of each slice, and the keys that they read.
+    dtype: compute type of the products.
+    cap: of the logits; None leaves them.
+    turned: whether the backward pass has each product contract its first operand's last axis.
+  """
+
+  slices: tuple[Slice, ...]
+  dtype: jnp.dtype
+  cap: float | None
+  turned: bool = True
+
+
+def _slices(size: int, visible: Visible, platform: str) -> tuple[Slice, ...]:
   """The queries of each slice, and the one or two stretches of keys that they read."""
   if visible.reach is None:
     return (((0, size), ((0, visible.pairs_SxS.shape[1]),)),)
-  count = -(-size // SLICE)
+  count = -(-size // SLICES.get(platform, size))
   starts = [i * size // count // ALIGNMENT * ALIGNMENT for i in range(count)]
   result = []
   for start, stop in zip(starts, [*starts[1:], size], strict=True):
@@ -137,13 +159,14 @@ def _slices(size: int, visible: Visible) -> tuple[tuple[Stretch, tuple[Stretch, 
 
 
 # Autodiff would pass over the weights more often, and round the cotangents of q, k and v.
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
-def _attend(slices, dtype, cap, q_HxSxK, k_HxSxK, v_HxSxK, pairs_SxS):
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _attend(how: _How, q_HxSxK, k_HxSxK, v_HxSxK, pairs_SxS):
   """Softmax attention of all slices, (H, S, K), float32."""
-  return _attend_forward(slices, dtype, cap, q_HxSxK, k_HxSxK, v_HxSxK, pairs_SxS)[0]
+  return _attend_forward(how, q_HxSxK, k_HxSxK, v_HxSxK, pairs_SxS)[0]
 
 
-def _attend_forward(slices, dtype, cap, q_HxSxK, k_HxSxK, v_HxSxK, pairs_SxS):
+def _attend_forward(how: _How, q_HxSxK, k_HxSxK, v_HxSxK, pairs_SxS):
+  slices, dtype, cap, turned = how
   q_HxSxK, k_HxSxK, v_HxSxK = (x.astype(dtype) for x in (q_HxSxK, k_HxSxK, v_HxSxK))
   y_HxQxK, residuals = [], []
   for queries, keys in slices:
@@ -159,25 +182,35 @@ def _attend_forward(slices, dtype, cap, q_HxSxK, k_HxSxK, v_HxSxK, pairs_SxS):
     weights_HxQxW = powers_HxQxW * (1 / jnp.sum(powers_HxQxW, axis=-1, keepdims=True))
     weights_HxQxW = weights_HxQxW.astype(dtype)
     y_HxQxK.append(_dot(weights_HxQxW, v_HxWxK, 2, 1))
-    kept = (weights_HxQxW, slope_HxQxW, y_HxQxK[-1], visible_QxW)
+    kept = (weights_HxQxW, slope_HxQxW, y_HxQxK[-1] if turned else None, visible_QxW)
     residuals.append((q_HxQxK, k_HxWxK, v_HxWxK, *kept))
   return jnp.concatenate(y_HxQxK, axis=1), residuals
 
 
-def _attend_backward(slices, dtype, cap, residuals, g_HxSxK):
+def _attend_backward(how: _How, residuals, g_HxSxK):
+  slices, dtype, _, turned = how
   dq, dk, dv = [], [], []
   for (queries, _), (q_HxQxK, k_HxWxK, v_HxWxK, *kept) in zip(slices, residuals):
     weights_HxQxW, slope_HxQxW, y_HxQxK, visible_QxW = kept
     g_HxQxK = g_HxSxK[:, slice(*queries)]
-    # What softmax subtracts from every logit's gradient: the mean of the weights' gradients.
-    mean_HxQx1 = jnp.sum(g_HxQxK * y_HxQxK, axis=-1, keepdims=True)
-    g_HxQxK = g_HxQxK.astype(dtype)
-    centred_HxQxW = _dot(g_HxQxK, v_HxWxK, 2, 2) - mean_HxQx1
-    d_logits_HxQxW = weights_HxQxW.astype(jnp.float32) * centred_HxQxW
+    rounded_HxQxK = g_HxQxK.astype(dtype)
+    d_weights_HxQxW = _dot(rounded_HxQxK, v_HxWxK, 2, 2)
+    float_HxQxW = weights_HxQxW.astype(jnp.float32)
+    # What softmax subtracts from every logit's gradient, the mean of the weights' gradients, is
+    # also a sum over K; accelerators have less memory to keep y for that.
+    if turned:
+      mean_HxQx1 = jnp.sum(g_HxQxK * y_HxQxK, axis=-1, keepdims=True)
+    else:
+      mean_HxQx1 = jnp.sum(float_HxQxW * d_weights_HxQxW, axis=-1, keepdims=True)
+    d_logits_HxQxW = float_HxQxW * (d_weights_HxQxW - mean_HxQx1)
     if slope_HxQxW is not None:
       d_logits_HxQxW = d_logits_HxQxW * slope_HxQxW.astype(jnp.float32)
     d_logits_HxQxW = d_logits_HxQxW.astype(dtype)
     dq.append(_dot(d_logits_HxQxW, k_HxWxK, 2, 1))
+    if not turned:
+      dk.append(_dot(d_logits_HxQxW, q_HxQxK, 1, 1))
+      dv.append(_dot(weights_HxQxW, rounded_HxQxK, 1, 1))
+      continue
     # A CPU has fast bfloat16 products only where the first operand's last axis is contracted. The
     # mask changes nothing, but keeps XLA from moving the transposition back into the product.
     d_logits_HxWxQ, weights_HxWxQ = (
@@ -185,7 +218,7 @@ def _attend_backward(slices, dtype, cap, residuals, g_HxSxK):
       for x in (d_logits_HxQxW, weights_HxQxW)
     )
     dk.append(_dot(d_logits_HxWxQ, q_HxQxK, 2, 1))
-    dv.append(_dot(weights_HxWxQ, g_HxQxK, 2, 1))
+    dv.append(_dot(weights_HxWxQ, rounded_HxQxK, 2, 1))
   size = slices[-1][1][-1][1]
   keys = [keys for _, keys in slices]
   gradients = jnp.concatenate(dq, axis=1), _sum(dk, keys, size), _sum(dv, keys, size)

@@ -77,7 +77,7 @@ class CachedDecoder:
     self._graphdef, weights = nnx.split(model.layers)
     self._count = len(jax.tree.leaves(weights)[0])
     # As in apply_layers; taken apart here, because a loop would copy them at every step.
-    self._unrolled = model.unrolled and not model.remat
+    self._unrolled = model.platform == "cpu" and not model.remat
     self._weights = weights
     if self._unrolled:
       take = lax.index_in_dim

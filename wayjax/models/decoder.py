@@ -39,12 +39,14 @@ class Row:
       embeddings.
     first: whether this is the first layer, whose text input has no gradient.
     scored_RxS: in the last layer, one-hot rows that select the positions read after it.
+    platform: what computes it.
   """
 
   visible: Visible
   cos_sin: tuple[jax.Array, ...] = ()
   first: bool = dataclasses.field(default=False, metadata={"static": True})
   scored_RxS: jax.Array | None = None
+  platform: str = dataclasses.field(default="cpu", metadata={"static": True})
 
   def project(self, linear, x_SxI):
     """`linear(x_SxI)`; in the first layer its backward pass covers only the prompt."""
@@ -70,7 +72,7 @@ class Row:
     if self.scored_RxS is not None:
       q_SxHxK = self.read(q_SxHxK.reshape(len(q_SxHxK), -1)).reshape(-1, *q_SxHxK.shape[1:])
       visible = visible.of(jnp.argmax(self.scored_RxS, axis=1))
-    y_SxHxK = attention(q_SxHxK, k_SxGxK, v_SxGxK, visible, dtype, **how)
+    y_SxHxK = attention(q_SxHxK, k_SxGxK, v_SxGxK, visible, dtype, platform=self.platform, **how)
     return y_SxHxK.reshape(len(y_SxHxK), -1)
 
 
@@ -101,9 +103,7 @@ def _all_but_slices(primitive, *_, **__) -> bool:
   return primitive.name not in ("dynamic_slice", "squeeze", "reshape")
 
 
-def apply_layers(
-  stacked: nnx.Module, h_SxD, row: Row, turns: Turns, *, unrolled: bool = True, remat: bool = False
-):
+def apply_layers(stacked: nnx.Module, h_SxD, row: Row, turns: Turns, *, remat: bool = False):
   """Applies stacked layers in order.
 
   Args:
@@ -111,7 +111,6 @@ def apply_layers(
     h_SxD: input of the first layer.
     row: what all layers know about the row.
     turns: how each layer turns queries and keys.
-    unrolled: whether each layer but the first and the last is compiled by itself, unless `remat`.
     remat: whether the backward pass recomputes each layer's activations, to save memory.
 
   Returns:
@@ -141,8 +140,9 @@ def apply_layers(
   if last == 0:
     return apply(h_SxD, 0, dataclasses.replace(row, first=True))
   h_SxD = apply(h_SxD, 0, dataclasses.replace(inner, first=True))
-  # Unrolled, XLA would merge recomputed activations with the first ones: remat would free nothing.
-  if unrolled and not remat:
+  # Unrolled layers are a fifth faster on a CPU; elsewhere compile time matters more. Unrolled, XLA
+  # would merge recomputed activations with the first ones, and remat would free nothing.
+  if row.platform == "cpu" and not remat:
     for i in range(1, last):
       h_SxD = apply(h_SxD, i, inner)
   else:
@@ -203,12 +203,11 @@ class Decoder(nnx.Module):
     rngs: keys for random weights (tests, benchmarks); loading replaces them.
 
   Attributes:
-    unrolled: whether each layer is compiled by itself, which is a fifth faster on a CPU; elsewhere
-      compile time matters more.
+    platform: what it computes on: `cpu`, `gpu` or `tpu`.
     remat: whether the backward pass recomputes each layer's activations, to save memory.
   """
 
-  unrolled, remat = True, False
+  platform, remat = "cpu", False
 
   def __init__(
     self,
@@ -256,9 +255,8 @@ class Decoder(nnx.Module):
       (R, D) or (S, D), float32, after the last norm.
     """
     h_SxD, turns = self.enter(x_SxD, positions_S)
-    row = Row(visible, scored_RxS=scored_RxS)
-    how = {"unrolled": self.unrolled, "remat": self.remat}
-    return self.norm(apply_layers(self.layers, h_SxD, row, turns, **how))
+    row = Row(visible, scored_RxS=scored_RxS, platform=self.platform)
+    return self.norm(apply_layers(self.layers, h_SxD, row, turns, remat=self.remat))
 
   def enter(self, x_SxD, positions_S) -> tuple[jax.Array, Turns]:
     """What the first layer reads, (S, its width), and how each layer turns queries and keys."""

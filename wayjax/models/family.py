@@ -58,7 +58,7 @@ class Family:
 
     def make() -> nnx.Module:
       model = self.module(hyper_parameters, dtype, rngs=nnx.Rngs(0))
-      model.unrolled = platform == "cpu"
+      model.platform = platform
       return model
 
     return nnx.split(nnx.eval_shape(make))

@@ -114,6 +114,7 @@ def make_schedules(
   *,
   per_dispatch: int,
   multiple: int,
+  counted: int = 0,
   sizes: tuple[RowSize, ...] | None = None,
 ) -> list[Schedule]:
   """Plans a whole run.
@@ -125,7 +126,8 @@ def make_schedules(
     seed_sets: seeds whose members train together, N in each set.
     steps: steps of the run.
     per_dispatch: K, the most steps of one dispatch.
-    multiple: what T is a multiple of.
+    multiple: what T, with the positions that are counted, is a multiple of.
+    counted: how many positions before the text are.
     sizes: row sizes; None means that they are chosen.
 
   Returns:
@@ -139,7 +141,7 @@ def make_schedules(
   )
   lengths = tokens.lengths_N[batches]  # sets, T, N, B
   text = lengths.sum(-1)
-  need = packing.round_up(np.maximum(text.max(-1), 1), multiple)
+  need = packing.round_up(np.maximum(text.max(-1), 1) + counted, multiple) - counted
   most = min(MOST_SIZES, 1 + steps // STEPS_PER_SIZE)
   texts = [size.text for size in sizes or ()]
   texts = texts or choose_sizes(need.ravel(), most, text.mean(-1).sum() / USEFUL)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from wayjax.data.encoding import EncodedExamples
 from wayjax.data.frame import NO_FRAME, Frame
-from wayjax.data.packing import PROMPT_MULTIPLE, TrainingTokens, round_up
+from wayjax.data.packing import PROMPT_MULTIPLE, TrainingTokens, counted, round_up, row_multiple
 from wayjax.readers.fooling import Fooling
 from wayjax.tuning.batches import Schedule, choose_seeds, make_schedules
 from wayjax.tuning.decisions import Decisions
@@ -60,7 +60,7 @@ def make_groups(
   tokens: TrainingTokens,
   settings: TrainSettings,
   decisions: Decisions,
-  multiple: int,
+  platform: str,
 ) -> list[Group]:
   """Divides a sweep into groups; a function of its arguments alone.
 
@@ -70,7 +70,7 @@ def make_groups(
     tokens: the same, laid out.
     settings: what all members share.
     decisions: what earlier runs of the sweep decided, the row sizes among it.
-    multiple: what T of their rows is a multiple of.
+    platform: what they train on, whose row sizes theirs are.
 
   Returns:
     Groups in the order in which they train, shortest prompts first. Those of one length and
@@ -87,7 +87,8 @@ def make_groups(
       choose_seeds(collections.Counter(member.seed for member in alike)),
       settings.steps,
       per_dispatch=per_dispatch,
-      multiple=multiple,
+      multiple=row_multiple(platform),
+      counted=counted(platform, padded + examples.frame.size),
       sizes=decision and decision.sizes,
     )
     parts = [

@@ -70,8 +70,8 @@ def tune_chunks(
   on_device = place(tokens, lm.layout.everywhere())
   meter = Meter(len(members) * settings.steps)
   program, shared_by = None, None
-  multiple = packing.row_multiple(lm.layout.platform)
-  for group in make_groups(members, examples, tokens, settings, recovery.decisions, multiple):
+  platform = lm.layout.platform
+  for group in make_groups(members, examples, tokens, settings, recovery.decisions, platform):
     if shared_by != (group.padded, group.constraint):
       if program:
         program = None
