@@ -120,6 +120,14 @@ def test_a_share_of_the_free_memory_is_used(monkeypatch):
   assert fit(Lowered(each=10), 20) == (8, 80)
 
 
+def test_of_a_devices_pool_nearly_all_is_used(monkeypatch):
+  stats = {"bytes_limit": 1200, "bytes_in_use": 200}
+  device = types.SimpleNamespace(memory_stats=lambda: stats)
+  monkeypatch.setattr(jax, "local_devices", lambda: [device])
+  assert compilation.free_memory() == 1000
+  assert fit(Lowered(each=10), 200) == (95, 950)
+
+
 def test_a_real_program_fits():
   def lower(size):
     return jax.jit(lambda x: (x[:, None] * x[None, :]).sum(0)).lower(jax.numpy.ones(size))

@@ -156,12 +156,31 @@ def test_the_plan_is_aligned():
 def test_the_estimate_is_of_the_whole_sweep():
   on, at = console(), progress(step=20, steps=40)
   at.meter.compile_seconds = 75
-  Display(on).estimate(at)
+  assert Display(on).estimate(at)
   # 160 member-steps at 20 a second.
   assert shown(on) == (
     "first 20 steps done: 0.50 GiB besides the model, compiled in 1 min 15 s, 20 member-steps a "
     "second; training takes about 8 s\n"
   )
+
+
+@pytest.mark.parametrize(
+  ("step", "steps", "seconds", "words"),
+  [
+    (1, 40, 0.1, None),
+    (19, 40, 4.9, None),
+    (1, 40, 78.0, "first step done"),
+    (7, 40, 6.0, "first 7 steps done"),
+    (20, 40, 0.1, "first 20 steps done"),
+    (3, 3, 0.1, "first 3 steps done"),
+  ],
+)
+def test_the_estimate_waits_until_the_first_steps_show_it(step, steps, seconds, words):
+  on, at = console(), progress(step=step, steps=steps)
+  at.meter.member_steps_timed, at.meter.seconds = step * len(at.chunk), seconds
+  assert Display(on).estimate(at) == (words is not None)
+  assert shown(on).startswith(words or "")
+  assert bool(shown(on)) == (words is not None)
 
 
 class TestProgress:

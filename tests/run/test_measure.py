@@ -316,6 +316,7 @@ class Recorder:
 
   def estimate(self, at):
     self.told.append(("estimate", at.step))
+    return at.step > 1
 
   def progress(self, at, members):
     self.told.append(("progress", at.step, members))
@@ -356,13 +357,14 @@ class TestCurves:
       prompts=lambda: [member.init_PxD for member in members],
     )
 
-  def test_the_first_dispatch_of_a_sweep_gives_the_estimate(self, curves, told, lm):
+  def test_the_first_steps_of_a_sweep_give_the_estimate(self, curves, told, lm):
     curve = curves()
-    for step in (20, 40, 20):
+    for step in (1, 20, 40, 20):
       curve(self.at(lm, step, 0))
     assert told.told == [
-      ("estimate", 20), ("progress", 20, 6), ("progress", 40, 6), ("progress", 20, 6)
-    ]  # fmt: skip
+      *(("estimate", 1), ("progress", 1, 6), ("estimate", 20), ("progress", 20, 6)),
+      *(("progress", 40, 6), ("progress", 20, 6)),
+    ]
 
   def test_a_point_is_the_mean_since_the_last(self, curves, told, lm):
     curves()(self.at(lm, 20, 5))

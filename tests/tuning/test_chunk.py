@@ -10,6 +10,8 @@ from wayjax.tuning import chunk, groups
 from wayjax.tuning.callbacks import Callbacks, Recovery, Stopped
 from wayjax.tuning.checkpoint import Saved
 
+LONG = 1e6  # seconds that a dispatch may take
+
 
 class Kept:
   """Checkpoints that are kept in memory."""
@@ -40,11 +42,12 @@ def loops(lm):
 @pytest.mark.parametrize(
   ("per_dispatch", "eval_every", "seconds", "ends", "windows"),
   [
-    pytest.param(20, 0, 10, [20], [20], id="one"),
-    pytest.param(20, 7, 10, [7, 14, 20], [7, 7, 6], id="as-long-as-between-evaluations"),
-    pytest.param(7, 10, 10, [7, 10, 14, 20], [7, 3, 4, 6], id="cut-by-evaluations"),
+    pytest.param(20, 0, LONG, [1, 20], [0, 20], id="one-step-then-all"),
+    pytest.param(20, 7, LONG, [1, 7, 14, 20], [0, 7, 7, 6], id="as-long-as-between-evaluations"),
+    pytest.param(7, 10, LONG, [1, 7, 10, 14, 20], [0, 7, 3, 4, 6], id="cut-by-evaluations"),
     pytest.param(
-      7, 0, 0, [7, *range(8, 21)], [7, *[0] * 6, 7, *[0] * 5, 6], id="a-step-on-a-slow-device"
+      *(7, 0, 0, [*range(1, 21)], [*[0] * 6, 7, *[0] * 6, 7, *[0] * 5, 6]),
+      id="a-step-on-a-slow-device",
     ),
   ],
 )
@@ -98,8 +101,9 @@ class TestStop:
   @pytest.fixture(autouse=True)
   def short_dispatches(self, monkeypatch):
     monkeypatch.setattr(groups, "STEPS_PER_DISPATCH", 7)
+    monkeypatch.setattr(chunk, "DISPATCH_SECONDS", LONG)
 
-  def stopped(self, lm, kept, after=1):
+  def stopped(self, lm, kept, after=2):
     """Stops after so many dispatches; where each chunk began, and where its dispatches ended."""
     starts, ends = [], []
     callbacks = Callbacks(
@@ -113,7 +117,7 @@ class TestStop:
 
   def test_what_was_saved_goes_on_to_the_same_bits(self, lm):
     kept, members = Kept(), members_of(lm)
-    assert self.stopped(lm, kept) == ([(4, 0)], [7])
+    assert self.stopped(lm, kept) == ([(4, 0)], [1, 7])
     assert kept.waited == 1
     (number,) = kept.saved
     assert kept.saved[number][:3] == (tuple(member.key for member in members), 7, 4)
@@ -125,7 +129,7 @@ class TestStop:
     resumed = train(lm, members, callbacks, Recovery(checkpoints=kept))
     whole = train(lm, members)
     assert starts == [(4, 7)]
-    assert [(at.step, at.window) for at in told] == [(14, 7), (20, 6)]
+    assert [(at.step, at.window) for at in told] == [(8, 0), (14, 7), (20, 6)]
     assert told[-1].meter.member_steps == 4 * STEPS
     assert told[-1].meter.member_steps_timed == 4 * 13  # the rate is that of this run alone
     chex.assert_trees_all_equal(vectors(resumed), vectors(whole))
@@ -134,7 +138,7 @@ class TestStop:
       chex.assert_trees_all_equal(found.c_dist_T, whole[key].c_dist_T)
 
   def test_without_checkpoints_it_stops_as_well(self, lm):
-    assert self.stopped(lm, None) == ([(4, 0)], [7])
+    assert self.stopped(lm, None) == ([(4, 0)], [1, 7])
 
   def test_a_chunk_that_has_ended_is_yielded_before_the_sweep_stops(self, lm):
     ends, members = [], members_of(lm)
@@ -143,10 +147,10 @@ class TestStop:
     assert [tuned.member for tuned in next(chunks)] == members[:2]
     with pytest.raises(Stopped):
       next(chunks)
-    assert ends == [7, 14, 20]
+    assert ends == [1, 7, 14, 20]
 
   def test_it_saves_when_it_is_time_and_at_the_end(self, lm):
-    for due, steps in ((False, [20]), (True, [7, 14, 20])):
+    for due, steps in ((False, [20]), (True, [1, 7, 14, 20])):
       kept = Kept(due)
       train(lm, members_of(lm), recovery=Recovery(checkpoints=kept))
       assert [saved[1] for saved in kept.saved.values()] == steps

@@ -14,7 +14,8 @@ import jax
 from wayjax.devices import processes
 from wayjax.hub import user_cache
 
-SHARE = 0.8  # of the free memory, for one program
+SHARE = 0.8  # of a machine's free memory, which others use too, for one program
+SHARE_OF_POOL = 0.95  # of what is free in a device's pool, which is already a share of its memory
 
 
 def cache_folder() -> Path:
@@ -83,12 +84,12 @@ def compile_to_fit(
   Args:
     lower: lowers the program for a size.
     size: the largest size wanted.
-    free: bytes that may be used; None means a share of what is free on the device.
+    free: bytes that may be used; None means `usable_memory`.
 
   Returns:
     The program for the largest size that fits, or for size 1 if not even that fits.
   """
-  free = int(SHARE * processes.gather(free_memory()).min()) if free is None else free
+  free = int(processes.gather(usable_memory()).min()) if free is None else free
   while True:
     try:
       with _no_garbage_collection():
@@ -131,11 +132,25 @@ def _no_garbage_collection():
       gc.enable()
 
 
-def free_memory() -> int:
-  """The free bytes of the first device; of a CPU, those of the machine or its cgroup."""
+def usable_memory() -> int:
+  """The bytes that one program may take of the free memory."""
+  pool = _free_in_pool()
+  return int(SHARE * free_memory() if pool is None else SHARE_OF_POOL * pool)
+
+
+def _free_in_pool() -> int | None:
+  """The free bytes of what jax took of the first device's memory; None on a CPU."""
   stats = jax.local_devices()[0].memory_stats()
   if stats and "bytes_limit" in stats:
     return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+  return None
+
+
+def free_memory() -> int:
+  """The free bytes of the first device; of a CPU, those of the machine or its cgroup."""
+  pool = _free_in_pool()
+  if pool is not None:
+    return pool
   # However many devices a CPU is split into, they share the machine's memory.
   return max(min(_memory_limits(Path("/")), default=4 * 2**30), 0) // jax.local_device_count()
 

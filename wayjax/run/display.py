@@ -18,6 +18,8 @@ from wayjax.tuning.callbacks import Progress
 from wayjax.visible import visible
 
 _PLAIN_EVERY_SECONDS = 10.0
+# The first steps show how long a sweep takes when they took so long, or are so many.
+_SHOWING_SECONDS, _SHOWING_STEPS = 5.0, 20
 _PLAIN_WIDTH = 160
 _BEST = 4  # prompts shown beside their targets
 _WIDE = 12  # terminal columns for each of the table's, from which it shows c-dist too
@@ -94,15 +96,23 @@ class Display(logging.Handler):
     for name, fact in facts.items():
       self._console.print(Text.assemble((name.ljust(width) + "  ", "bold"), visible(fact)))
 
-  def estimate(self, at: Progress) -> None:
-    """Prints what the first dispatch showed."""
+  def compiling(self, tokens: int) -> None:
+    """Shows that a program is being compiled, for prompts of up to so many tokens."""
+    self._doing(f"compiling for prompts of up to {tokens} tokens")
+
+  def estimate(self, at: Progress) -> bool:
+    """Prints what the first steps showed, once they have shown it; returns whether they have."""
     meter = at.meter
     steps = meter.member_steps_timed // len(at.chunk)
+    if meter.seconds < _SHOWING_SECONDS and steps < _SHOWING_STEPS and at.step < at.steps:
+      return False
+    first = "first step" if steps == 1 else f"first {steps} steps"
     self.line(
-      f"first {steps} steps done: {at.memory / 2**30:.2f} GiB besides the model, compiled in "
+      f"{first} done: {at.memory / 2**30:.2f} GiB besides the model, compiled in "
       f"{duration(meter.compile_seconds)}, {meter.rate:.3g} member-steps a second; "
       f"training takes about {duration(meter.seconds + meter.seconds_left)}"
     )
+    return True
 
   def progress(self, at: Progress, members: int) -> None:
     """Shows where a sweep stands."""
@@ -128,7 +138,10 @@ class Display(logging.Handler):
 
   def measuring(self, members: int, rows: int) -> None:
     """Shows that trained members are being measured."""
-    text = f"measuring {members} members on {rows:,} rows"
+    self._doing(f"measuring {members} members on {rows:,} rows")
+
+  def _doing(self, text: str) -> None:
+    """Shows what goes on besides training."""
     if self._bars is None:
       self.line(text)
     else:

@@ -205,8 +205,7 @@ class Curves:
 
   def __call__(self, at: Progress) -> None:
     if self._first:
-      self._first = False
-      self._display.estimate(at)
+      self._first = not self._display.estimate(at)
     self._display.progress(at, self._members)
     if not at.window:
       return

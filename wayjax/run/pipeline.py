@@ -73,16 +73,16 @@ def _dry_run(prepared: Prepared, display: Display) -> None:
   """Trains until the expected time is known."""
 
   def estimate(at: Progress) -> None:
-    display.estimate(at)
-    raise DryRun
+    if display.estimate(at):
+      raise DryRun
 
   display.plan(prepared.plan())
   with contextlib.suppress(DryRun):
     settings = train_settings(prepared.config)
-    chunks = tune_chunks(
-      prepared.lm, prepared.train, prepared.members, settings, Callbacks(on_progress=estimate)
+    watched = Callbacks(
+      on_compile=lambda group: display.compiling(group.padded), on_progress=estimate
     )
-    for _ in chunks:
+    for _ in tune_chunks(prepared.lm, prepared.train, prepared.members, settings, watched):
       pass
 
 
@@ -138,6 +138,7 @@ def _tune(prepared: Prepared, display: Display, writer: RunWriter, stop: StopReq
         each.forget_programs()
 
     watched = Callbacks(
+      on_compile=lambda group: display.compiling(group.padded),
       on_progress=Curves(config, prepared.lm, display, writer, len(members), dev),
       on_start=lambda chunk, step: writer.forget_metrics([member.key for member in chunk], step),
       on_length_done=forget_programs,

@@ -7,6 +7,7 @@ import numpy as np
 
 from wayjax.tuning.checkpoint import Checkpoints
 from wayjax.tuning.decisions import Decisions
+from wayjax.tuning.groups import Group
 from wayjax.tuning.members import Member
 from wayjax.tuning.step import StepLosses
 
@@ -25,6 +26,8 @@ class Meter:
     member_steps_timed: those that `seconds` were spent on.
     seconds: time spent in dispatches, without compilation.
     compile_seconds: time spent compiling.
+    steps_at_once: steps of the next dispatch at most, in which all processes agree; one at first,
+      so that a slow model soon shows something and can be stopped.
   """
 
   member_steps_total: int
@@ -32,6 +35,7 @@ class Meter:
   member_steps_timed: int = 0
   seconds: float = 0.0
   compile_seconds: float = 0.0
+  steps_at_once: int = 1
 
   def add(self, member_steps: int, seconds: float) -> None:
     """Counts the member-steps of a dispatch."""
@@ -90,6 +94,7 @@ class Callbacks:
   """What a sweep tells and asks; nothing by default.
 
   Attributes:
+    on_compile: called with a group before its program is compiled.
     on_progress: called after every dispatch.
     on_start: called with a chunk and the steps that it has done, before it is trained.
     on_length_done: called when all chunks of a prompt length are trained and others follow; what it
@@ -97,6 +102,7 @@ class Callbacks:
     stop: whether to stop as soon as nothing is lost by it.
   """
 
+  on_compile: Callable[[Group], None] = _ignore
   on_progress: Callable[[Progress], None] = _ignore
   on_start: Callable[[list[Member], int], None] = _ignore
   on_length_done: Callable[[], None] = _ignore

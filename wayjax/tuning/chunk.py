@@ -70,10 +70,10 @@ def train_chunk(
   state, step = _restore(recovery.checkpoints, chunk, state_M, steps)
   callbacks.on_start(members, step)
   meter.member_steps += len(members) * step
-  seconds, steps_at_once = 0.0, chunk.schedule.per_dispatch
+  seconds = 0.0
   at_point = _last_point(is_point, step)
   while step < steps:
-    stop = _next_stop(is_point, step, steps_at_once)
+    stop = _next_stop(is_point, step, meter.steps_at_once)
     started = time.perf_counter()
     state_M, losses = program.compiled(
       lm.params, tokens, leaves_M, state.train_M, chunk.schedule.dispatch(step, stop)
@@ -101,7 +101,7 @@ def train_chunk(
       )
     )
     agreed = _agree(callbacks, recovery.checkpoints, steps_at_once, ended=step == steps)
-    steps_at_once = agreed.steps_at_once
+    meter.steps_at_once = agreed.steps_at_once
     if recovery.checkpoints and agreed.save:
       _save(recovery.checkpoints, chunk, state, step, steps)
     if agreed.stop and step < steps:

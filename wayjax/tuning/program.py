@@ -266,8 +266,8 @@ def _fit(
   if asked is None and platform == "cpu":
     size = min(size, CPU_MEMBERS)
   size = -(-members // -(-members // size))  # chunks of even size
-  all_free = int(processes.gather(compilation.free_memory()).min())
-  free = all_free if asked else int(compilation.SHARE * all_free)
+  free = compilation.free_memory() if asked else compilation.usable_memory()
+  free = int(processes.gather(free).min())
   for remat in (False, True):
     fitted = compilation.compile_to_fit(functools.partial(lower, remat), size, free=free)
     if fitted.memory <= free and (fitted.size == size or not asked):

@@ -89,6 +89,7 @@ def tune_chunks(
       if processes.gather(bool(callbacks.stop())).any():
         raise Stopped
       if program is None or program.size != decision.members_at_once:
+        callbacks.on_compile(group)
         program = _compile(lm, group, done, settings, on_device, meter, recovery, decision)
       chunk = group.chunk(done, program.size)
       steps_before = meter.member_steps
