@@ -70,6 +70,7 @@ def _measured(experiment: str, content: dict) -> list[Table | Figure]:
       if (draw := figures.FIGURES.get(content["figure"])) is None:
         raise ValueError(f"its figure is not one of {', '.join(figures.FIGURES)}")
       parts.append(draw(content))
+    parts = [dataclasses.replace(part, command=content["command"]) for part in parts]
     for part in parts:
       if not re.fullmatch(r"[\w-]+", part.name):  # files are named after it
         raise ValueError(f"{part.name!r} cannot be the name of a file")
@@ -79,7 +80,7 @@ def _measured(experiment: str, content: dict) -> list[Table | Figure]:
     raise WayjaxError(f"{experiment}.measured.json is damaged: {reason(error)}") from error
   for part in parts:
     schema.check(vars(part), type(part), f"{experiment}.measured.json")
-  return [dataclasses.replace(part, command=content["command"]) for part in parts]
+  return parts
 
 
 def _tables(results, any_text, sized) -> list[Table]:

@@ -129,7 +129,7 @@ class Measure:
   ) -> Row:
     member, config, nearest = tuned.member, self._config, readings[NEAREST]
     losses_T = tuned.cross_entropy_T + member.gamma * tuned.c_dist_T
-    if member.fooling:
+    if tuned.reader_nll_T is not None:
       losses_T = losses_T + member.fooling.weight * tuned.reader_nll_T
     losses_T = losses_T[: tuned.diverged_at][-_TRAIN_LOSS_STEPS:]
     return Row(

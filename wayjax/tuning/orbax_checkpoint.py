@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import zlib
+from typing import NamedTuple
 
 import fsspec
 import jax
@@ -15,12 +16,19 @@ from wayjax.errors import WayjaxError, reason
 _log = logging.getLogger("wayjax")
 
 
+class _Losses(NamedTuple):
+  """The losses that those versions knew."""
+
+  cross_entropy: np.ndarray
+  c_dist: np.ndarray
+
+
 def restore(folder: str, like, *, members: list[str], size: int) -> tuple[object, int] | None:
   """The newest of these checkpoints that is of a state.
 
   Args:
     folder: where they are, a folder or gs://BUCKET/FOLDER.
-    like: the state before its first step; shapes, types and where the arrays lie.
+    like: the state of a chunk before its first step; shapes, types and where the arrays lie.
     members: what the state is of.
     size: the length of its leading axis.
 
@@ -66,7 +74,10 @@ def restore(folder: str, like, *, members: list[str], size: int) -> tuple[object
 def _load(path: str, like):
   from orbax.checkpoint import v1 as ocp  # imported here: it takes long, and few need it
 
+  losses = like.losses_MxT
+  like = like._replace(losses_MxT=_Losses(losses.cross_entropy, losses.c_dist))
   state = ocp.load_checkpointables(path, {"state": like})["state"]
+  state = state._replace(losses_MxT=type(losses)(*state.losses_MxT))
   return jax.tree.map(lambda x: x if isinstance(x, jax.Array) else np.array(x), state)
 
 
