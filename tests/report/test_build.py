@@ -144,6 +144,8 @@ def test_an_experiment_may_have_both_which_are_then_two_parts(tmp_path):
     ({"figure": "pie"}, "its figure is not one of cells, histogram, dots"),
     ({"figure": ["cells"]}, "is damaged"),
     ({"figure": "histogram"}, "it lacks 'edges'"),
+    ({"table": TABLE, "command": True}, "command"),
+    ({"table": TABLE, "command": None}, "command"),
   ],
 )
 def test_a_damaged_measurement_is_named(content, problem):
