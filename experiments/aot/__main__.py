@@ -25,6 +25,12 @@ CHIPS = "v5e", "v5p", "v6e", "h100", "a100"
 TRAININGS, STEPS = (930, 1860), 2000  # of Table 2, with its NI half and whole
 
 
+def _positive(text: str) -> int:
+  if not text.isdecimal() or int(text) < 1:
+    raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
+  return int(text)
+
+
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
   """Reads the command line."""
   parser = argparse.ArgumentParser(
@@ -34,16 +40,26 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
   )
   add = parser.add_argument
   add("--chip", choices=CHIPS, nargs="+", default=["v5e"], help="what to compile for [v5e]")
-  add("--chips", type=int, default=1, metavar="N", help="how many of them [1]")
+  add("--chips", type=_positive, default=1, metavar="N", help="how many of them [1]")
   add("--model", default="gpt2-large", help="a size of GPT-2, or a folder with a config.json")
   add("--precision", choices=("float32", "bfloat16"), default="bfloat16")
-  add("--members", type=int, default=16, metavar="M", help="prompts at once [16]")
-  add("--model-parallel", type=int, default=1, metavar="N", help="chips that share a model [1]")
+  add("--members", type=_positive, default=16, metavar="M", help="prompts at once [16]")
+  add(
+    "--model-parallel", type=_positive, default=1, metavar="N", help="chips that share a model [1]"
+  )
   add("--programs", choices=PROGRAMS, nargs="+", default=list(PROGRAMS), help="[all]")
-  add("--prompt-tokens", type=int, default=20, metavar="P", help="[20]")
-  add("--text", type=int, default=128, metavar="T", help="text positions of a training row [128]")
-  add("--batch-size", type=int, default=8, metavar="B", help="examples in a training row [8]")
-  add("--rows", type=int, default=1821, metavar="N", help="rows of an evaluation [SST-2's 1821]")
+  add("--prompt-tokens", type=_positive, default=20, metavar="P", help="[20]")
+  add(
+    "--text",
+    type=_positive,
+    default=128,
+    metavar="T",
+    help="text positions of a training row [128]",
+  )
+  add("--batch-size", type=_positive, default=8, metavar="B", help="examples in a training row [8]")
+  add(
+    "--rows", type=_positive, default=1821, metavar="N", help="rows of an evaluation [SST-2's 1821]"
+  )
   add("--remat", action="store_true", help="compute layers again in the backward pass")
   add("--out", type=Path, help="where the JSON goes [only printed]")
   add("--hlo", type=Path, metavar="DIR", help="where the compiled programs go, as text [nowhere]")

@@ -54,7 +54,9 @@ class Chip:
       found = topologies.get_topology_desc(platform=self.platform, **how).devices
     except (RuntimeError, ValueError, NotImplementedError) as error:
       needed = {"tpu": "libtpu", "cuda": "jax-cuda12-plugin[with-cuda]"}[self.platform]
-      raise WayjaxError(f"compiling for such a chip needs {needed}: install it") from error
+      raise WayjaxError(
+        f"compiling for such a chip needs {needed}: pip install -e '.[aot]'"
+      ) from error
     return list(found)[:count]
 
 

@@ -14,6 +14,9 @@ from jax import lax
 from experiments.aot.__main__ import parse_args
 from experiments.aot.chips import CHIPS
 from experiments.aot.hlo import Array, Program
+from experiments.aot.programs import weightless
+from wayjax.devices.sharding import make_layout
+from wayjax.errors import WayjaxError
 
 # As a TPU's compiler writes a product of 16 pairs of matrices: the axes that they share are those
 # of a window of which one place lies on numbers.
@@ -107,6 +110,21 @@ def test_every_chip_has_its_numbers():
     assert (chip.clock > 0) == (chip.platform == "tpu") == bool(chip.topology[0])
     assert (chip.platform == "cuda") == bool(chip.description)
   assert set(parse_args(["--chip", *CHIPS]).chip) == set(CHIPS)
+
+
+@pytest.mark.parametrize(
+  "given", [["--members", "0"], ["--chips", "-1"], ["--chip", "abacus"], ["--text", "x"]]
+)
+def test_wrong_options_end_in_a_sentence(given, capsys):
+  with pytest.raises(SystemExit) as exit:
+    parse_args(given)
+  assert exit.value.code == 2
+  assert given[0] in capsys.readouterr().err
+
+
+def test_a_model_that_is_not_there_is_told_in_a_sentence():
+  with pytest.raises(WayjaxError, match=r"neither one of gpt2, .* nor a folder of one"):
+    weightless("nowhere", "bfloat16", make_layout())
 
 
 def test_a_small_sweep_on_a_described_tpu(tmp_path):
