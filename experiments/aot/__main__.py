@@ -78,6 +78,8 @@ def _run(args: argparse.Namespace) -> int:
   os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
   os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-4")
   os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
+  import jax
+
   from experiments.aot import chips, counts, programs, useful
   from wayjax.devices.sharding import make_layout
 
@@ -100,7 +102,7 @@ def _run(args: argparse.Namespace) -> int:
       print(f"{what}: compiling", flush=True)
       try:
         compiled = lowered.compile()
-      except Exception as error:
+      except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
           raise
         print(f"{what}\n  does not fit: {str(error).splitlines()[0]}", flush=True)

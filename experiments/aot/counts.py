@@ -6,7 +6,8 @@ from collections import Counter
 import jax
 
 from experiments.aot.chips import GIB, Chip
-from experiments.aot.hlo import Array, Program
+from experiments.aot.hlo import Program
+from experiments.aot.hlo_text import Array
 
 _LARGEST = 4
 

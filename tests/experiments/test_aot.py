@@ -13,7 +13,8 @@ from jax import lax
 
 from experiments.aot.__main__ import parse_args
 from experiments.aot.chips import CHIPS
-from experiments.aot.hlo import Array, Program
+from experiments.aot.hlo import Program
+from experiments.aot.hlo_text import Array
 from experiments.aot.programs import weightless
 from wayjax.devices.sharding import make_layout
 from wayjax.errors import WayjaxError
