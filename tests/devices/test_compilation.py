@@ -94,8 +94,15 @@ def test_a_refused_program_is_halved():
   assert lower.sizes == [9, 4, 2]
 
 
-def test_a_refused_program_shrinks_by_what_the_compiler_says():
-  words = "RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm. Used {} of 15.75G hbm."
+@pytest.mark.parametrize(
+  "words",
+  [
+    "RESOURCE_EXHAUSTED: E1000: CompileTimeHbmOom: Ran out of memory on HBM, the total memory "
+    "required for HLO temporaries ({}) exceeds available HBM (15.75G). HLO module: jit_step.",
+    "RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm. Used {} of 15.75G hbm.",
+  ],
+)
+def test_a_refused_program_shrinks_by_what_the_compiler_says(words):
   lower = Lowered(each=10, refused_above=6, error=words.format("20.38G"))
   assert fit(lower, 9, free=1000) == (6, 60)
   assert lower.sizes == [9, 6]

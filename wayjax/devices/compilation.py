@@ -108,7 +108,10 @@ def compile_to_fit(
     size = max(1, min(int(size * free / memory), size - 1))
 
 
-_REFUSED = re.compile(r"Used ([\d.]+)([KMGT]) of ([\d.]+)([KMGT]) hbm")
+# The words of libtpu 0.0.50, and of earlier ones.
+_REFUSED = re.compile(
+  r"(?:temporaries \(|Used )([\d.]+)([KMGT])(?:\) exceeds available HBM \(| of )([\d.]+)([KMGT])"
+)
 
 
 def _share_of_need(message: str) -> float:
