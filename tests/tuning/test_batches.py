@@ -134,3 +134,13 @@ def test_row_sizes_that_do_not_suit_the_batches_are_refused(rng):
       WayjaxError, match=r"decided on do not suit its batches: its decisions\.json"
     ):
       make(encoded, 400, sizes=others)
+
+
+def test_rows_with_the_prompt_are_multiples_and_earlier_sizes_are_kept(rng):
+  encoded = tiny.examples(rng, rng.integers(3, 30, size=60).tolist())
+  found = make(encoded, 100, multiple=128, counted=24)
+  assert {(size.text + 24) % 128 for size in found.sizes} == {0}
+  earlier = make(encoded, 100, multiple=64)
+  again = make(encoded, 100, multiple=128, counted=24, sizes=earlier.sizes)
+  assert again.sizes == earlier.sizes
+  np.testing.assert_array_equal(again.size_T, earlier.size_T)

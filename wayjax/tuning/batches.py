@@ -141,7 +141,9 @@ def make_schedules(
   )
   lengths = tokens.lengths_N[batches]  # sets, T, N, B
   text = lengths.sum(-1)
-  need = packing.round_up(np.maximum(text.max(-1), 1) + counted, multiple) - counted
+  need = np.maximum(text.max(-1), 1)
+  if not sizes:  # those of an earlier version may be other multiples
+    need = packing.round_up(need + counted, multiple) - counted
   most = min(MOST_SIZES, 1 + steps // STEPS_PER_SIZE)
   texts = [size.text for size in sizes or ()]
   texts = texts or choose_sizes(need.ravel(), most, text.mean(-1).sum() / USEFUL)
