@@ -1,4 +1,4 @@
-"""python -m experiments.benchmark: wayjax beside the released protocol and PEFT, on one machine.
+"""python -m experiments.benchmark: wayjax beside its peers in PyTorch, on one machine.
 
 Every contender does the same work in a process of its own, one after the other, and their losses
 and gradients must agree. The processes start together, because half of a quick run would be

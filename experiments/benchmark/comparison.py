@@ -2,9 +2,10 @@
 
 import statistics
 
-from experiments.benchmark.contenders import PEFT, RELEASED
+from experiments.benchmark.contenders import PACKED, PEFT, RELEASED
 from wayjax.errors import WayjaxError
 
+PEERS = (RELEASED, PEFT, PACKED)
 TOLERANCE = 1e-4  # between contenders in float32, relative to the value or to 1
 
 
@@ -52,7 +53,7 @@ def compare(results: dict[str, dict], rates: dict[str, float]) -> dict[str, dict
     if "operations" in result:
       precision = "bf16" if "bf16" in name else "f32"
       rows[name]["share_of_matmul_rate"] = result["operations"] / step / rates[precision]
-  for against in (RELEASED, PEFT):
+  for against in PEERS:
     peers = [row for name, row in rows.items() if name.startswith(against)]
     if peers:
       step = min(row["seconds_per_member_step"] for row in peers)
@@ -67,11 +68,9 @@ def to_markdown(rows: dict[str, dict]) -> str:
   """The comparison as a table."""
   columns = {
     "s a member-step": ("seconds_per_member_step", "{:.3f}"),
-    f"x {RELEASED}": (f"training_against_{RELEASED}", "{:.1f}"),
-    f"x {PEFT}": (f"training_against_{PEFT}", "{:.1f}"),
+    **{f"x {peer}": (f"training_against_{peer}", "{:.2f}") for peer in PEERS},
     "examples / s": ("examples_per_second", "{:.1f}"),
-    f"x {RELEASED} ": (f"evaluation_against_{RELEASED}", "{:.1f}"),
-    f"x {PEFT} ": (f"evaluation_against_{PEFT}", "{:.1f}"),
+    **{f"x {peer} ": (f"evaluation_against_{peer}", "{:.2f}") for peer in PEERS},
     "% of matmul rate": ("share_of_matmul_rate", "{:.0%}"),
     "GiB": ("peak_bytes", "{:.1f}"),
     "compile s": ("compile_seconds", "{:.1f}"),

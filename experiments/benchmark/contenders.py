@@ -10,13 +10,15 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 MEMBERS = (1, 4, 16)
-RELEASED, PEFT = "released protocol", "PEFT"
+RELEASED, PEFT, PACKED = "released protocol", "PEFT", "packed PyTorch"
 
 # name -> module with `measure`, and its options
 CONTENDERS: dict[str, tuple[str, dict]] = {
   f"{RELEASED}, f32": ("released", {}),
   f"{PEFT}, f32": ("peft_tuning", {"autocast": False}),
+  f"{PEFT}, fused GELU, f32": ("peft_tuning", {"autocast": False, "fused_gelu": True}),
   f"{PEFT}, bf16": ("peft_tuning", {"autocast": True}),
+  **{f"{PACKED}, f32, M = {members}": ("packed_torch", {"members": members}) for members in (1, 4)},
   **{
     f"wayjax, {short}, M = {members}": (
       "wayjax_sweep",

@@ -22,8 +22,6 @@ from experiments.benchmark.torch_training import (
 )
 from experiments.benchmark.work import Work
 
-EVALUATION_SEQUENCES = 8
-
 
 class Batch(NamedTuple):
   """Padded sequences; position s of the model predicts `targets_BxS[:, s]`."""
@@ -43,17 +41,19 @@ class Released(Contender):
     device: where to compute.
   """
 
+  sequences_at_once = 8
+
   def __init__(self, work: Work, max_length: int, device: torch.device):
     self.device, self._max_length = device, max_length + work.frame.size
     model = GPT2LMHeadModel.from_pretrained(work.model_dir, dtype=torch.float32)
     self._model = model.requires_grad_(False).to(device)
     self._embed = self._model.get_input_embeddings()
-    self.prompt_PxD = torch.nn.Parameter(self._embed.weight[work.prompt_ids].clone())
+    self.prompts = [torch.nn.Parameter(self._embed.weight[work.prompt_ids].clone())]
     before = torch.tensor(work.frame.before_ids, dtype=torch.long, device=device)
     self._before_BxD = self._embed(before).detach()
 
   def collate(self, sequences: list[Sequence]) -> Batch:
-    prompt_tokens = len(self._before_BxD) + len(self.prompt_PxD)
+    prompt_tokens = len(self._before_BxD) + len(self.prompts[0])
     positions = prompt_tokens + self._max_length - 1
     ids_BxT = pad_right([np.concatenate(sequence) for sequence in sequences], self._max_length)
     lengths_B = np.array([len(prefix) + len(candidate) for prefix, candidate in sequences])
@@ -70,7 +70,7 @@ class Released(Contender):
   def losses(self, batch: Batch) -> torch.Tensor:
     # The last token is only ever predicted.
     text_BxTxD = self._embed(batch.ids_BxT[:, :-1])
-    shared_HxD = torch.cat([self._before_BxD, self.prompt_PxD])
+    shared_HxD = torch.cat([self._before_BxD, *self.prompts])
     shared_BxHxD = shared_HxD.expand(len(text_BxTxD), -1, -1)
     logits_BxSxV = self._model(
       inputs_embeds=torch.cat([shared_BxHxD, text_BxTxD], 1),
@@ -80,7 +80,8 @@ class Released(Contender):
     losses_BxS = functional.cross_entropy(
       logits_BxSxV.flatten(0, 1), batch.targets_BxS.flatten(), reduction="none"
     ).view_as(batch.targets_BxS)
-    return (losses_BxS * batch.scored_BxS).sum(1) / batch.scored_BxS.sum(1)
+    losses_B = (losses_BxS * batch.scored_BxS).sum(1) / batch.scored_BxS.sum(1)
+    return losses_B[None]
 
 
 def measure(work: Work, dataset_name: str, device: str) -> dict:
@@ -96,4 +97,4 @@ def measure(work: Work, dataset_name: str, device: str) -> dict:
   """
   max_length = work.datasets[dataset_name].max_length
   contender = Released(work, max_length, torch_device(device))
-  return measure_contender(contender, work, dataset_name, EVALUATION_SEQUENCES)
+  return measure_contender(contender, work, dataset_name)

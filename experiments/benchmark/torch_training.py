@@ -1,7 +1,7 @@
 """What the PyTorch contenders share: the timed training steps and the timed evaluation.
 
-Array names end in their dimensions: B batch, S positions, D width, V vocabulary, P prompt tokens,
-N test rows, C classes, W width to pad to.
+Array names end in their dimensions: M prompts, P tokens of each, B batch, D width, N test rows,
+C classes, W width to pad to.
 """
 
 import abc
@@ -18,15 +18,17 @@ Sequence = tuple[np.ndarray, np.ndarray]  # the tokens of a prefix and of a cand
 
 
 class Contender(abc.ABC):
-  """A frozen GPT-2 and one prompt to tune.
+  """A frozen GPT-2 and M prompts to tune.
 
   Attributes:
     device: where the model is.
-    prompt_PxD: the only parameter that is trained.
+    prompts: the only parameters that are trained, (P, D) each.
+    sequences_at_once: sequences of an evaluation batch.
   """
 
   device: torch.device
-  prompt_PxD: torch.nn.Parameter
+  prompts: list[torch.nn.Parameter]
+  sequences_at_once: int
 
   @abc.abstractmethod
   def collate(self, sequences: list[Sequence]):
@@ -34,7 +36,17 @@ class Contender(abc.ABC):
 
   @abc.abstractmethod
   def losses(self, batch) -> torch.Tensor:
-    """Mean log-loss of every sequence's candidate under the prompt, (B,)."""
+    """Mean log-loss of every sequence's candidate under every prompt, (M, B)."""
+
+  def collate_all(self, examples: EncodedExamples) -> tuple[list, np.ndarray]:
+    """Batches of every example with every class; and which of those (N * C) each loss is of."""
+    sequences = [(prefix, tokens) for prefix in examples.prefixes for tokens in examples.candidates]
+    # Sequences of one length share a batch; the longest come first, so the warm-up is the largest.
+    lengths = [sum(map(len, sequence)) for sequence in sequences]
+    order = sorted(range(len(sequences)), key=lengths.__getitem__, reverse=True)
+    starts = range(0, len(order), self.sequences_at_once)
+    batches = [order[k : k + self.sequences_at_once] for k in starts]
+    return [self.collate([sequences[i] for i in batch]) for batch in batches], np.array(order)
 
 
 def torch_device(device: str) -> torch.device:
@@ -50,20 +62,18 @@ def pad_right(rows: list[np.ndarray], width: int) -> np.ndarray:
   return padded_BxW
 
 
-def measure_contender(
-  contender: Contender, work: Work, dataset_name: str, sequences_at_once: int
-) -> dict:
+def measure_contender(contender: Contender, work: Work, dataset_name: str) -> dict:
   """Checks and times a contender on one dataset.
 
   Args:
-    contender: at its initial prompt; trained afterwards.
+    contender: at its initial prompts, which are equal; trained afterwards.
     work: what all contenders are measured on.
     dataset_name: one of the work's datasets.
-    sequences_at_once: sequences of an evaluation batch.
 
   Returns:
     `loss`, `gradient_norm`, `accuracy` and `mean_losses` of the initial prompt, `step_seconds` of
-    the timed steps, and `evaluation_seconds` for `evaluation_rows` test rows.
+    the timed steps, and `evaluation_seconds` for `evaluation_rows` test rows; seconds are those of
+    all prompts, divided by M.
   """
   data = work.datasets[dataset_name]
   train, test = (_after_the_prompt(part) for part in (data.train, data.test))
@@ -73,9 +83,9 @@ def measure_contender(
     contender.collate([(train.prefixes[i], train.candidates[labels[i]]) for i in rows])
     for rows in data.batches
   ]
-  loss = contender.losses(batches[0]).mean()
-  (gradient_PxD,) = torch.autograd.grad(loss, contender.prompt_PxD)
-  losses_NxC, evaluation_seconds = _evaluate(contender, test, sequences_at_once)
+  loss = contender.losses(batches[0])[0].mean()
+  (gradient_PxD,) = torch.autograd.grad(loss, contender.prompts[0])
+  losses_NxC, evaluation_seconds = _evaluate(contender, test)
   step_seconds = _train(contender, work.learning_rate, batches)
   return {
     "loss": loss.item(),
@@ -103,32 +113,29 @@ def _now(device: torch.device) -> float:
 
 
 def _train(contender: Contender, learning_rate: float, batches: list) -> list[float]:
-  """One step on each batch; the seconds of each."""
-  parameters = [contender.prompt_PxD]
-  optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.0, fused=True)
+  """One step of every prompt on each batch; the seconds of each, divided by M."""
+  prompts = contender.prompts
+  optimizer = torch.optim.AdamW(prompts, lr=learning_rate, weight_decay=0.0, fused=True)
   seconds = []
   for batch in batches:
     start = _now(contender.device)
     optimizer.zero_grad()
-    contender.losses(batch).mean().backward()
-    torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+    contender.losses(batch).mean(1).sum().backward()
+    for prompt_PxD in prompts:
+      torch.nn.utils.clip_grad_norm_(prompt_PxD, 1.0)
     optimizer.step()
-    seconds.append(_now(contender.device) - start)
+    seconds.append((_now(contender.device) - start) / len(prompts))
   return seconds
 
 
 @torch.inference_mode()
-def _evaluate(contender: Contender, examples: EncodedExamples, at_once: int):
-  """Mean log-loss of every class of every row, (N, C), and the seconds of that pass."""
-  sequences = [(prefix, tokens) for prefix in examples.prefixes for tokens in examples.candidates]
-  # Sequences of one length share a batch; the longest come first, so the warm-up is the largest.
-  order = sorted(range(len(sequences)), key=lambda i: sum(map(len, sequences[i])), reverse=True)
-  starts = range(0, len(order), at_once)
-  batches = [contender.collate([sequences[i] for i in order[k : k + at_once]]) for k in starts]
+def _evaluate(contender: Contender, examples: EncodedExamples):
+  """Mean log-loss of every class of every row, (N, C), and a prompt's seconds of that pass."""
+  batches, order = contender.collate_all(examples)
   contender.losses(batches[0])
   start = _now(contender.device)
-  losses = torch.cat([contender.losses(batch) for batch in batches])
-  seconds = _now(contender.device) - start
+  losses = torch.cat([contender.losses(batch) for batch in batches], 1)
+  seconds = (_now(contender.device) - start) / len(contender.prompts)
   mean_losses = np.empty(len(order), np.float32)
-  mean_losses[order] = losses.cpu().numpy()
+  mean_losses[order] = losses[0].cpu().numpy()
   return mean_losses.reshape(len(examples), -1), seconds

@@ -1,4 +1,4 @@
-"""Contender (c): wayjax, M members of a sweep at once."""
+"""Contender (d): wayjax, M members of a sweep at once."""
 
 import dataclasses
 import time

@@ -26,6 +26,7 @@ def test_ratios_are_taken_of_medians_and_of_the_best_peer():
     "released protocol, f32": RESULT | {"step_seconds": [8.0]},
     "PEFT, f32": RESULT | {"step_seconds": [6.0], "evaluation_seconds": 8.0},
     "PEFT, bf16": RESULT | {"step_seconds": [4.0], "evaluation_seconds": 16.0},
+    "packed PyTorch, f32, M = 4": RESULT | {"step_seconds": [6.0], "evaluation_seconds": 2.0},
     "wayjax, bf16, M = 4": RESULT | {"operations": 6e9, "compile_seconds": 5.0},
   }
   rows = comparison.compare(results, {"f32": 1e9, "bf16": 12e9})
@@ -37,8 +38,8 @@ def test_ratios_are_taken_of_medians_and_of_the_best_peer():
   assert row["evaluation_against_PEFT"] == 2.0
   assert row["share_of_matmul_rate"] == 0.25
   table = comparison.to_markdown(rows).splitlines()
-  assert len(table) == 6
-  assert "| 2.000 | 4.0 | 2.0 | 2.0 | 1.0 | 2.0 | 25% | 1.0 | 5.0 |" in table[-1]
+  assert len(table) == 7
+  assert "| 2.000 | 4.00 | 2.00 | 3.00 | 2.0 | 1.00 | 2.00 | 0.50 | 25% | 1.0 | 5.0 |" in table[-1]
 
 
 @pytest.mark.parametrize("what", ["loss", "gradient_norm", "mean_losses"])
@@ -55,21 +56,48 @@ def test_contenders_that_differ_are_refused(what):
   comparison.check_agreement({"PEFT, f32": RESULT, "wayjax, bf16, M = 4": other}, "sst2")
 
 
-def test_wayjax_does_the_same_for_one_member_and_for_several(shared, tmp_path, monkeypatch):
+@pytest.fixture
+def make_work(shared, tmp_path, monkeypatch):
+  """A tiny model, and TREC in a frame."""
   monkeypatch.setitem(work.SHAPES, "tiny", (2, 32, 2))
-  made = work.Work.make(
-    tmp_path,
-    shape="tiny",
-    tokenizer=str(shared / "models" / "gpt2-tokenizer"),
-    data_dir=str(shared / "data"),
-    datasets=["trec"],
-    run_steps=2,
-    warmup_steps=1,
-    timed_steps=1,
-    test_rows=6,
-    before="I say:",
-    after=" So:",
-  )
+
+  def make(**frame: str) -> work.Work:
+    return work.Work.make(
+      tmp_path,
+      shape="tiny",
+      tokenizer=str(shared / "models" / "gpt2-tokenizer"),
+      data_dir=str(shared / "data"),
+      datasets=["trec"],
+      run_steps=2,
+      warmup_steps=1,
+      timed_steps=1,
+      test_rows=6,
+      **frame,
+    )
+
+  return make
+
+
+@pytest.mark.parametrize("frame", [{}, {"after": " So:"}, {"before": "I say:", "after": " So:"}])
+def test_what_is_written_in_pytorch_does_the_same(make_work, frame):
+  """Where PyTorch is installed, which the benchmark's extra brings."""
+  pytest.importorskip("peft")
+  from experiments.benchmark import packed_torch, peft_tuning, released
+
+  made = make_work(**frame)
+  results = {
+    "f32 released": released.measure(made, "trec", "cpu"),
+    "f32 packed, one": packed_torch.measure(made, "trec", "cpu"),
+    "f32 packed, three": packed_torch.measure(made, "trec", "cpu", members=3),
+    "f32 wayjax": wayjax_sweep.measure(made, "trec", "cpu"),
+  }
+  if "before" not in frame:
+    results["f32 PEFT"] = peft_tuning.measure(made, "trec", "cpu", fused_gelu=True)
+  comparison.check_agreement(results, "trec")
+
+
+def test_wayjax_does_the_same_for_one_member_and_for_several(make_work):
+  made = make_work(before="I say:", after=" So:")
   assert (made.frame.before_ids, made.frame.after_ids) == ((40, 910, 25), (1406, 25))
   assert made.datasets["trec"].max_length == 128
   assert [len(batch) for batch in made.datasets["trec"].batches] == [8, 8]
