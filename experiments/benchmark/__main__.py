@@ -58,7 +58,12 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
   parser.add_argument(
     "--generation", action="store_true", help="generating text after 16 prompts, on the CPU"
   )
-  parser.add_argument("--out", type=Path, help="where the JSON goes [only printed]")
+  parser.add_argument(
+    "--scaling", action="store_true", help="sweeps of the demo that grow, on the CPU; no peers"
+  )
+  parser.add_argument(
+    "--out", type=Path, help="where the JSON goes, and --scaling's figure beside it [only printed]"
+  )
   return parser.parse_args(argv)
 
 
@@ -144,6 +149,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _benchmark(args: argparse.Namespace) -> int:
+  if args.scaling:
+    return _scaling(args)
   if missing := [name for name in ("torch", "peft") if find_spec(name) is None]:
     raise WayjaxError(f"{' and '.join(missing)} not installed: pip install -e '.[bench]'")
   with tempfile.TemporaryDirectory() as folder:
@@ -171,6 +178,18 @@ def _generation(args: argparse.Namespace, folder: Path) -> int:
   }
   print(json.dumps(found, indent=2))
   _keep(args, found)
+  return 0
+
+
+def _scaling(args: argparse.Namespace) -> int:
+  from experiments.benchmark import machine, scaling
+
+  with tempfile.TemporaryDirectory() as folder:
+    found = scaling.measure(Path(folder))
+  print(scaling.to_markdown(found))
+  _keep(args, {"machine": machine.describe("cpu"), "scaling": found})
+  if args.out:
+    scaling.draw(found, args.out.with_suffix(".png"))
   return 0
 
 

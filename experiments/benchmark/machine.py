@@ -36,9 +36,17 @@ def describe(device: str) -> dict:
     "matrix_units": [name for name in MATRIX_UNITS if name in flags],
     "versions": {
       "python": platform.python_version(),
-      **{name: metadata.version(name) for name in packages},
+      **{name: _version(name) for name in packages},
     },
   }
+
+
+def _version(package: str) -> str | None:
+  """What is installed; --scaling needs no peers."""
+  try:
+    return metadata.version(package)
+  except metadata.PackageNotFoundError:
+    return None
 
 
 def matmul_rates() -> dict[str, float]:
