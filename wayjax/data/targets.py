@@ -1,5 +1,6 @@
 """Target prompts: the texts that tuned prompts are to read as."""
 
+import collections
 import dataclasses
 import hashlib
 import http.client
@@ -150,19 +151,31 @@ def _group(group: str, task: Task, targets_dir) -> list[Target]:
   elif group == OTHER:
     own = task.true_prefix
     texts = {key: text for key, text in texts.items() if own is None or not key.startswith(own)}
+    texts = _in_turns(texts)
   return [Target(group, key, text) for key, text in texts.items()]
+
+
+def _in_turns(texts: dict[str, str]) -> dict[str, str]:
+  """Descriptions by name, those of the tasks in turn: the first few are of as many tasks."""
+  counts, turns = collections.Counter(), {}
+  for name in texts:
+    task = name.rpartition("_")[0]
+    turns[name] = counts[task]
+    counts[task] += 1
+  return {name: texts[name] for name in sorted(texts, key=turns.get)}
 
 
 def _demo(group: str, task: Task) -> list[Target]:
   by_group = json.loads(demo.TARGETS.read_text(encoding="utf-8"))
   if group == demo.OTHER:
     described = by_group[demo.TRUE]
-    return [
-      Target(group, f"{other}_{name}", text)
+    texts = {
+      f"{other}_{name}": text
       for other in described
       if other != task.name
       for name, text in described[other].items()
-    ]
+    }
+    return [Target(group, name, text) for name, text in _in_turns(texts).items()]
   by_task = by_group[group]
   texts = by_task.get(task.name, by_task.get("*"))
   if texts is None:
