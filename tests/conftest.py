@@ -30,6 +30,7 @@ import tiny
 
 from wayjax import metrics
 from wayjax.models import LanguageModel, load_lm
+from wayjax.tuning import groups
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -45,6 +46,9 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 jax.config.update("jax_compilation_cache_dir", os.environ[_PROGRAMS])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+# Each length has programs of its own, as in long runs; `test_groups.py` has what short ones choose.
+groups.PROGRAM_POSITIONS["cpu"] = 0
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 LOOPBACK = "localhost", "127.0.0.1", "::1"

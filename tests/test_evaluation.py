@@ -19,7 +19,7 @@ def prompts_of(rng, sizes):
   return [SoftPrompt(rng.normal(0, 0.3, (size, tiny.CONFIG.n_embd)), "tiny") for size in sizes]
 
 
-@pytest.mark.parametrize("options", [{"prompts_at_once": 2}, {"length_multiple": 32}])
+@pytest.mark.parametrize("options", [{"prompts_at_once": 2}, {"length_multiple": 8}])
 def test_prompts_are_scored_together_as_alone(lm, rng, options):
   encoded = tiny.examples(rng, [int(n) for n in rng.integers(1, 12, size=30)])
   prompts = prompts_of(rng, (3, 16, 5, 4))
@@ -32,6 +32,29 @@ def test_prompts_are_scored_together_as_alone(lm, rng, options):
     assert result.accuracy == np.mean(result.predictions_N == encoded.labels)
     assert result.macro_f1 == macro_f1(encoded.labels, result.predictions_N)
   assert len({result.losses_NxC.tobytes() for result in together}) == 4
+
+
+def test_prompts_of_many_calls_share_few_programs(lm, rng, monkeypatch):
+  compiled = []
+  lower = Evaluator.lower
+  monkeypatch.setattr(
+    Evaluator, "lower", lambda self, *key: compiled.append(key) or lower(self, *key)
+  )
+  encoded = tiny.examples(rng)
+  evaluator = Evaluator(lm, encoded)
+  for sizes in ((3, 60, 9, 20, 5), (5,), (40, 33), (2, 3, 4), (62,)):
+    prompts = prompts_of(rng, sizes)
+    for prompt, result in zip(prompts, evaluator(prompts), strict=True):
+      (alone,) = Evaluator(lm, encoded, length_multiple=1)([prompt])
+      compiled.remove((len(prompt), 1))
+      np.testing.assert_allclose(result.losses_NxC, alone.losses_NxC, rtol=1e-5)
+  # The first call needs one for a prompt of 60 tokens, and one for the other four.
+  assert compiled == [(64, 1), (32, 4), (64, 2)]
+  for size in (140, 100, 3, 70, 130):
+    evaluator(prompts_of(rng, (size,)))
+  # Prompts of 70, 100 and 130 tokens have room in the program for 160.
+  assert compiled[3:] == [(160, 1)]
+  assert len(evaluator._programs) == evaluation._KEPT
 
 
 def test_no_prompt_is_scored_as_plain_rows_are(lm, rng):

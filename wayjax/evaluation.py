@@ -24,7 +24,10 @@ from wayjax.prompts import SoftPrompt, check_prompts
 
 ROW_POSITIONS = 512  # text positions of an evaluation row, where no example needs more
 ROWS_PER_DISPATCH = 8  # so that the program's memory is allocated once for several
-PROMPTS_AT_ONCE = 16
+PROMPTS_AT_ONCE = {"cpu": 4, "gpu": 16, "tpu": 16}  # that one program scores
+LENGTH_MULTIPLE = 32  # of the tokens that prompts are padded to; rows have hundreds
+SPARE = 64  # tokens more than needed, to which a program that is there is used all the same
+_KEPT = 4  # programs of an evaluator, which all hold memory
 MANY_LENGTHS = 64  # a `length_multiple` with which a few texts of many lengths share a program
 
 
@@ -67,7 +70,8 @@ class Evaluator:
   Args:
     lm: the frozen language model.
     examples: encoded examples with their true classes or answers.
-    prompts_at_once: how many prompts are scored in one program, where the memory allows it.
+    prompts_at_once: how many prompts are scored in one program at most; None means as many as suit
+      the device. Fewer are where the memory does not allow it.
     length_multiple: prompts share a program up to multiples of that many tokens. A larger one is
       for prompts of many lengths: compiling takes longer than padding does.
 
@@ -79,20 +83,21 @@ class Evaluator:
     self,
     lm: LanguageModel,
     examples: EncodedExamples,
-    prompts_at_once: int = PROMPTS_AT_ONCE,
-    length_multiple: int = packing.PROMPT_MULTIPLE,
+    prompts_at_once: int | None = None,
+    length_multiple: int = LENGTH_MULTIPLE,
   ):
     require_kind("lm", lm, LanguageModel, "what load_lm returns")
     require_kind("examples", examples, EncodedExamples, "what encode returns")
     examples.require_fit(lm)
-    self._lm, self._at_once, self._multiple = lm, prompts_at_once, length_multiple
+    most = PROMPTS_AT_ONCE.get(lm.layout.platform, 16)
+    self._at_once = min(most, prompts_at_once or most)
+    self._lm, self._multiple = lm, length_multiple
     self.examples = examples
     self._answerer = None if examples.answers is None else Answerer(lm, examples)
     self._rows, self._slots = packing.pack_evaluation(
       examples, ROW_POSITIONS, packing.row_multiple(lm.layout.platform)
     )
-    self._padded = 0
-    self._programs: dict[int, Fitted] = {}  # by how many prompts
+    self._programs: dict[tuple[int, int], Fitted] = {}  # by tokens of prompts, and prompts
 
   def __call__(self, prompts: list[SoftPrompt | None]) -> list[Evaluation]:
     """Scores prompts of any lengths; None is no prompt at all.
@@ -116,9 +121,9 @@ class Evaluator:
     for i, prompt_PxD in enumerate(vectors):
       padded = packing.round_up(max(len(prompt_PxD), 1), self._multiple)
       groups.setdefault(padded, []).append(i)
-    for padded, members in groups.items():
+    for needed, members in sorted(groups.items(), reverse=True):
       while members:
-        program = self._program(padded, min(len(members), self._at_once))
+        padded, program = self._program(needed, min(len(members), self._at_once))
         chunk, members = members[: program.size], members[program.size :]
         losses_MxNxC = self._losses(program, [vectors[i] for i in chunk], padded)
         losses.update(zip(chunk, losses_MxNxC))
@@ -140,17 +145,23 @@ class Evaluator:
     starts = range(0, len(filled), each)
     return [jax.tree.map(lambda x, i=i: x[filled[i : i + each]], self._rows) for i in starts]
 
-  def _program(self, padded: int, prompts: int) -> Fitted:
-    """The program for so many prompts, or for as many as fit the memory."""
+  def _program(self, needed: int, prompts: int) -> tuple[int, Fitted]:
+    """What prompts are padded to, and the program for so many, or for as many as fit the memory."""
     # Powers of two bound how many sizes are ever compiled.
     size = 1 << (prompts - 1).bit_length()
-    if padded != self._padded:
-      self.forget_programs()  # those of other lengths would hold memory for ever
-      self._padded = padded
-    if size not in self._programs:
-      lower = functools.partial(self.lower, padded)
-      self._programs[size] = compilation.compile_to_fit(lower, size)
-    return self._programs[size]
+    # Filling up what is there takes less time than compiling another.
+    suiting = [
+      (padded, most)
+      for padded, most in self._programs
+      if needed <= padded <= needed + SPARE and most >= size
+    ]
+    key = min(suiting, default=(needed, size))
+    if key not in self._programs:
+      if len(self._programs) == _KEPT:
+        self._programs.pop(next(iter(self._programs)))  # the oldest
+      lower = functools.partial(self.lower, needed)
+      self._programs[key] = compilation.compile_to_fit(lower, size)
+    return key[0], self._programs[key]
 
   def lower(self, padded: int, size: int) -> jax.stages.Lowered:
     """The program for prompts.

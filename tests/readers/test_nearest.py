@@ -44,6 +44,20 @@ def scores_by_hand(vector_D, table_VxD, metric) -> np.ndarray:
   return products_V / (np.linalg.norm(table_VxD, axis=-1) * np.linalg.norm(vector_D))
 
 
+def test_any_number_of_prompts_shares_two_programs(lm):
+  rng = np.random.default_rng(3)
+  nearest._nearest_of_block.clear_cache()
+  for sizes in ([1], [20, 12], [5, 9, 31], [255], [256], [40] * 13):
+    prompts = [SoftPrompt(rng.normal(0, 0.1, (size, 32)), lm.name) for size in sizes]
+    together = nearest.read(lm, prompts)
+    for prompt, reading in zip(prompts, together, strict=True):
+      (alone,) = nearest.read(lm, [prompt])
+      assert reading.texts == alone.texts
+      assert reading.nearest == alone.nearest
+      assert len(reading.ids_P) == len(reading.nearest) == len(prompt)
+  assert nearest._nearest_of_block._cache_size() == 2
+
+
 def test_the_nearest_tokens_are_those_found_by_brute_force(lm, prompts):
   table_VxD = np.asarray(lm.table_VxD)
   readings = {metric: nearest.read(lm, prompts, Context(metric=metric)) for metric in METRICS}

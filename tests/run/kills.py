@@ -22,7 +22,7 @@ import forks
 from wayjax.results.folder import CHECKPOINTS, CONFIG, ROWS
 from wayjax.results.writer import RunWriter
 from wayjax.run import measure
-from wayjax.tuning import chunk, program
+from wayjax.tuning import chunk, groups, program
 from wayjax.tuning.checkpoint import FILES, Checkpoints
 
 MOMENTS = {
@@ -33,6 +33,7 @@ MOMENTS = {
   "row writing": (RunWriter, "append_rows"),
 }
 ANY_TIME = "any time"
+groups.PROGRAM_POSITIONS["cpu"] = 0  # as in `conftest.py`
 LONGEST = dict.fromkeys(MOMENTS, 0.05) | {ANY_TIME: 1.5}  # seconds from it to the kill
 
 

@@ -20,7 +20,7 @@ from wayjax.data.targets import Target
 from wayjax.data.tasks import get_task
 from wayjax.devices import processes
 from wayjax.errors import WayjaxError
-from wayjax.evaluation import PROMPTS_AT_ONCE, Evaluation
+from wayjax.evaluation import Evaluation
 from wayjax.prompts import SoftPrompt
 from wayjax.results.lock import FolderTaken
 from wayjax.run import pipeline
@@ -428,10 +428,7 @@ class TestResume:
       run(out=None, resume=str(begun))
 
 
-@pytest.mark.parametrize(
-  ("members_at_once", "at_once"),
-  [("auto", PROMPTS_AT_ONCE), (2, 2), (10 * PROMPTS_AT_ONCE, PROMPTS_AT_ONCE)],
-)
+@pytest.mark.parametrize(("members_at_once", "at_once"), [("auto", None), (2, 2)])
 def test_no_more_are_scored_at_once_than_are_trained(run, evaluators, members_at_once, at_once):
   run(members_at_once=members_at_once, eval_every=3)
   assert evaluators.made == [(20, at_once), (6, at_once)]
@@ -439,7 +436,7 @@ def test_no_more_are_scored_at_once_than_are_trained(run, evaluators, members_at
 
 def test_dev_is_not_scored_unless_that_is_asked_for(run, evaluators):
   run()
-  assert evaluators.made == [(20, PROMPTS_AT_ONCE)]
+  assert evaluators.made == [(20, None)]
 
 
 def test_new_decisions_are_kept_at_once(run, sweep, tmp_path):

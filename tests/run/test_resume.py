@@ -24,7 +24,7 @@ from wayjax import report
 from wayjax.results import storage
 from wayjax.results.writer import RunWriter
 from wayjax.run import main
-from wayjax.tuning import program, sweep
+from wayjax.tuning import groups, program, sweep
 from wayjax.tuning.checkpoint import FILES, Checkpoints
 from wayjax.tuning.chunk import ChunkState, train_chunk
 from wayjax.tuning.step import StepLosses, init_state
@@ -106,6 +106,24 @@ def test_killed_ten_times(inputs, tmp_path):
   """In processes of their own: during compile, step, checkpoint and so on; then by SIGHUP."""
   sweep = [*inputs, *TWO_LENGTHS, "--seeds", "1", "2", "3", "4", "--gamma", "0.01", "--steps", "40"]
   kill(10, [*sweep, "--members-at-once", "1", "--checkpoint-every", "0"], tmp_path)
+
+
+def test_prompts_of_two_lengths_that_share_a_program_go_on_sharing_it(
+  inputs, tmp_path, monkeypatch
+):
+  sweep = [*inputs, *TWO_LENGTHS, "--seeds", "1", "--steps", "25", "--members-at-once", "1"]
+  whole, out = tmp_path / "whole", tmp_path / "run"
+  with monkeypatch.context() as patch:
+    patch.setitem(groups.PROGRAM_POSITIONS, "cpu", 20_000)
+    assert main([*sweep, "--out", str(whole)]) == 0
+    cut(patch, RunWriter, "append_rows", (2, "after"))
+    with pytest.raises(Cut):
+      main([*sweep, "--out", str(out)])
+  # What was decided counts, not what would be decided now.
+  assert main(["--resume", str(out)]) == 0
+  (decision,) = wayjax.read_run(out).decisions()
+  assert (decision["padded"], decision["paddings"]) == (24, [24])
+  assert what_counts(out) == what_counts(whole)
 
 
 @pytest.mark.nightly

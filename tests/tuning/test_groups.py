@@ -1,6 +1,7 @@
 """Which members train together, in what order, and that those of one program read alike rows."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -8,10 +9,11 @@ import tiny
 from tuning.sweeps import LONG, SHORT, TOKEN, examples, members_of
 
 from wayjax.data import packing
+from wayjax.errors import WayjaxError
 from wayjax.tuning import groups
 from wayjax.tuning.batches import RowSize
 from wayjax.tuning.decisions import Decision, Decisions
-from wayjax.tuning.groups import by_length, make_groups
+from wayjax.tuning.groups import by_length, choose_paddings, make_groups
 from wayjax.tuning.settings import TrainSettings
 
 SETTINGS = TrainSettings(steps=45, batch_size=4)
@@ -30,7 +32,7 @@ def held_by(members, constraint):
 def test_shorter_prompts_come_first_and_constraints_apart(lm):
   long, short = members_of(lm, (LONG,)), members_of(lm, (SHORT, TOKEN))
   members = [*long, *held_by(long, "ball"), *held_by(short, "ball"), *short]
-  lengths = by_length(members)
+  lengths = by_length(members, (8, 24))
   assert list(lengths) == [(8, "ball"), (8, "c-dist"), (24, "c-dist"), (24, "ball")]
   assert sum(map(len, lengths.values())) == len(members)
   for (padded, constraint), alike in lengths.items():
@@ -95,3 +97,62 @@ def test_a_dispatch_is_as_long_as_is_useful(lm, steps, eval_every, per_dispatch)
   (group,) = make(members_of(lm), settings)
   assert groups.STEPS_PER_DISPATCH == 20
   assert group.schedule.per_dispatch == per_dispatch
+
+
+class TestPaddings:
+  """As many lengths as are worth a program each, and those of an earlier run where it has some."""
+
+  @pytest.fixture
+  def members(self, lm):
+    one = members_of(lm, (SHORT,), gammas=(0.0,), seeds=(1,))[0]
+    return [
+      dataclasses.replace(one, init_PxD=np.zeros((size, 32), np.float32))
+      for size in (5, 6, 7, 8, 9, 16, 17, 30, 31, 100)
+    ]
+
+  def test_a_program_is_worth_what_it_saves(self, members, monkeypatch):
+    def paddings(cost, steps=10, of=members):
+      monkeypatch.setitem(groups.PROGRAM_POSITIONS, "cpu", cost)
+      return choose_paddings(of, steps, "cpu", Decisions())
+
+    assert paddings(0) == (8, 16, 24, 32, 104)
+    # By 24 only one prompt saves 8 positions in each of 10 steps.
+    assert paddings(80) == paddings(81) == (8, 16, 32, 104)
+    assert paddings(79) == (8, 16, 24, 32, 104)
+    assert paddings(79 * 5, steps=50) == (8, 16, 24, 32, 104)
+    assert paddings(10**9) == (104,)
+    # Each constraint has programs of its own.
+    both = [*members, *held_by(members[:1], "ball")]
+    assert paddings(40, of=both) == (8, 16, 32, 104)
+
+  def test_no_choice_computes_less(self, members, monkeypatch):
+    needs = np.array([packing.round_up(member.prompt_tokens, 8) for member in members])
+    for cost in (30, 200, 700, 3000):
+      monkeypatch.setitem(groups.PROGRAM_POSITIONS, "cpu", cost)
+      chosen = choose_paddings(members, 10, "cpu", Decisions())
+
+      def total(paddings, cost=cost):
+        padded = [next(size for size in paddings if size >= need) for need in needs]
+        return 10 * sum(padded) + cost * len(paddings)
+
+      others = [
+        (*some, 104)
+        for count in range(5)
+        for some in itertools.combinations((8, 16, 24, 32), count)
+      ]
+      assert total(chosen) == min(map(total, others))
+
+  def test_what_was_decided_stays(self, members):
+    def paddings(*decided):
+      known = [Decision(8, 0, 1, False, (RowSize(8, 4, 0),), paddings=decided)]
+      return choose_paddings(members, 10, "cpu", Decisions(known))
+
+    assert paddings(16, 104) == (16, 104)
+    assert paddings() == (8, 16, 24, 32, 104)  # of a version that always took multiples
+    with pytest.raises(WayjaxError, match=r"longer than the run folder decided on: .* damaged"):
+      paddings(16, 32)
+
+  def test_groups_and_what_is_decided_of_them_have_them(self, members, monkeypatch):
+    monkeypatch.setitem(groups.PROGRAM_POSITIONS, "cpu", 10**9)
+    (group,) = make(members)
+    assert (group.padded, group.paddings, len(group.members)) == (104, (104,), 10)

@@ -1,13 +1,14 @@
 """The reader of the paper: every vector's nearest vocabulary embedding, d-proj (Eq. 2)."""
 
 import dataclasses
+import functools
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from wayjax.config import METRICS
 from wayjax.data.encoding import target_ids
-from wayjax.data.packing import PROMPT_MULTIPLE, round_up
+from wayjax.data.packing import left_mask, pad_left, round_up
 from wayjax.devices.sharding import fetch, place
 from wayjax.loss import c_dist
 from wayjax.metrics import finite
@@ -18,6 +19,7 @@ from wayjax.prompts import SoftPrompt, check_prompts
 from wayjax.readers.reading import DEFAULT, Context, Reading, f1_with_target
 
 _NEAREST = 5  # tokens that are kept for every position
+_FEW, _MANY = 32, 256  # vectors that are projected at once: all prompts share two programs
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -67,7 +69,7 @@ def read(
   if not prompts:
     return []
   table_VxD = lm.table_VxD
-  found = {name: _nearest(lm, table_VxD, prompts, name) for name in METRICS}
+  found = _nearest(lm, table_VxD, prompts)
   table_VxD = fetch(table_VxD)
   readings = []
   for i, prompt in enumerate(prompts):
@@ -76,8 +78,7 @@ def read(
     target_ids = _target_ids(lm, prompt)
     distance = match = None
     if len(target_ids) == len(prompt):
-      real_P = np.ones(len(prompt), np.float32)
-      distance = float(c_dist(prompt.vectors_PxD, jnp.asarray(table_VxD[target_ids]), real_P))
+      distance = _distance(prompt.vectors_PxD, table_VxD[target_ids])
       match = float(np.mean(ids[metric] == target_ids))
     readings.append(
       NearestReading(
@@ -101,18 +102,48 @@ def project(lm: LanguageModel, prompts: list[SoftPrompt], metric: str) -> list[n
   """The token ids that prompts of any lengths project to, (P,) each."""
   if not prompts:
     return []
-  return [ids_Pxk[:, 0] for ids_Pxk, _ in _nearest(lm, lm.table_VxD, prompts, metric)]
+  found = _nearest(lm, lm.table_VxD, prompts, (metric,))[metric]
+  return [ids_Pxk[:, 0] for ids_Pxk, _ in found]
 
 
-def _nearest(lm: LanguageModel, table_VxD, prompts: list[SoftPrompt], metric: str) -> list[tuple]:
-  """The nearest token ids of prompts of any lengths, and their scores, (P, k) each."""
+def _nearest(
+  lm: LanguageModel, table_VxD, prompts: list[SoftPrompt], metrics: tuple[str, ...] = METRICS
+) -> dict[str, list[tuple]]:
+  """By metric, the nearest token ids of prompts of any lengths, and their scores, (P, k) each."""
   vectors_NxD = np.concatenate([prompt.vectors_PxD for prompt in prompts])
-  # Filled up to a round number, so that chunks of similar sizes share one compilation.
-  fill = round_up(len(vectors_NxD), PROMPT_MULTIPLE * 4) - len(vectors_NxD)
-  padded_NxD = place(np.pad(vectors_NxD, [(0, fill), (0, 0)]), lm.layout.everywhere())
-  found = nearest_tokens(padded_NxD, table_VxD, lm.unused_U, metric=metric, k=_NEAREST)
+  size = _FEW if len(vectors_NxD) <= _FEW else _MANY
+  fill = round_up(len(vectors_NxD), size) - len(vectors_NxD)
+  padded_NxD = np.pad(vectors_NxD, [(0, fill), (0, 0)])
+  blocks = [
+    place(padded_NxD[start : start + size], lm.layout.everywhere())
+    for start in range(0, len(padded_NxD), size)
+  ]
+  found = fetch([_nearest_of_block(block, table_VxD, lm.unused_U, metrics) for block in blocks])
   ends = np.cumsum([len(prompt) for prompt in prompts])
-  return list(zip(*(np.split(fetch(part_Nxk)[: ends[-1]], ends[:-1]) for part_Nxk in found)))
+  nearest = {}
+  for metric in metrics:
+    whole = (np.concatenate(parts) for parts in zip(*(block[metric] for block in found)))
+    nearest[metric] = list(zip(*(np.split(part_Nxk[: ends[-1]], ends[:-1]) for part_Nxk in whole)))
+  return nearest
+
+
+@functools.partial(jax.jit, static_argnums=3)
+def _nearest_of_block(vectors_BxD, table_VxD, unused_U, metrics: tuple[str, ...]):
+  """By metric, the nearest token ids of a block of vectors, and their scores, (B, k) each."""
+  return {
+    metric: nearest_tokens(vectors_BxD, table_VxD, unused_U, metric=metric, k=_NEAREST)
+    for metric in metrics
+  }
+
+
+_c_dist = jax.jit(c_dist)
+
+
+def _distance(prompt_PxD, target_PxD) -> float:
+  """The c-dist of a prompt; those of similar lengths share a program."""
+  padded = round_up(len(prompt_PxD), _FEW)
+  filled = (pad_left(vectors_PxD, padded) for vectors_PxD in (prompt_PxD, target_PxD))
+  return float(_c_dist(*filled, left_mask(len(prompt_PxD), padded)))
 
 
 def _target_ids(lm: LanguageModel, prompt: SoftPrompt) -> np.ndarray:

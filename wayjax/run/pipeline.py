@@ -14,7 +14,7 @@ from wayjax.data.targets import Target
 from wayjax.data.tasks import Task
 from wayjax.devices import processes
 from wayjax.errors import WayjaxError
-from wayjax.evaluation import PROMPTS_AT_ONCE, Evaluator
+from wayjax.evaluation import Evaluator
 from wayjax.results import schema, summary, trackers
 from wayjax.results.folder import CONFIG, Run, read_run
 from wayjax.results.lock import FolderTaken
@@ -61,8 +61,9 @@ def run(
   with _open_folder(config, task) as writer, StopRequest() as stop:  # a wrong input leaves nothing
     try:
       prepared = prepare(config, task, targets)
-      display.plan(prepared.plan())
-      _tune(prepared, display, writer, stop)
+      known = _decided(writer) if config.resume else []
+      display.plan(prepared.plan(Decisions(known)))
+      _tune(prepared, display, writer, stop, known)
     except Stopped as stopped:
       # Of several processes another may have been asked to stop.
       raise RunStopped(writer.path, stop.signal or signal.SIGTERM) from stopped
@@ -76,7 +77,7 @@ def _dry_run(prepared: Prepared, display: Display) -> None:
     if display.estimate(at):
       raise DryRun
 
-  display.plan(prepared.plan())
+  display.plan(prepared.plan(Decisions()))
   with contextlib.suppress(DryRun):
     settings = train_settings(prepared.config)
     watched = Callbacks(
@@ -121,17 +122,26 @@ def _hold_folder(config: RunConfig, task: Task) -> RunWriter:
       folder = first.with_name(f"{first.name}-{number}")
 
 
-def _tune(prepared: Prepared, display: Display, writer: RunWriter, stop: StopRequest) -> None:
+def _decided(writer: RunWriter) -> list[Decision]:
+  """What the run of a folder decided."""
+  return [Decision.from_json(stored) for stored in read_run(writer.path).decisions()]
+
+
+def _tune(
+  prepared: Prepared,
+  display: Display,
+  writer: RunWriter,
+  stop: StopRequest,
+  known: list[Decision],
+) -> None:
   """Tunes what is not finished yet, chunk by chunk, and writes each as soon as it is measured."""
   config, members = prepared.config, prepared.members
-  at_once = PROMPTS_AT_ONCE
-  if config.members_at_once != AUTO:
-    at_once = min(at_once, config.members_at_once)
+  at_once = None if config.members_at_once == AUTO else config.members_at_once
   evaluator = Evaluator(prepared.lm, prepared.evaluation, at_once)
   measure = Measure(config, prepared.task, prepared.lm, evaluator, prepared.context)
   dev = Evaluator(prepared.lm, prepared.dev, at_once) if config.eval_every else None
   with contextlib.ExitStack() as stack:
-    rows, recovery = _recover(prepared, measure, writer, stack)
+    rows, recovery = _recover(prepared, measure, writer, stack, known)
 
     def forget_programs():
       for each in filter(None, (evaluator, dev)):
@@ -161,15 +171,19 @@ def _tune(prepared: Prepared, display: Display, writer: RunWriter, stop: StopReq
 
 
 def _recover(
-  prepared: Prepared, measure: Measure, writer: RunWriter, stack: contextlib.ExitStack
+  prepared: Prepared,
+  measure: Measure,
+  writer: RunWriter,
+  stack: contextlib.ExitStack,
+  known: list[Decision],
 ) -> tuple[list[dict], Recovery]:
   """The rows that a resumed run already has, and what its sweep needs to continue."""
   config = prepared.config
-  rows, known = [], []
+  rows = []
   if config.resume:
     earlier = read_run(writer.path)
     _require_the_same(earlier, prepared.resolved["resolved"])
-    rows, known = list(earlier.rows), [Decision.from_json(stored) for stored in earlier.decisions()]
+    rows = list(earlier.rows)
     measure.recall(rows, {member.key: member for member in prepared.members}, earlier)
     _log.info("%d of %d members are in %s already", len(rows), len(prepared.members), writer.path)
   else:

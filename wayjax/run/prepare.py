@@ -25,7 +25,8 @@ from wayjax.models.identity import tokenizer_sha256
 from wayjax.readers import Context, get_reader
 from wayjax.readers.fooling import make_fooling
 from wayjax.readers.reading import task_context
-from wayjax.tuning.groups import by_length
+from wayjax.tuning.decisions import Decisions
+from wayjax.tuning.groups import by_length, choose_paddings
 from wayjax.tuning.members import Member, make_members, take_shard
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "transformers", "datasets", "numpy")
@@ -115,8 +116,8 @@ class Prepared:
       },
     }
 
-  def plan(self) -> dict[str, str]:
-    """What the run is going to do, as terms and facts."""
+  def plan(self, decisions: Decisions) -> dict[str, str]:
+    """What the run is going to do, as terms and facts; decisions are those of an earlier run."""
     config, lm, data, members = self.config, self.lm, self.data, self.members
     lengths = sorted({len(member.target_ids) for member in members})
     count = len({member.target for member in members})
@@ -133,7 +134,9 @@ class Prepared:
       "members": (f"{len(members)}, a part of " if config.shard else "")
       + f"{self.whole} = {self.whole // per_target} targets x {_count(config, held_in)} x "
       + f"{len(config.seeds)} seeds, {config.steps:,} steps each",
-      "prompt groups": ", ".join(f"{len(alike)} of up to {size}" for size, alike in self._lengths())
+      "prompt groups": ", ".join(
+        f"{len(alike)} of up to {size}" for size, alike in self._lengths(decisions)
+      )
       + f" tokens, each one program; {compilation.free_memory() / 2**30:.1f} GiB free",
     }
 
@@ -148,8 +151,11 @@ class Prepared:
     answer = f"⟨{self.task.answer or LABEL}⟩{layout.tail}{self.lm.tokenizer.eos_token}"
     return f"{soft}{given}{frame.reply}{lead}{answer}"
 
-  def _lengths(self):
-    return ((padded, alike) for (padded, _), alike in by_length(self.members).items())
+  def _lengths(self, decisions: Decisions) -> list[tuple[int, list[Member]]]:
+    """Padded lengths, and the members that share a program of each."""
+    steps, platform = self.config.steps, self.lm.layout.platform
+    paddings = choose_paddings(self.members, steps, platform, decisions)
+    return [(padded, alike) for (padded, _), alike in by_length(self.members, paddings).items()]
 
 
 def _count(config: RunConfig, held_in: tuple) -> str:

@@ -189,13 +189,16 @@ def choose_seeds(members_by_seed: dict[int, int]) -> list[tuple[int, ...]]:
   return [tuple(seeds)]
 
 
-def choose_sizes(need_T: np.ndarray, most: int, enough: float = 0.0) -> list[int]:
+def choose_sizes(
+  need_T: np.ndarray, most: int, enough: float = 0.0, each: float = 0.0
+) -> list[int]:
   """The fewest sizes under which all steps together compute no more than is enough.
 
   Args:
     need_T: what every step needs.
     most: how many sizes there may be.
     enough: positions, summed over steps.
+    each: positions that a further size must save, or it is not worth itself.
 
   Returns:
     Sizes, smallest first; a step takes the smallest that holds what it needs. Of all sets of as
@@ -206,7 +209,8 @@ def choose_sizes(need_T: np.ndarray, most: int, enough: float = 0.0) -> list[int
   # cost[j]: positions of the steps that need the j smallest needs; each pass allows one size more.
   cost = np.where(np.arange(len(needs) + 1) == 0, 0.0, np.inf)
   chosen = [[] for _ in cost]
-  for _ in range(most):
+  best, least = [], np.inf
+  for count in range(1, most + 1):
     new_cost, new_chosen = cost.copy(), list(chosen)
     for j in range(1, len(needs) + 1):
       options = cost[:j] + (before[j] - before[:j]) * needs[j - 1]
@@ -214,6 +218,8 @@ def choose_sizes(need_T: np.ndarray, most: int, enough: float = 0.0) -> list[int
       if options[i] < new_cost[j]:
         new_cost[j], new_chosen[j] = options[i], [*chosen[i], int(needs[j - 1])]
     cost, chosen = new_cost, new_chosen
+    if cost[-1] + count * each < least:
+      best, least = chosen[-1], cost[-1] + count * each
     if cost[-1] <= enough:
       break
-  return chosen[-1]
+  return best

@@ -1,6 +1,7 @@
 """What a sweep decides by measuring, kept so that a resumed run decides the same."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterable
 
 from wayjax.config import C_DIST
@@ -20,6 +21,8 @@ class Decision:
     remat: whether layers are computed again in the backward pass.
     sizes: the row sizes.
     constraint: how their prompts are held to their targets.
+    paddings: what the prompts of the whole sweep are padded to, shortest first; empty for each
+      multiple of 8, as earlier versions padded them.
   """
 
   padded: int
@@ -28,10 +31,12 @@ class Decision:
   remat: bool
   sizes: tuple[RowSize, ...]
   constraint: str = C_DIST
+  paddings: tuple[int, ...] = ()
 
   def to_json(self) -> dict:
     """As a run folder holds it."""
-    stored = dataclasses.asdict(self) | {"sizes": [size._asdict() for size in self.sizes]}
+    stored = dataclasses.asdict(self) | {"paddings": list(self.paddings)}
+    stored["sizes"] = [size._asdict() for size in self.sizes]
     stored["checkpointed"] = stored.pop("remat")  # the name that earlier versions wrote and read
     return stored
 
@@ -44,12 +49,15 @@ class Decision:
       remat = known.pop("checkpointed")
       schema.check(known | {"remat": remat}, cls, where)
       known["sizes"] = tuple(RowSize(**size) for size in known["sizes"])
+      known["paddings"] = tuple(known.get("paddings", ()))
       decision = cls(remat=remat, **known)
     except (TypeError, ValueError, KeyError) as error:
       raise WayjaxError(f"{where} is damaged: {reason(error)}") from error
-    positive = [decision.padded, decision.members_at_once, *(size.text for size in decision.sizes)]
+    positive = [decision.padded, decision.members_at_once, *decision.paddings]
+    positive += [size.text for size in decision.sizes]
     counts = [decision.after, *(count for size in decision.sizes for count in size)]
-    if min(positive) < 1 or min(counts) < 0 or not decision.sizes:
+    ascending = all(one < other for one, other in itertools.pairwise(decision.paddings))
+    if min(positive) < 1 or min(counts) < 0 or not decision.sizes or not ascending:
       raise WayjaxError(f"{where} is damaged: a number is out of range")
     return decision
 
@@ -68,6 +76,11 @@ class Decisions:
     on_new: Callable[[list[Decision]], None] = lambda decisions: None,
   ):
     self._all, self._on_new = list(known), on_new
+
+  @property
+  def paddings(self) -> tuple[int, ...] | None:
+    """As in `Decision`; None where nothing is decided yet."""
+    return self._all[0].paddings if self._all else None
 
   def find(self, padded: int, constraint: str, after: int) -> Decision | None:
     """What holds for members of this length and constraint, with so many of the sweep before."""

@@ -1,18 +1,24 @@
-"""Which members of a sweep train together: those of one prompt length that read the same rows."""
+"""Which members of a sweep train together: those of one padded length that read the same rows."""
 
 import collections
 from typing import NamedTuple
 
+import numpy as np
+
 from wayjax.data.encoding import EncodedExamples
 from wayjax.data.frame import NO_FRAME, Frame
 from wayjax.data.packing import PROMPT_MULTIPLE, TrainingTokens, counted, round_up, row_multiple
+from wayjax.errors import WayjaxError
 from wayjax.readers.fooling import Fooling
-from wayjax.tuning.batches import Schedule, choose_seeds, make_schedules
+from wayjax.tuning.batches import Schedule, choose_seeds, choose_sizes, make_schedules
 from wayjax.tuning.decisions import Decisions
 from wayjax.tuning.members import Member
 from wayjax.tuning.settings import TrainSettings
 
 STEPS_PER_DISPATCH = 20
+# Positions that are trained in the time that a program takes to compile: GPT-2 small on two cores,
+# GPT-2 large on an H100 and on a TPU v5e.
+PROGRAM_POSITIONS = {"cpu": 20_000, "gpu": 10_000_000, "tpu": 3_000_000}
 
 
 class Group(NamedTuple):
@@ -25,6 +31,7 @@ class Group(NamedTuple):
     before: members of the whole sweep that come before them.
     largest: members of the largest group that shares their program.
     frame: what stands around their prompts.
+    paddings: what the prompts of the whole sweep are padded to.
   """
 
   members: list[Member]
@@ -33,6 +40,7 @@ class Group(NamedTuple):
   before: int = 0
   largest: int = 1
   frame: Frame = NO_FRAME
+  paddings: tuple[int, ...] = ()
 
   @property
   def constraint(self) -> str:
@@ -73,12 +81,16 @@ def make_groups(
     platform: what they train on, whose row sizes theirs are.
 
   Returns:
-    Groups in the order in which they train, shortest prompts first. Those of one length and
+    Groups in the order in which they train, shortest prompts first. Those of one padded length and
     constraint follow each other, have the same row sizes, and so the same program.
+
+  Raises:
+    WayjaxError: what was decided does not suit the sweep.
   """
+  paddings = choose_paddings(members, settings.steps, platform, decisions)
   per_dispatch = min(STEPS_PER_DISPATCH, settings.steps, settings.eval_every or settings.steps)
   groups, before = [], 0
-  for (padded, constraint), alike in by_length(members).items():
+  for (padded, constraint), alike in by_length(members, paddings).items():
     decision = decisions.find(padded, constraint, before)
     schedules = make_schedules(
       examples,
@@ -96,14 +108,47 @@ def make_groups(
     ]
     largest = max(map(len, parts))
     for part, schedule in zip(parts, schedules, strict=True):
-      groups.append(Group(part, padded, schedule, before, largest, examples.frame))
+      groups.append(Group(part, padded, schedule, before, largest, examples.frame, paddings))
       before += len(part)
   return groups
 
 
-def by_length(members: list[Member]) -> dict[tuple[int, str], list[Member]]:
+def choose_paddings(
+  members: list[Member], steps: int, platform: str, decisions: Decisions
+) -> tuple[int, ...]:
+  """What the prompts of a sweep are padded to: a further length costs a program, and saves padding.
+
+  Args:
+    members: the whole sweep.
+    steps: that each of them trains.
+    platform: what they train on.
+    decisions: what earlier runs of the sweep decided, the paddings among it.
+
+  Returns:
+    Multiples of 8, shortest first; a prompt takes the smallest that holds it.
+
+  Raises:
+    WayjaxError: what was decided is too short for a prompt.
+  """
+  needs = np.array([round_up(member.prompt_tokens, PROMPT_MULTIPLE) for member in members])
+  if decisions.paddings is None:
+    programs = len({member.constraint for member in members})
+    each = programs * PROGRAM_POSITIONS.get(platform, 0) / steps
+    return tuple(choose_sizes(needs, len(np.unique(needs)), each=each))
+  paddings = decisions.paddings or tuple(map(int, np.unique(needs)))
+  if needs.max() > paddings[-1]:
+    raise WayjaxError(
+      "the prompts are longer than the run folder decided on: its decisions.json is damaged"
+    )
+  return paddings
+
+
+def by_length(
+  members: list[Member], paddings: tuple[int, ...]
+) -> dict[tuple[int, str], list[Member]]:
   """Members by padded prompt length, shortest first, and by constraint."""
   found = collections.defaultdict(list)
   for member in members:
-    found[round_up(member.prompt_tokens, PROMPT_MULTIPLE), member.constraint].append(member)
+    padded = next(padded for padded in paddings if padded >= member.prompt_tokens)
+    found[padded, member.constraint].append(member)
   return dict(sorted(found.items(), key=lambda item: item[0][0]))

@@ -128,6 +128,7 @@ def _compile(
         remat=program.remat,
         sizes=group.schedule.sizes,
         constraint=group.constraint,
+        paddings=group.paddings,
       )
     )
   return program
