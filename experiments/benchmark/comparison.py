@@ -5,7 +5,7 @@ import statistics
 from experiments.benchmark.contenders import PACKED, PEFT, RELEASED
 from wayjax.errors import WayjaxError
 
-PEERS = (RELEASED, PEFT, PACKED)
+PEERS = {RELEASED: "{:.1f}", PEFT: "{:.1f}", PACKED: "{:.2f}"}  # how ratios to them are shown
 TOLERANCE = 1e-4  # between contenders in float32, relative to the value or to 1
 
 
@@ -66,11 +66,16 @@ def compare(results: dict[str, dict], rates: dict[str, float]) -> dict[str, dict
 
 def to_markdown(rows: dict[str, dict]) -> str:
   """The comparison as a table."""
+  measured = {
+    peer: form
+    for peer, form in PEERS.items()
+    if any(f"training_against_{peer}" in row for row in rows.values())
+  }
   columns = {
     "s a member-step": ("seconds_per_member_step", "{:.3f}"),
-    **{f"x {peer}": (f"training_against_{peer}", "{:.2f}") for peer in PEERS},
+    **{f"x {peer}": (f"training_against_{peer}", form) for peer, form in measured.items()},
     "examples / s": ("examples_per_second", "{:.1f}"),
-    **{f"x {peer} ": (f"evaluation_against_{peer}", "{:.2f}") for peer in PEERS},
+    **{f"x {peer} ": (f"evaluation_against_{peer}", form) for peer, form in measured.items()},
     "% of matmul rate": ("share_of_matmul_rate", "{:.0%}"),
     "GiB": ("peak_bytes", "{:.1f}"),
     "compile s": ("compile_seconds", "{:.1f}"),
