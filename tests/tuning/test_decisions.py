@@ -54,7 +54,10 @@ def test_all_decisions_are_told_after_each_new_one():
   assert known == [FIRST]  # what was handed in stays as it was
 
 
-@pytest.mark.parametrize("decision", [FIRST, Decision(24, 9, 1, True, SIZES[:1], "ball")])
+PADDED = Decision(16, 0, 4, False, SIZES, paddings=(16, 40))
+
+
+@pytest.mark.parametrize("decision", [FIRST, Decision(24, 9, 1, True, SIZES[:1], "ball"), PADDED])
 def test_a_decision_comes_back_from_json(decision):
   assert Decision.from_json(json.loads(json.dumps(decision.to_json()))) == decision
 
@@ -81,6 +84,11 @@ def test_a_folder_of_an_earlier_version_is_read():
     {**EARLIER, "sizes": [{"text": 24}]},
     {**EARLIER, "sizes": [24, 10, 10]},
     {**EARLIER, "sizes": "abc"},
+    {**EARLIER, "paddings": None},
+    {**EARLIER, "paddings": [16, "24"]},
+    {**EARLIER, "paddings": [24, 16]},
+    {**EARLIER, "paddings": [24, 24]},
+    {**EARLIER, "paddings": [0, 24]},
   ],
 )
 def test_damage_is_one_sentence(stored):
@@ -88,7 +96,7 @@ def test_damage_is_one_sentence(stored):
     Decision.from_json(stored)
 
 
-@forall(60, name=st.sampled_from([*EARLIER, "constraint", "other"]), value=JSON)
+@forall(60, name=st.sampled_from([*EARLIER, "constraint", "paddings", "other"]), value=JSON)
 @example(name="members_at_once", value="2")
 @example(name="members_at_once", value=0)
 @example(name="sizes", value=[])
@@ -102,3 +110,10 @@ def test_a_decision_of_any_value(name, value):
     assert isinstance(decision.constraint, str)
     assert decision.sizes
     assert all(number >= 0 for size in decision.sizes for number in size)
+    assert list(decision.paddings) == sorted(set(decision.paddings))
+
+
+def test_the_paddings_of_a_sweep_are_those_decided_on_first():
+  assert Decisions().paddings is None
+  assert Decisions([FIRST, PADDED]).paddings == ()
+  assert Decisions([PADDED]).paddings == (16, 40)

@@ -149,8 +149,9 @@ class TestPaddings:
 
     assert paddings(16, 104) == (16, 104)
     assert paddings() == (8, 16, 24, 32, 104)  # of a version that always took multiples
-    with pytest.raises(WayjaxError, match=r"longer than the run folder decided on: .* damaged"):
-      paddings(16, 32)
+    for wrong in ((16, 32), (16, 104, 10**9), (20, 104)):
+      with pytest.raises(WayjaxError, match=r"do not suit its members: .* damaged"):
+        paddings(*wrong)
 
   def test_groups_and_what_is_decided_of_them_have_them(self, members, monkeypatch):
     monkeypatch.setitem(groups.PROGRAM_POSITIONS, "cpu", 10**9)

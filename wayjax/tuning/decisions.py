@@ -35,8 +35,9 @@ class Decision:
 
   def to_json(self) -> dict:
     """As a run folder holds it."""
-    stored = dataclasses.asdict(self) | {"paddings": list(self.paddings)}
-    stored["sizes"] = [size._asdict() for size in self.sizes]
+    stored = dataclasses.asdict(self) | {"sizes": [size._asdict() for size in self.sizes]}
+    if paddings := stored.pop("paddings"):  # else earlier versions can read it, too
+      stored["paddings"] = list(paddings)
     stored["checkpointed"] = stored.pop("remat")  # the name that earlier versions wrote and read
     return stored
 

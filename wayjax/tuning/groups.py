@@ -128,7 +128,7 @@ def choose_paddings(
     Multiples of 8, shortest first; a prompt takes the smallest that holds it.
 
   Raises:
-    WayjaxError: what was decided is too short for a prompt.
+    WayjaxError: what was decided does not suit these members.
   """
   needs = np.array([round_up(member.prompt_tokens, PROMPT_MULTIPLE) for member in members])
   if decisions.paddings is None:
@@ -136,9 +136,10 @@ def choose_paddings(
     each = programs * PROGRAM_POSITIONS.get(platform, 0) / steps
     return tuple(choose_sizes(needs, len(np.unique(needs)), each=each))
   paddings = decisions.paddings or tuple(map(int, np.unique(needs)))
-  if needs.max() > paddings[-1]:
+  if not set(paddings) <= set(needs) or paddings[-1] != needs.max():
     raise WayjaxError(
-      "the prompts are longer than the run folder decided on: its decisions.json is damaged"
+      "the lengths that the run folder decided to pad prompts to do not suit its members: its "
+      "decisions.json is damaged"
     )
   return paddings
 
