@@ -229,6 +229,11 @@ class TestProgress:
     assert not bar.live.is_started
     assert "measuring 2 members on 1,234 rows" in shown(on)
 
+  def test_of_one_member_it_speaks_in_the_singular(self):
+    on = console()
+    Display(on).measuring(1, 1)
+    assert shown(on) == "measuring 1 member on 1 row\n"
+
   def test_elsewhere_measuring_is_a_line(self):
     on = console()
     Display(on).measuring(2, 1234)

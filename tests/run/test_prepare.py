@@ -87,6 +87,13 @@ def test_the_plan_says_what_the_run_is_going_to_do(made):
   assert plan["prompt groups"].startswith("4 of up to 8, 4 of up to 24 tokens, each one program; ")
 
 
+def test_of_one_thing_the_plan_speaks_in_the_singular(made):
+  config = dataclasses.replace(made.config, seeds=(1,), gamma=(0.0,), steps=1)
+  one = dataclasses.replace(made, config=config, members=made.members[:1], whole=1)
+  assert one.plan()["targets"] == f"1, of {len(made.members[0].target_ids)} tokens"
+  assert one.plan()["members"] == "1 = 1 target x 1 gamma x 1 seed, 1 step each"
+
+
 def test_the_plan_of_a_part_names_the_whole(made):
   part = dataclasses.replace(
     made, config=dataclasses.replace(made.config, shard=(0, 3)), members=made.members[:4]

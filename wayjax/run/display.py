@@ -28,6 +28,11 @@ _WIDE = 12  # terminal columns for each of the table's, from which it shows c-di
 _log = logging.getLogger("wayjax")
 
 
+def several(count: int, noun: str) -> str:
+  """So many of them: `1 seed`, `2 seeds`."""
+  return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
   """A time span in words: `45 s`, `3 min 20 s`, `2 h 5 min`."""
   seconds = round(seconds)
@@ -138,7 +143,7 @@ class Display(logging.Handler):
 
   def measuring(self, members: int, rows: int) -> None:
     """Shows that trained members are being measured."""
-    self._doing(f"measuring {members} members on {rows:,} rows")
+    self._doing(f"measuring {several(members, 'member')} on {several(rows, 'row')}")
 
   def _doing(self, text: str) -> None:
     """Shows what goes on besides training."""
@@ -153,7 +158,7 @@ class Display(logging.Handler):
       f"{duration(at.meter.seconds_left)} left",
       f"{at.meter.rate:.3g} member-steps/s",
       f"step {at.step:,}/{at.steps:,}",
-      f"{at.members_trained}/{members} members",
+      f"{at.members_trained}/{several(members, 'member')}",
     ]
     ce_M, c_dist_M, *nll_M = (x[:, -1] for x in jax.tree.leaves(at.losses_MxT))
     distances = c_dist_M[[member.has_c_dist for member in at.chunk]]

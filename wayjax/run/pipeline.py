@@ -19,7 +19,7 @@ from wayjax.results import schema, summary, trackers
 from wayjax.results.folder import CONFIG, Run, read_run
 from wayjax.results.lock import FolderTaken
 from wayjax.results.writer import RunWriter
-from wayjax.run.display import Display
+from wayjax.run.display import Display, several
 from wayjax.run.measure import Curves, Measure
 from wayjax.run.prepare import Prepared, prepare
 from wayjax.run.stopping import RunStopped, StopRequest
@@ -77,7 +77,7 @@ def _dry_run(prepared: Prepared, display: Display) -> None:
     if display.estimate(at):
       raise DryRun
 
-  display.plan(prepared.plan(Decisions()))
+  display.plan(prepared.plan())
   with contextlib.suppress(DryRun):
     settings = train_settings(prepared.config)
     watched = Callbacks(
@@ -237,7 +237,9 @@ def _close(prepared: Prepared, display: Display, writer: RunWriter, rows: list[d
   display.table(rows, prepared.majority)
   display.best(rows)
   display.line()
-  display.line(f"{len(rows)} of {len(prepared.members)} members are in {writer.path}")
+  members = len(prepared.members)
+  verb = "is" if members == 1 else "are"
+  display.line(f"{len(rows)} of {several(members, 'member')} {verb} in {writer.path}")
   if prepared.config.demo and prepared.config.dataset and summary.best(rows):
     if summary.shows_waywardness(rows, prepared.majority):
       display.line(demo.MEANING.format(dataset=prepared.task.name))

@@ -25,6 +25,7 @@ from wayjax.models.identity import tokenizer_sha256
 from wayjax.readers import Context, get_reader
 from wayjax.readers.fooling import make_fooling
 from wayjax.readers.reading import task_context
+from wayjax.run.display import several
 from wayjax.tuning.decisions import Decisions
 from wayjax.tuning.groups import by_length, choose_paddings
 from wayjax.tuning.members import Member, make_members, take_shard
@@ -116,10 +117,11 @@ class Prepared:
       },
     }
 
-  def plan(self, decisions: Decisions) -> dict[str, str]:
+  def plan(self, decisions: Decisions | None = None) -> dict[str, str]:
     """What the run is going to do, as terms and facts; decisions are those of an earlier run."""
     config, lm, data, members = self.config, self.lm, self.data, self.members
     lengths = sorted({len(member.target_ids) for member in members})
+    range_of = f"{lengths[0]} to " if len(lengths) > 1 else ""
     count = len({member.target for member in members})
     held_in = variants(config.constraint, config.gamma, config.cell_gamma)
     per_target = len(held_in) * len(config.seeds)
@@ -130,12 +132,13 @@ class Prepared:
       f"{len(data.evaluation):,} {config.split} rows; the most frequent "
       f"{'class' if self.task.answer is None else 'answer'} is {100 * self.majority:.1f} % of them",
       "sequence": self._sequence(),
-      "targets": f"{count}, of {lengths[0]} to {lengths[-1]} tokens",
+      "targets": f"{count}, of {range_of}{several(lengths[-1], 'token')}",
       "members": (f"{len(members)}, a part of " if config.shard else "")
-      + f"{self.whole} = {self.whole // per_target} targets x {_count(config, held_in)} x "
-      + f"{len(config.seeds)} seeds, {config.steps:,} steps each",
+      + f"{self.whole} = {several(self.whole // per_target, 'target')} x "
+      + f"{_count(config, held_in)} x {several(len(config.seeds), 'seed')}, "
+      + f"{several(config.steps, 'step')} each",
       "prompt groups": ", ".join(
-        f"{len(alike)} of up to {size}" for size, alike in self._lengths(decisions)
+        f"{len(alike)} of up to {size}" for size, alike in self._lengths(decisions or Decisions())
       )
       + f" tokens, each one program; {compilation.free_memory() / 2**30:.1f} GiB free",
     }
