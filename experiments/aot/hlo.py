@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Iterator
 
-from experiments.aot.hlo_text import Array, Instruction, read
+from experiments.aot.hlo_text import NAME, Array, Instruction, read
 
 COLLECTIVES = "all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter"
 PRODUCTS = "dot", "convolution"
@@ -24,7 +24,6 @@ _FUSIONS = "fusion", "fusion-start"
 _SLICES = "dynamic-slice", "slice", "gather"
 _SAME = "bitcast", "reshape"
 
-_NAME = re.compile(r"%([\w.\-]+)")
 _TRIPS = re.compile(r'"known_trip_count":\s*\{"n":\s*"(\d+)"\}')
 _CYCLES = re.compile(r'"estimated_cycles":\s*"(\d+)"')
 _BRANCHES = re.compile(
@@ -174,7 +173,7 @@ class Program:
 def _branches(instruction: Instruction) -> list[str]:
   found = []
   for several, one in _BRANCHES.findall(instruction.rest):
-    found += _NAME.findall(several) or [each for each in (several, one) if each]
+    found += NAME.findall(several) or [each for each in (several, one) if each]
   return found
 
 

@@ -10,7 +10,7 @@ _HEADER = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\) -> .* \{$")
 _INSTRUCTION = re.compile(r"^\s+(ROOT )?%?([\w.\-]+) = (.*)$")
 _ARRAY = re.compile(r"\b([a-z]\w*)\[([\d,]*)\](\{[^{}]*\})?")
 _NEAR = re.compile(r"S\([1-9]")
-_NAME = re.compile(r"%([\w.\-]+)")
+NAME = re.compile(r"%([\w.\-]+)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Instruction:
   @functools.cached_property
   def operands(self) -> tuple[str, ...]:
     """The names of what it reads."""
-    return tuple(_NAME.findall(self.arguments))
+    return tuple(NAME.findall(self.arguments))
 
   def called(self, attribute: str) -> str:
     """The computation that an attribute names."""

@@ -189,7 +189,7 @@ def _scaling(args: argparse.Namespace) -> int:
   print(scaling.to_markdown(found))
   _keep(args, {"machine": machine.describe("cpu"), "scaling": found})
   if args.out:
-    scaling.draw(found, args.out.with_suffix(".png"))
+    args.out.with_suffix(".png").write_bytes(scaling.to_figure(found).png)
   return 0
 
 

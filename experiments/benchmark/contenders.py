@@ -66,12 +66,15 @@ def main() -> None:
   args.result.write_text(json.dumps(result))
 
 
+def resident_bytes(usage: resource.struct_rusage) -> int:
+  """The most memory of the machine that a process held at a time."""
+  return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
 def _peak_bytes(device: str, module: str) -> int:
   """The most memory that the process held: of the GPU, or of the machine where there is none."""
   if device != "gpu":
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
-      1 if sys.platform == "darwin" else 1024
-    )
+    return resident_bytes(resource.getrusage(resource.RUSAGE_SELF))
   if module == "wayjax_sweep":
     import jax
 

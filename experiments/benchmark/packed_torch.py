@@ -7,8 +7,10 @@ dimensions: M prompts, B examples, L tokens of the longest, K keys (H + L), T te
 before and the prompt, S = H + T, D width, V vocabulary, A heads, R scored tokens.
 """
 
+import dataclasses
 from typing import NamedTuple
 
+import jax
 import numpy as np
 import torch
 from torch.nn import functional
@@ -22,6 +24,7 @@ from experiments.benchmark.torch_training import (
   torch_device,
 )
 from experiments.benchmark.work import Work
+from wayjax.data import packing
 from wayjax.data.encoding import EncodedExamples
 
 
@@ -78,59 +81,53 @@ class PackedTorch(Contender):
     self._shared = len(work.frame.before_ids) + len(start_PxD)
 
   def collate(self, sequences: list[Sequence]) -> Batch:
-    return self._pack([(prefix, [candidate]) for prefix, candidate in sequences])
+    prefixes, candidates = zip(*sequences)
+    count = len(sequences)
+    # As answers of their own, so that each example is followed by one candidate.
+    return self._pack(EncodedExamples(prefixes, candidates, np.arange(count), ("",) * count))
 
   def collate_all(self, examples: EncodedExamples) -> tuple[list[Batch], np.ndarray]:
     classes = len(examples.candidates)
     at_once = max(1, self.sequences_at_once // classes)
-    lengths = list(map(len, examples.prefixes))
-    order = sorted(range(len(examples)), key=lengths.__getitem__, reverse=True)
-    batches = [
-      self._pack([(examples.prefixes[i], examples.candidates) for i in order[k : k + at_once]])
-      for k in range(0, len(order), at_once)
-    ]
-    return batches, (np.array(order)[:, None] * classes + np.arange(classes)).ravel()
+    order = np.argsort([-len(prefix) for prefix in examples.prefixes], kind="stable")
+    batches = []
+    for start in range(0, len(order), at_once):
+      rows = order[start : start + at_once]
+      prefixes = tuple(examples.prefixes[i] for i in rows)
+      batches.append(
+        self._pack(dataclasses.replace(examples, prefixes=prefixes, labels=examples.labels[rows]))
+      )
+    return batches, (order[:, None] * classes + np.arange(classes)).ravel()
 
-  def _pack(self, examples: list[tuple[np.ndarray, list[np.ndarray]]]) -> Batch:
-    """Packs examples, each a text and the candidates that may follow it."""
-    ids, offsets, parts, previous, targets, sequences, weights = ([] for _ in range(7))
-    lengths, sequence = [], 0
-    for prefix, candidates in examples:
-      start = self._shared + sum(lengths)
-      example = [(prefix, 0, 0)]  # tokens, the first one's offset in the example, which part
-      at = start + len(prefix)
-      for part, candidate in enumerate(candidates, 1):
-        # The last token of a candidate is only ever predicted.
-        example.append((candidate[:-1], len(prefix), part))
-        last = start + len(prefix) - 1 if len(prefix) else self._shared - 1
-        previous.append(np.concatenate([[last], at + np.arange(len(candidate) - 1)]))
-        targets.append(candidate)
-        sequences.append(np.full(len(candidate), sequence))
-        weights.append(np.full(len(candidate), 1 / len(candidate)))
-        at, sequence = at + len(candidate) - 1, sequence + 1
-      for tokens, first, part in example:
-        ids.append(tokens)
-        offsets.append(first + np.arange(len(tokens)))
-        parts.append(np.full(len(tokens), part))
-      lengths.append(at - start)
-    ids_T, offsets_T, parts_T, previous_R, targets_R, sequences_R, weights_R = map(
-      np.concatenate, (ids, offsets, parts, previous, targets, sequences, weights)
+  def _pack(self, examples: EncodedExamples) -> Batch:
+    """Packs examples with all that is scored of them as wayjax does, in one row without padding."""
+    scored = [examples.scored(i) for i in range(len(examples))]
+    lengths_B = np.array(
+      [
+        len(prefix) + sum(len(candidate) - 1 for candidate in candidates)
+        for prefix, candidates in zip(examples.prefixes, scored)
+      ]
     )
-    lengths_B, at_L = np.array(lengths), np.arange(max(lengths))
-    starts_B = np.cumsum(lengths_B) - lengths_B
+    row, slots = jax.tree.map(
+      lambda x: x[0], packing.pack_evaluation(examples, int(lengths_B.sum()), 1)
+    )
+    at_L, starts_B = np.arange(lengths_B.max()), np.cumsum(lengths_B) - lengths_B
     real_BxL = at_L < lengths_B[:, None]
     rectangle_BxL = np.where(real_BxL, starts_B[:, None] + at_L, 0)
-    parts_BxL = np.where(real_BxL, parts_T[rectangle_BxL], -1)
+    parts_BxL = np.where(real_BxL, row.candidates_T[rectangle_BxL], -1)
     own_BxLxL = (parts_BxL[:, None] == 0) | (parts_BxL[:, None] == parts_BxL[:, :, None])
     own_BxLxL &= real_BxL[:, None] & (at_L <= at_L[:, None])
     visible_BxLxK = np.pad(own_BxLxL, ((0, 0), (0, 0), (self._shared, 0)), constant_values=True)
-    positions_S = np.concatenate([np.arange(self._shared), self._shared + offsets_T])
     arrays = (
-      *(ids_T, positions_S, rectangle_BxL, np.flatnonzero(real_BxL), visible_BxLxK[:, None]),
-      *(previous_R, targets_R, sequences_R, weights_R.astype(np.float32)),
+      *(row.ids_T, np.concatenate([np.arange(self._shared), self._shared + row.offsets_T])),
+      *(rectangle_BxL, np.flatnonzero(real_BxL), visible_BxLxK[:, None]),
+      # What precedes the text, -1 in wayjax's rows, is the last position of the prompt here.
+      *(self._shared + row.previous_R, row.labels_R),
+      *(slots.examples_NxR * len(scored[0]) + slots.classes_NxR, row.weights_R),
     )
     arrays = (array.astype(np.int64) if array.dtype == np.int32 else array for array in arrays)
-    return Batch(*(torch.from_numpy(array).to(self.device) for array in arrays), sequence)
+    tensors = (torch.from_numpy(array).to(self.device) for array in arrays)
+    return Batch(*tensors, sequences=sum(map(len, scored)))
 
   def losses(self, batch: Batch) -> torch.Tensor:
     members, model = len(self.prompts), self._model

@@ -15,9 +15,11 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure as Canvas
 
+from experiments.benchmark.contenders import resident_bytes
 from wayjax import demo, read_run
 from wayjax.errors import WayjaxError
-from wayjax.report.drawing import COLOURS, MARKS
+from wayjax.report import content
+from wayjax.report.drawing import COLOURS, MARKS, drawing
 
 DATASET = "agnews"
 STEPS = 10
@@ -109,7 +111,7 @@ def measure_run(out: Path, point: Point) -> dict:
   return {
     "seconds_per_member_step": training / (len(rows) * STEPS),
     "seconds_per_member": seconds / len(rows),
-    "peak_bytes": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+    "peak_bytes": resident_bytes(usage),
   }
 
 
@@ -137,21 +139,20 @@ def to_markdown(found: dict[str, dict[str, dict]]) -> str:
   return "\n".join(lines)
 
 
-def draw(found: dict[str, dict[str, dict]], path: Path) -> None:
-  """Draws milliseconds a member-step and memory over what grows, as a PNG."""
-  canvas = Canvas(figsize=(9, 3.2), layout="constrained")
-  panels = canvas.subplots(1, 2)
-  for (name, points), colour, mark in zip(found.items(), COLOURS, MARKS):
-    counts = list(map(int, points))
-    style = {"color": colour, "marker": mark, "label": name}
-    step = [1e3 * point["seconds_per_member_step"] for point in points.values()]
-    memory = [point["peak_bytes"] / 2**30 for point in points.values()]
-    for panel, values in zip(panels, (step, memory)):
-      panel.plot(counts, values, **style)
-  for panel, label in zip(panels, ("ms a member-step", "resident memory, GiB")):
-    panel.set(xscale="log", xlabel="how many", ylabel=label)
-    panel.set_ylim(bottom=0)
-    panel.grid(alpha=0.25)
-  panels[0].legend(frameon=False)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  canvas.savefig(path, dpi=150)
+def to_figure(found: dict[str, dict[str, dict]]) -> content.Figure:
+  """Milliseconds a member-step and memory, over how many there are of what grows."""
+
+  def draw(canvas: Canvas) -> None:
+    panels = canvas.subplots(1, 2)
+    for (name, points), colour, mark in zip(found.items(), COLOURS, MARKS):
+      counts = list(map(int, points))
+      steps = [1e3 * point["seconds_per_member_step"] for point in points.values()]
+      memory = [point["peak_bytes"] / 2**30 for point in points.values()]
+      for panel, values in zip(panels, (steps, memory)):
+        panel.plot(counts, values, color=colour, marker=mark, label=name)
+    for panel, label in zip(panels, ("ms a member-step", "resident memory, GiB")):
+      panel.set(xscale="log", xlabel="how many", ylabel=label)
+      panel.set_ylim(bottom=0)
+    panels[0].legend()
+
+  return drawing("scaling", "Sweeps that grow", __doc__.split("\n")[0], draw, (9, 3.2))

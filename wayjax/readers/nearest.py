@@ -19,7 +19,7 @@ from wayjax.prompts import SoftPrompt, check_prompts
 from wayjax.readers.reading import DEFAULT, Context, Reading, f1_with_target
 
 _NEAREST = 5  # tokens that are kept for every position
-_FEW, _MANY = 32, 256  # vectors that are projected at once: all prompts share two programs
+_SMALL_BLOCK, _BLOCK = 32, 256  # vectors that are projected at once, so that two programs do
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -68,9 +68,8 @@ def read(
   check_prompts(prompts, lm.name, lm.width)
   if not prompts:
     return []
-  table_VxD = lm.table_VxD
-  found = _nearest(lm, table_VxD, prompts)
-  table_VxD = fetch(table_VxD)
+  found = _nearest(lm, prompts)
+  table_VxD = fetch(lm.table_VxD)
   readings = []
   for i, prompt in enumerate(prompts):
     ids = {name: nearest[i][0][:, 0] for name, nearest in found.items()}
@@ -102,22 +101,23 @@ def project(lm: LanguageModel, prompts: list[SoftPrompt], metric: str) -> list[n
   """The token ids that prompts of any lengths project to, (P,) each."""
   if not prompts:
     return []
-  found = _nearest(lm, lm.table_VxD, prompts, (metric,))[metric]
+  found = _nearest(lm, prompts, (metric,))[metric]
   return [ids_Pxk[:, 0] for ids_Pxk, _ in found]
 
 
 def _nearest(
-  lm: LanguageModel, table_VxD, prompts: list[SoftPrompt], metrics: tuple[str, ...] = METRICS
+  lm: LanguageModel, prompts: list[SoftPrompt], metrics: tuple[str, ...] = METRICS
 ) -> dict[str, list[tuple]]:
   """By metric, the nearest token ids of prompts of any lengths, and their scores, (P, k) each."""
   vectors_NxD = np.concatenate([prompt.vectors_PxD for prompt in prompts])
-  size = _FEW if len(vectors_NxD) <= _FEW else _MANY
+  size = _SMALL_BLOCK if len(vectors_NxD) <= _SMALL_BLOCK else _BLOCK
   fill = round_up(len(vectors_NxD), size) - len(vectors_NxD)
   padded_NxD = np.pad(vectors_NxD, [(0, fill), (0, 0)])
   blocks = [
     place(padded_NxD[start : start + size], lm.layout.everywhere())
     for start in range(0, len(padded_NxD), size)
   ]
+  table_VxD = lm.table_VxD
   found = fetch([_nearest_of_block(block, table_VxD, lm.unused_U, metrics) for block in blocks])
   ends = np.cumsum([len(prompt) for prompt in prompts])
   nearest = {}
@@ -141,7 +141,7 @@ _c_dist = jax.jit(c_dist)
 
 def _distance(prompt_PxD, target_PxD) -> float:
   """The c-dist of a prompt; those of similar lengths share a program."""
-  padded = round_up(len(prompt_PxD), _FEW)
+  padded = round_up(len(prompt_PxD), _SMALL_BLOCK)
   filled = (pad_left(vectors_PxD, padded) for vectors_PxD in (prompt_PxD, target_PxD))
   return float(_c_dist(*filled, left_mask(len(prompt_PxD), padded)))
 

@@ -61,9 +61,9 @@ def run(
   with _open_folder(config, task) as writer, StopRequest() as stop:  # a wrong input leaves nothing
     try:
       prepared = prepare(config, task, targets)
-      known = _decided(writer) if config.resume else []
-      display.plan(prepared.plan(Decisions(known)))
-      _tune(prepared, display, writer, stop, known)
+      earlier = read_run(writer.path) if config.resume else None
+      display.plan(prepared.plan(Decisions(_decided(earlier))))
+      _tune(prepared, display, writer, stop, earlier)
     except Stopped as stopped:
       # Of several processes another may have been asked to stop.
       raise RunStopped(writer.path, stop.signal or signal.SIGTERM) from stopped
@@ -122,9 +122,9 @@ def _hold_folder(config: RunConfig, task: Task) -> RunWriter:
       folder = first.with_name(f"{first.name}-{number}")
 
 
-def _decided(writer: RunWriter) -> list[Decision]:
-  """What the run of a folder decided."""
-  return [Decision.from_json(stored) for stored in read_run(writer.path).decisions()]
+def _decided(earlier: Run | None) -> list[Decision]:
+  """What an earlier run decided, if there was one."""
+  return [Decision.from_json(stored) for stored in earlier.decisions()] if earlier else []
 
 
 def _tune(
@@ -132,7 +132,7 @@ def _tune(
   display: Display,
   writer: RunWriter,
   stop: StopRequest,
-  known: list[Decision],
+  earlier: Run | None,
 ) -> None:
   """Tunes what is not finished yet, chunk by chunk, and writes each as soon as it is measured."""
   config, members = prepared.config, prepared.members
@@ -141,7 +141,7 @@ def _tune(
   measure = Measure(config, prepared.task, prepared.lm, evaluator, prepared.context)
   dev = Evaluator(prepared.lm, prepared.dev, at_once) if config.eval_every else None
   with contextlib.ExitStack() as stack:
-    rows, recovery = _recover(prepared, measure, writer, stack, known)
+    rows, recovery = _recover(prepared, measure, writer, stack, earlier)
 
     def forget_programs():
       for each in filter(None, (evaluator, dev)):
@@ -175,13 +175,12 @@ def _recover(
   measure: Measure,
   writer: RunWriter,
   stack: contextlib.ExitStack,
-  known: list[Decision],
+  earlier: Run | None,
 ) -> tuple[list[dict], Recovery]:
   """The rows that a resumed run already has, and what its sweep needs to continue."""
   config = prepared.config
   rows = []
-  if config.resume:
-    earlier = read_run(writer.path)
+  if earlier:
     _require_the_same(earlier, prepared.resolved["resolved"])
     rows = list(earlier.rows)
     measure.recall(rows, {member.key: member for member in prepared.members}, earlier)
@@ -195,7 +194,7 @@ def _recover(
   checkpoints = Checkpoints(writer.checkpoints, config.checkpoint_every)
   return rows, Recovery(
     finished=frozenset(row["prompt_key"] for row in rows),
-    decisions=Decisions(known, keep),
+    decisions=Decisions(_decided(earlier), keep),
     checkpoints=stack.enter_context(contextlib.closing(checkpoints)),
   )
 

@@ -198,7 +198,7 @@ def choose_sizes(
     need_T: what every step needs.
     most: how many sizes there may be.
     enough: positions, summed over steps.
-    each: positions that a further size must save, or it is not worth itself.
+    each: positions, summed over steps, that a further size must save to be worth compiling.
 
   Returns:
     Sizes, smallest first; a step takes the smallest that holds what it needs. Of all sets of as
