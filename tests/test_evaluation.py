@@ -57,6 +57,13 @@ def test_prompts_of_many_calls_share_few_programs(lm, rng, monkeypatch):
   assert len(evaluator._programs) == evaluation._KEPT
 
 
+@pytest.mark.parametrize("asked", [None, 10 * evaluation.PROMPTS_AT_ONCE["cpu"]])
+def test_no_more_are_scored_at_once_than_suit_the_device(lm, rng, asked):
+  evaluator = Evaluator(lm, tiny.examples(rng), asked)
+  assert len(evaluator(prompts_of(rng, [3] * 9))) == 9
+  assert list(evaluator._programs) == [(32, evaluation.PROMPTS_AT_ONCE["cpu"])]
+
+
 def test_no_prompt_is_scored_as_plain_rows_are(lm, rng):
   encoded = tiny.examples(rng, (3, 7, 2, 5))
   table_VxD = np.asarray(lm.table_VxD)
